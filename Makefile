@@ -1,0 +1,28 @@
+# Everything runs in .venv, which is made on first use: Python 3.11 or newer and a package index are all that is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test test-full lint clean
+
+run: .venv/.ready ## the main job on the bundled model and data
+	$(BIN)/python -m ccs_exp
+
+test: .venv/.ready ## the test suite, offline
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: .venv/.ready ## with the long tests
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv

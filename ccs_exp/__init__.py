@@ -1,0 +1,37 @@
+"""Concept Consistency Scores of CLIP's attention heads, and what the model loses without them.
+
+>>> import ccs_exp
+>>> model = ccs_exp.load_model("tiny")
+>>> scores = ccs_exp.score_heads(model)
+>>> ccs_exp.evaluate(model, "digits", {"high_ccs": scores.of_class("high")})  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccs_exp.clip.hooks import masked, recorded
+    from ccs_exp.errors import CcsError
+    from ccs_exp.heads import Head
+    from ccs_exp.notebook import evaluate, load_model, score_heads
+
+__all__ = ["CcsError", "Head", "evaluate", "load_model", "masked", "recorded", "score_heads"]
+
+_HOMES = {
+    "CcsError": "ccs_exp.errors",
+    "Head": "ccs_exp.heads",
+    "masked": "ccs_exp.clip.hooks",
+    "recorded": "ccs_exp.clip.hooks",
+    "evaluate": "ccs_exp.notebook",
+    "load_model": "ccs_exp.notebook",
+    "score_heads": "ccs_exp.notebook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # late, because torch takes seconds to import and --help should not wait for it
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ccs_exp' has no attribute {name!r}")

@@ -1,0 +1,68 @@
+"""From configuration nodes to the objects they describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ccs_exp.clip.engine import ENGINES, Engine
+from ccs_exp.clip.loading import load_clip
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute import Compute
+from ccs_exp.config import PruneConfig
+from ccs_exp.data.batches import ImageData
+from ccs_exp.data.images import ImageSource
+from ccs_exp.errors import CcsError
+from ccs_exp.pruning import Strategy
+from ccs_exp.scoring.ccs import Thresholds
+from ccs_exp.scoring.pool import Pool, file_pool, original_pool, taxonomy_pool
+
+
+def build(node: DictConfig, **more: Any) -> Any:
+    """Instantiate what the node's ``_target_`` names; `CcsError`s of its constructor come through as they are."""
+    try:
+        arguments = {key: value for key, value in OmegaConf.to_container(node, resolve=True).items() if key != "name"}
+        return instantiate(arguments, **more, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, CcsError):
+            raise error.__cause__ from None
+        raise
+
+
+def build_model(cfg: DictConfig) -> ClipModel:
+    return load_clip(**OmegaConf.to_container(cfg.model, resolve=True), seed=cfg.seed)
+
+
+def image_data(cfg: DictConfig, source: ImageSource, model: ClipModel, limit: int | None = None) -> ImageData:
+    """The images of a data set or a probe as batches, preprocessed for `model`."""
+    return ImageData(
+        source, model.preprocess, batch_size=cfg.batch_size, limit=limit, on_error=cfg.on_error, num_workers=cfg.num_workers
+    )
+
+
+def build_pool(node: DictConfig) -> Pool:
+    if node.name == "clip_text_span":
+        return original_pool()
+    if node.name == "file":
+        return file_pool(node.path)
+    return taxonomy_pool(node.name, node.parts)
+
+
+def build_strategies(node: DictConfig) -> list[Strategy]:
+    return [build(node[name]) for name in PruneConfig.STRATEGIES if node[name] is not None]
+
+
+def build_thresholds(node: DictConfig) -> Thresholds:
+    return Thresholds(node.high, node.low)
+
+
+def build_engine(cfg: DictConfig) -> Engine:
+    return ENGINES[cfg.engine]()
+
+
+def build_compute(cfg: DictConfig, progress: bool = True) -> Compute:
+    precision = int(cfg.precision) if str(cfg.precision).isdigit() else cfg.precision
+    return Compute(cfg.device, precision, progress)

@@ -1,0 +1,38 @@
+"""Encoding one batch of images under several head masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ccs_exp.clip.hooks import masked
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.heads import Head
+
+
+class Engine(Protocol):
+    """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair."""
+
+    def encode(
+        self, model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], masks: Sequence[frozenset[Head]]
+    ) -> Float[Tensor, "masks batch dim"]:
+        """L2-normalised embeddings, one row of the first axis for each mask."""
+        ...
+
+
+class PlainEngine:
+    """One full forward pass for each mask: the reference for every faster engine."""
+
+    def encode(self, model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]]) -> Tensor:
+        embeddings = []
+        for heads in masks:
+            with masked(model, heads):
+                embeddings.append(model.encode_images(pixels))
+        return torch.stack(embeddings)
+
+
+ENGINES: dict[str, type[Engine]] = {"plain": PlainEngine}

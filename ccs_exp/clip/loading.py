@@ -1,0 +1,210 @@
+"""Building and loading CLIP models: bundled, from the hub's cache or download, from a local checkpoint, or with random weights."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import logging
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.factory import load_checkpoint
+from open_clip.pretrained import HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
+from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
+from open_clip.transformer import QuickGELU
+from safetensors import SafetensorError
+from torch import nn
+
+from ccs_exp.clip.model import ClipModel, WeightsOrigin, check_encoder
+from ccs_exp.errors import CcsError
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
+
+
+def load_clip(
+    name: str,
+    pretrained: str | None = None,
+    *,
+    variant: str | None = None,
+    weights: str | Path | None = None,
+    architecture: str | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> ClipModel:
+    """Load a CLIP model by its open_clip name.
+
+    Args:
+        name: open_clip's architecture, e.g. ``ViT-B-32-quickgelu``.
+        pretrained: open_clip's tag of a checkpoint; fixes the image preprocessing too. With neither tag nor `weights` the
+            weights are random, drawn from `seed`.
+        variant: what results call the model; ``<name>/<pretrained>`` if not given.
+        weights: a local checkpoint of that architecture, or ``bundled:FILE`` for one in the package.
+        architecture: an open_clip model configuration in the package, for architectures that open_clip does not know.
+        preprocess: overrides of open_clip's preprocessing (size, mean, std, interpolation ...), for checkpoints without a tag.
+
+    Raises:
+        CcsError: unknown architecture or tag, missing or unreadable weights, weights of another architecture, an activation
+            that does not fit the checkpoint, an unsupported image encoder.
+    """
+    if architecture is not None:
+        open_clip.add_model_config(_bundled(architecture))
+    tag = _pretrained_tag(name, pretrained)
+    clip = _build(name, seed, device)
+    check_encoder(clip, name)
+    _check_activation(clip, name, pretrained, tag)
+    if weights is not None:
+        path = _bundled(weights.removeprefix("bundled:")) if str(weights).startswith("bundled:") else Path(weights)
+        if not path.is_file():
+            raise CcsError(
+                f"model.weights={weights}: there is no such file. Give a checkpoint of {name} (safetensors, .bin or .pt)."
+            )
+        origin = _load_weights(clip, path, name, pretrained, described=str(weights))
+    elif tag is not None:
+        path = _download(name, pretrained, tag)
+        origin = _load_weights(clip, path, name, pretrained, described=f"{name}/{pretrained}")
+    else:
+        origin = WeightsOrigin(f"random weights (seed {seed})", None)
+    transform = image_transform_v2(preprocess_settings(clip, tag, preprocess), is_train=False)
+    tokenizer = _tokenizer(name, architecture)
+    return ClipModel(clip, tokenizer, transform, variant or f"{name}/{pretrained or 'random'}", origin)
+
+
+def preprocess_settings(clip: nn.Module, tag: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None) -> PreprocessCfg:
+    """The checkpoint's own image preprocessing: the tag's, also for weights from a file, then the overrides."""
+    settings = merge_preprocess_dict(asdict(PreprocessCfg()), dict(tag or {}))
+    settings = merge_preprocess_dict(settings, {"size": clip.visual.image_size})
+    unknown = set(overrides or {}) - set(settings)
+    if unknown:
+        raise CcsError(f"model.preprocess has no {', '.join(sorted(unknown))}; it knows {', '.join(settings)}.")
+    return PreprocessCfg(**merge_preprocess_dict(settings, dict(overrides or {})))
+
+
+def _bundled(name: str) -> Path:
+    return Path(str(files("ccs_exp") / "assets")) / name
+
+
+def _pretrained_tag(name: str, pretrained: str | None) -> dict | None:
+    if pretrained is None:
+        return None
+    tag = get_pretrained_cfg(name, pretrained)
+    if not tag:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise CcsError(
+            f"open_clip has no checkpoint {pretrained!r} of {name}. Known for it: {known}. Set model.pretrained to one of them."
+        )
+    return tag
+
+
+def _build(name: str, seed: int, device: str | torch.device) -> nn.Module:
+    if name not in open_clip.list_models():
+        close = difflib.get_close_matches(name, open_clip.list_models(), n=8)
+        raise CcsError(f"open_clip has no model {name!r}. Similar names: {', '.join(close) or 'none'}. Set model.name.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with _quiet_open_clip():
+            return open_clip.create_model(name, pretrained=None, pretrained_text=False, device=device)
+
+
+class _quiet_open_clip:
+    """open_clip warns that a model has no weights yet; here they are loaded afterwards."""
+
+    def __enter__(self) -> None:
+        self.root, self.level = logging.getLogger(), logging.getLogger().level
+        self.root.setLevel(logging.ERROR)
+
+    def __exit__(self, *_exception) -> None:
+        self.root.setLevel(self.level)
+
+
+def _check_activation(clip: nn.Module, name: str, pretrained: str | None, tag: Mapping[str, Any] | None) -> None:
+    """Weights trained with QuickGELU lose several points under GELU, silently; so a mismatch is refused."""
+    if tag is None or not hasattr(clip.visual, "transformer"):
+        return
+    wanted = bool(tag.get("quick_gelu"))
+    activation = type(clip.visual.transformer.resblocks[0].mlp.gelu)
+    if wanted != (activation is QuickGELU):
+        fitting = f"{name}-quickgelu" if wanted else name.removesuffix("-quickgelu")
+        raise CcsError(
+            f"The checkpoint {pretrained!r} was trained with {'QuickGELU' if wanted else 'GELU'}, but {name} has "
+            f"{activation.__name__}. Use model.name={fitting}."
+        )
+
+
+def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:
+    try:
+        return Path(download_pretrained(tag))
+    except Exception as error:  # the hub client raises many kinds; each means that the file is not to be had
+        repository = str(tag.get("hf_hub", "")).strip("/") or tag.get("url", "its publisher")
+        raise CcsError(
+            f"The checkpoint {pretrained!r} of {name} is neither in the hub's cache nor can it be downloaded "
+            f"({type(error).__name__}). It is published as {repository}; expected is its open_clip_model.safetensors or "
+            f"{HF_WEIGHTS_NAME}. Connect to the network once, or fetch that file and pass model.weights=FILE, or try the plumbing "
+            "with model.pretrained=null (random weights)."
+        ) from error
+
+
+def _load_weights(clip: nn.Module, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
+    try:
+        if _is_torchscript(path):
+            if pretrained != "openai":
+                raise CcsError(
+                    f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
+                    "vitb16_openai or vitl14_openai); save the weights as safetensors instead."
+                )
+            _load_openai_archive(clip, path)
+        else:
+            load_checkpoint(clip, str(path), weights_only=True)
+        with path.open("rb") as file:
+            return WeightsOrigin(described, hashlib.file_digest(file, "sha256").hexdigest())
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise CcsError(
+            f"{path} does not load as weights of {name}: {reason[:300]}{'...' if len(reason) > 300 else ''} "
+            "Check that the file is whole and that model.name is its architecture."
+        ) from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
+
+
+def _load_openai_archive(clip: nn.Module, path: Path) -> None:
+    # The one exception to weights_only: torch refuses these archives there, and jit.load runs no pickled Python.
+    state = torch.jit.load(path, map_location="cpu").state_dict()
+    for setting in ("input_resolution", "context_length", "vocab_size"):
+        state.pop(setting, None)
+    clip.load_state_dict(state)
+
+
+def _tokenizer(name: str, architecture: str | None):
+    if architecture is None:
+        return open_clip.get_tokenizer(name)
+    config_file = _bundled(architecture)
+    text = json.loads(config_file.read_text())["text_cfg"]
+    options = dict(text.get("tokenizer_kwargs", {}))
+    if "bpe_path" in options:  # relative to the configuration, so that the package can be installed anywhere
+        options["bpe_path"] = str(config_file.parent / options["bpe_path"])
+    return open_clip.SimpleTokenizer(context_length=text["context_length"], **options)

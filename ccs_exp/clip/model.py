@@ -1,0 +1,134 @@
+"""A CLIP model as the rest of the project sees it: images and texts in, embeddings out, heads by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccs_exp.clip.attention import HeadAttention, HeadOutputs
+from ccs_exp.errors import CcsError
+from ccs_exp.heads import Head, scored_heads
+
+TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """Where the weights came from: a file's SHA-256, or the seed of random weights."""
+
+    description: str
+    sha256: str | None
+
+    @property
+    def random(self) -> bool:
+        return self.sha256 is None
+
+
+class ClipModel(nn.Module):
+    """An open_clip model whose image heads can be read and silenced; raises `CcsError` as `check_encoder` does."""
+
+    def __init__(self, clip: nn.Module, tokenizer: Callable, transform: Callable, name: str, origin: WeightsOrigin):
+        super().__init__()
+        self.clip, self.tokenizer, self.transform = clip.eval().requires_grad_(False), tokenizer, transform
+        self.name, self.origin = name, origin
+        check_encoder(clip, name)
+        for block in self.blocks:
+            block.attn = HeadAttention.replacing(block.attn)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.clip.visual.transformer.resblocks
+
+    @property
+    def layers(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def heads_per_layer(self) -> int:
+        return self.blocks[0].attn.num_heads
+
+    @property
+    def embedding_dim(self) -> int:
+        return self.clip.visual.output_dim
+
+    @property
+    def scored_heads(self) -> tuple[Head, ...]:
+        """The heads of the last four layers (paper, section 1)."""
+        return scored_heads(self.layers, self.heads_per_layer)
+
+    @property
+    def device(self) -> torch.device:
+        return self.clip.visual.proj.device
+
+    def head_outputs(self, layer: int) -> HeadOutputs:
+        """The hook point of a layer: a forward hook on it sees ``z``, ``[batch, heads, tokens, head_dim]``."""
+        return self.blocks[layer].attn.head_outputs
+
+    def preprocess(self, image: Image.Image) -> Float[Tensor, "3 height width"]:
+        """Resize, crop and normalise one image as the checkpoint expects."""
+        return self.transform(image)
+
+    def encode_images(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """L2-normalised image embeddings; masks set by `masked` apply."""
+        return F.normalize(self.clip.encode_image(pixels), dim=-1)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
+        """L2-normalised text embeddings, in order, on the model's device."""
+        if not texts:
+            return torch.empty(0, self.embedding_dim, device=self.device)
+        batches = [list(texts[start : start + TEXT_BATCH]) for start in range(0, len(texts), TEXT_BATCH)]
+        encoded = [encode_tokens(self.clip, self.tokenizer(batch).to(self.device)) for batch in batches]
+        return F.normalize(torch.cat(encoded), dim=-1)
+
+
+def check_encoder(clip: nn.Module, name: str) -> None:
+    """Raise `CcsError`, naming what was found, unless the image encoder is a ViT with class-token pooling.
+
+    Refused are timm towers, ResNets, attentional and average pooling, and blocks other than open_clip's `ResidualAttentionBlock`.
+    """
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+
+    visual, instead = clip.visual, "Choose a ViT with class-token pooling, such as model.name=ViT-B-16."
+    if type(visual) is not VisionTransformer:
+        kind = type(visual).__name__
+        raise CcsError(
+            f"{name} has an image encoder of type {kind}; heads are read from open_clip's VisionTransformer. {instead}"
+        )
+    if visual.attn_pool is not None or visual.pool_type != "tok":
+        pooling = "attentional" if visual.attn_pool is not None else visual.pool_type
+        raise CcsError(f"{name} uses {pooling} pooling; the decomposition needs the class token's embedding. {instead}")
+    for layer, block in enumerate(visual.transformer.resblocks):
+        if type(block) is not ResidualAttentionBlock or not isinstance(block.attn, nn.MultiheadAttention):
+            raise CcsError(
+                f"{name} has a {type(block).__name__} in layer {layer}, not open_clip's ResidualAttentionBlock. {instead}"
+            )
+
+
+def encode_tokens(clip: nn.Module, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch dim"]:
+    """The text tower, with the context cut to the longest text of the batch.
+
+    The tower is causal and reads out at the end token, so that what follows it cannot matter; cutting is exact.
+    """
+    from open_clip import CLIP
+    from open_clip.transformer import text_global_pool
+
+    cuttable = type(clip) is CLIP and clip.attn_mask is not None and clip.text_pool_type == "argmax"
+    if not cuttable:
+        return clip.encode_text(tokens)
+    length = int(tokens.argmax(dim=-1).max()) + 1  # the end token has the highest number of the vocabulary
+    tokens = tokens[:, :length]
+    dtype = clip.transformer.get_cast_dtype()
+    x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)
+    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
+    pooled = text_global_pool(clip.ln_final(x), tokens, clip.text_pool_type)  # [batch, width]
+    projection = clip.text_projection
+    if projection is None:
+        return pooled
+    return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection

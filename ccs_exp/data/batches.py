@@ -1,0 +1,113 @@
+"""A collection of images as batches of pixels, for Lightning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ccs_exp.data.images import ImageSource, UnreadableImage
+from ccs_exp.errors import CcsError
+
+OnError = Literal["raise", "skip"]
+_MOST_WORKERS = 4
+
+
+class ImageBatch(NamedTuple):
+    """`pixels` ``[batch, 3, height, width]``, `targets` ``[batch]``; `skipped` says what could not be decoded, and why."""
+
+    pixels: Tensor
+    targets: Tensor
+    sample_ids: list[str]
+    skipped: list[str]
+
+
+class ImageData(lightning.LightningDataModule):
+    """Batches of a source's images, in its order, each image exactly once.
+
+    Args:
+        limit: at most that many images, drawn evenly from the whole collection with a fixed seed.
+        on_error: `skip` leaves undecodable images out and lists them in `skipped`; `raise` stops with `CcsError`.
+        num_workers: decoding processes; by default none for sources held in memory.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        transform: Callable[[Image.Image], Tensor],
+        *,
+        batch_size: int = 64,
+        limit: int | None = None,
+        on_error: OnError = "raise",
+        num_workers: int | None = None,
+    ):
+        super().__init__()
+        if limit is not None and limit < 1:
+            raise CcsError(f"A limit of {limit} leaves no image; give a number of at least 1.")
+        self.source, self.batch_size, self.on_error = source, batch_size, on_error
+        self.skipped: list[str] = []
+        self.indices = _subset(len(source), limit)
+        if num_workers is None:
+            num_workers = 0 if getattr(source, "in_memory", False) else min(_MOST_WORKERS, os.cpu_count() or 1)
+        self.num_workers = num_workers
+        self._dataset = _Decoded(source, transform, self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def test_dataloader(self) -> DataLoader:
+        return DataLoader(
+            self._dataset,
+            self.batch_size,
+            num_workers=self.num_workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_before_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
+        # here, and not where images are decoded, because an error raised in a worker arrives wrapped in its traceback
+        if batch.skipped and self.on_error == "raise":
+            raise CcsError(
+                f"{batch.skipped[0]} Mend or remove the file, or leave such images out and count them with on_error=skip."
+            )
+        self.skipped.extend(batch.skipped)
+        return batch
+
+
+def _subset(size: int, limit: int | None) -> Sequence[int]:
+    if limit is None or limit >= size:
+        return range(size)
+    return sorted(np.random.default_rng(0).permutation(size)[:limit].tolist())
+
+
+class _Decoded(Dataset):
+    """Decoded and preprocessed samples; in the place of an undecodable one, the reason."""
+
+    def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int]):
+        self.source, self.transform, self.indices = source, transform, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int, str] | str:
+        try:
+            sample = self.source[self.indices[position]]
+            return self.transform(sample.image), sample.target, sample.sample_id
+        except UnreadableImage as error:
+            return str(error)
+
+
+def _collate(samples: list[tuple[Tensor, int, str] | str]) -> ImageBatch:
+    skipped = [sample for sample in samples if isinstance(sample, str)]
+    decoded = [sample for sample in samples if not isinstance(sample, str)]
+    if not decoded:
+        return ImageBatch(torch.empty(0), torch.empty(0, dtype=torch.long), [], skipped)
+    pixels, targets, sample_ids = zip(*decoded, strict=True)
+    return ImageBatch(torch.stack(pixels), torch.tensor(targets), list(sample_ids), skipped)

@@ -1,0 +1,32 @@
+"""What every collection of images offers, wherever the images come from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from PIL import Image
+
+
+class Sample(NamedTuple):
+    """One labelled image: a stable identifier, the decoded RGB image and the index of its class."""
+
+    sample_id: str
+    image: Image.Image
+    target: int
+
+
+class UnreadableImage(Exception):
+    """An image that could not be decoded; the message names the sample and the reason."""
+
+
+class ImageSource(Protocol):
+    """A finite, indexable collection of images.
+
+    ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`.
+    """
+
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...

@@ -1,0 +1,101 @@
+"""The whole experiment, from top to bottom: load, score, prune, evaluate, report, track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ccs_exp import assemble
+from ccs_exp.errors import CcsError
+from ccs_exp.pruning import Condition, PruningContext, conditions
+from ccs_exp.report import print_summary, write_report
+from ccs_exp.results import RunFolder
+from ccs_exp.rows import accuracy_rows, ccs_at_k_rows, head_rows
+from ccs_exp.scoring.ccs import Scores, score
+from ccs_exp.scoring.describe import describe_heads
+from ccs_exp.scoring.published import published_scores, scores_from_csv
+from ccs_exp.scoring.spans import HeadSpans, read_spans
+from ccs_exp.summary import Finished, summarise
+from ccs_exp.tasks.classification import classify
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a job writes, which keys its command line named, and the sweep it belongs to."""
+
+    run_dir: str
+    asked: frozenset[str] = frozenset()
+    sweep: str | None = None
+
+
+def run(cfg: DictConfig, job: Job) -> None:
+    """Run one job and leave a complete run folder. Raises `CcsError` for what the user can mend."""
+    # load: first all that can fail without a model
+    strategies, tracker = assemble.build_strategies(cfg.prune), assemble.build(cfg.tracker)
+    _refuse_own_input(cfg, job.run_dir)
+    given = _given_scores(cfg)
+    evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
+    images = assemble.build(cfg.dataset.source) if evaluates else None
+    pool = assemble.build_pool(cfg.pool) if given is None else None
+    probe_images = assemble.build(cfg.probe.source) if given is None else None
+    folder = RunFolder(job.run_dir)
+    folder.clear()
+    model = assemble.build_model(cfg) if evaluates or given is None else None
+    name = model.name if model else _name_without_model(cfg, job)
+
+    # score
+    compute = assemble.build_compute(cfg)
+    probe = assemble.image_data(cfg, probe_images, model) if given is None else None
+    scores = given or _score(cfg, describe_heads(model, probe, pool, compute, cfg.textspan))
+    folder.write_heads(head_rows(name, scores))
+    folder.write_ccs_at_k(ccs_at_k_rows(scores))
+
+    # prune and evaluate
+    chosen: tuple[Condition, ...] = ()
+    evaluation = None
+    if evaluates:
+        context = PruningContext(scores, model.layers, model.heads_per_layer, name)
+        chosen = conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
+        data = assemble.image_data(cfg, images, model, cfg.dataset.limit)
+        evaluation = classify(model, data, cfg.dataset.templates, chosen, assemble.build_engine(cfg), compute)
+        folder.write_accuracy(accuracy_rows(name, cfg.dataset.name, chosen, evaluation))
+        folder.write_predictions(evaluation.predictions)
+
+    # report and track
+    config = OmegaConf.to_container(cfg, resolve=True)
+    dataset = cfg.dataset.name if evaluates else None
+    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation)))
+    write_report(folder.path)
+    tags = [name, dataset or "scores"]
+    tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
+    print_summary(folder.path)
+
+
+def _given_scores(cfg: DictConfig) -> Scores | None:
+    """Scores that need no model: published, of an earlier run, or of given descriptions. None: they are to be computed."""
+    if cfg.ccs.name == "published":
+        return published_scores(cfg.model.variant)
+    if cfg.ccs.name == "file":
+        return scores_from_csv(cfg.ccs.path)
+    return _score(cfg, read_spans(cfg.spans.path)) if cfg.spans.name == "file" else None
+
+
+def _score(cfg: DictConfig, spans: tuple[HeadSpans, ...]) -> Scores:
+    return score(spans, assemble.build(cfg.labeler), assemble.build(cfg.judge), assemble.build_thresholds(cfg.ccs))
+
+
+def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
+    """A run folder is emptied when its run starts, so nothing in it can be read from."""
+    for key in ("ccs.path", "spans.path", "pool.path"):
+        path = OmegaConf.select(cfg, key)
+        if path and Path(run_dir).resolve() in Path(path).expanduser().resolve().parents:
+            raise CcsError(f"{key}={path} lies in the run folder {run_dir}, which this run would overwrite. Choose another hydra.run.dir.")
+
+
+def _name_without_model(cfg: DictConfig, job: Job) -> str:
+    """Given descriptions belong to the model that the command line names, or else to the one their file is named after."""
+    if cfg.spans.name == "file" and "model" not in job.asked:
+        return Path(cfg.spans.path).stem
+    return cfg.model.variant or f"{cfg.model.name}/{cfg.model.pretrained}"

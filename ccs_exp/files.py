@@ -1,0 +1,117 @@
+"""Whole files: written aside and renamed into place, with the same bytes for the same content."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccs_exp.errors import CcsError
+
+DECIMALS = 6  # of every number in a run folder
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` so that, whatever happens, `path` is either the old file or the whole new one.
+
+    Raises `CcsError`, and leaves nothing behind, where the folder cannot be written or the disk is full.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise CcsError(
+            f"{path.name} could not be written to the folder {path.parent}: {error.strerror or error}. Free some space there, "
+            "or choose a folder that you may write to with hydra.run.dir=DIR."
+        ) from error
+    finally:
+        _remove(aside)
+
+
+def rounded(value: Any) -> Any:
+    """`value`, its floats rounded to the decimals that files have; NaN is an absence, so it becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [rounded(item) for item in value]
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError("a run folder has no place for infinite numbers")
+        return None if math.isnan(value) else round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return value
+
+
+def clean(text: str) -> str:
+    """`text` as it can be encoded: lone surrogates, which undecodable file names bring, are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals. Raises ValueError on other columns."""
+    lines = [",".join(columns)]
+    for row in rows:
+        check_columns(row, columns)
+        lines.append(",".join(_quoted(_cell(row[column])) for column in columns))
+    return "".join(line + "\n" for line in lines).encode("utf-8")
+
+
+def check_columns(row: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """Raise ValueError unless the row has exactly these columns."""
+    if set(row) != set(columns):
+        missing, unknown = sorted(set(columns) - set(row)), sorted(set(row) - set(columns))
+        raise ValueError(f"a row lacks the columns {missing} and has the unknown columns {unknown}")
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str | None]]:
+    """The rows of a CSV file as text, empty cells as None. Raises `CcsError` for what is not such a file."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            missing = [column for column in columns if column not in header]
+            if missing:
+                raise CcsError(f"{path} lacks the columns {', '.join(missing)}. Needed are: {', '.join(columns)}.")
+            at = {column: header.index(column) for column in columns}
+            rows = []
+            for cells in reader:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise CcsError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)}.")
+                rows.append({column: cells[index] or None for column, index in at.items()})
+            return rows
+    except OSError as error:
+        raise CcsError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CcsError(f"{path} is not a CSV file in UTF-8: {error}.") from error
+
+
+def _cell(value: Any) -> str:
+    value = rounded(value.item() if hasattr(value, "item") else value)  # .item(): numpy's and torch's numbers
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{DECIMALS}f}"
+    return str(value)
+
+
+def _quoted(cell: str) -> str:
+    # csv.writer leaves a lone carriage return unquoted, which no reader then takes for text
+    return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in ',"\r\n') else cell
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the error that is on its way says more

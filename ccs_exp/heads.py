@@ -1,0 +1,51 @@
+"""Attention heads by name: ``Head(23, 11)`` is written ``L23.H11``, layers and heads counted from zero."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ccs_exp.errors import CcsError
+
+SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
+
+_NAME = re.compile(r"L(\d+)\.H(\d+)")
+
+
+class Head(NamedTuple):
+    """One attention head of the image encoder.
+
+    >>> str(Head(23, 11)), Head.parse("L23.H11")
+    ('L23.H11', Head(layer=23, index=11))
+    """
+
+    layer: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}.H{self.index}"
+
+    @classmethod
+    def parse(cls, name: str) -> Head:
+        """Read ``L<layer>.H<index>``; raises `CcsError` on anything else."""
+        match = _NAME.fullmatch(str(name).strip())
+        if match is None:
+            raise CcsError(f"{name!r} is not a head. A head is written L<layer>.H<index>, both from zero, as in L11.H5.")
+        return cls(int(match[1]), int(match[2]))
+
+
+def scored_heads(layers: int, heads_per_layer: int, scored_layers: int = SCORED_LAYERS) -> tuple[Head, ...]:
+    """All heads of the last `scored_layers` of an encoder, in order of layer, then index."""
+    first = max(0, layers - scored_layers)
+    return tuple(Head(layer, index) for layer in range(first, layers) for index in range(heads_per_layer))
+
+
+def check_heads(heads: Iterable[Head], layers: int, heads_per_layer: int, model: str) -> frozenset[Head]:
+    """The heads as a set; raises `CcsError` naming every head that the model does not have."""
+    heads = frozenset(heads)
+    outside = sorted(head for head in heads if head.layer >= layers or head.index >= heads_per_layer)
+    if outside:
+        names = ", ".join(map(str, outside))
+        raise CcsError(f"{names}: {model} has layers 0-{layers - 1} of {heads_per_layer} heads each (0-{heads_per_layer - 1}).")
+    return heads

@@ -1,0 +1,56 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_METRICS = {"top1": "Top-1", "top5": "Top-5", "mean_per_class": "Mean per class"}
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A fraction in per cent, without the sign.
+
+    >>> percent(0.8412), percent(None)
+    ('84.1', '–')
+    """
+    return "–" if value is None else f"{100 * value:.{decimals}f}"
+
+
+def points(delta: float | None) -> str:
+    """A difference of fractions in percentage points, signed.
+
+    >>> points(-0.034), points(0.002), points(-0.00001)
+    ('−3.4', '+0.2', '0.0')
+    """
+    if delta is None:
+        return "–"
+    text = f"{abs(100 * delta):.1f}"
+    return text if text == "0.0" else ("−" if delta < 0 else "+") + text
+
+
+def is_rank(metric: str) -> bool:
+    """Ranks are in items, and lower is better; all other metrics are fractions."""
+    return metric.endswith("rank")
+
+
+def metric_value(metric: str, value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}" if is_rank(metric) else percent(value)
+
+
+def metric_delta(metric: str, delta: float | None) -> str:
+    return points(delta / 100 if is_rank(metric) and delta is not None else delta)
+
+
+def metric_name(metric: str) -> str:
+    """
+    >>> metric_name("top1"), metric_name("t2v_median_rank")
+    ('Top-1', 't2v median rank')
+    """
+    return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def plain(text: object, width: int | None = None) -> str:
+    """Text on one line, without control characters (a terminal would obey them), cut to `width` characters."""
+    line = " ".join(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)).split())
+    return line if width is None or len(line) <= width else line[: width - 1] + "…"

@@ -1,0 +1,66 @@
+"""Scores and evaluations as the rows of a run folder."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from ccs_exp.pruning import ORIGINAL, Condition
+from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
+from ccs_exp.tasks.classification import PRIMARY_METRIC, Evaluation
+
+
+def head_rows(model: str, scores: Scores) -> list[dict]:
+    """One row for each scored head, for ``heads.csv``."""
+    rows = []
+    for score in scores.heads:
+        descriptions = score.descriptions or (None,) * DESCRIPTIONS_PER_HEAD
+        verdicts = score.verdicts or (None,) * DESCRIPTIONS_PER_HEAD
+        rows.append(
+            {"model": model, "layer": score.head.layer, "head": str(score.head), "label": score.label, "ccs": score.ccs}
+            | {"ccs_class": score.ccs_class}
+            | {f"description_{number}": text for number, text in enumerate(descriptions, 1)}
+            | {f"verdict_{number}": verdict and str(verdict) for number, verdict in enumerate(verdicts, 1)}
+            | {"explained_variance": score.explained_variance}
+        )
+    return rows
+
+
+def ccs_at_k_rows(scores: Scores) -> list[dict] | None:
+    """``k, fraction`` for K = 0..5, or None where no CCS was judged."""
+    fractions = scores.ccs_at_k()
+    return None if fractions is None else [{"k": k, "fraction": fraction} for k, fraction in fractions.items()]
+
+
+def accuracy_rows(model: str, dataset: str, conditions: Sequence[Condition], evaluation: Evaluation) -> list[dict]:
+    """One row for each condition and metric, with the difference to the original."""
+    original = evaluation.values[ORIGINAL]
+    return [
+        {
+            "model": model,
+            "dataset": dataset,
+            "condition": condition.name,
+            "num_pruned": len(condition.heads),
+            "metric": metric,
+            "value": value,
+            "delta": value - original[metric],
+        }
+        for condition in conditions
+        for metric, value in evaluation.values[condition.name].items()
+    ]
+
+
+def primary_values(evaluation: Evaluation) -> dict[str, float]:
+    """The primary metric of each condition."""
+    return {name: values[PRIMARY_METRIC] for name, values in evaluation.values.items()}
+
+
+def random_spread(values: Mapping[str, float]) -> dict | None:
+    """Mean and sample standard deviation over the ``random/<seed>`` conditions, if there are any."""
+    over_seeds = {name.removeprefix("random/"): value for name, value in values.items() if name.startswith("random/")}
+    if not over_seeds:
+        return None
+    numbers = list(over_seeds.values())
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return {"mean": statistics.fmean(numbers), "sd": spread, "seeds": [int(seed) for seed in over_seeds]}

@@ -1,0 +1,110 @@
+"""The Concept Consistency Score (paper, section 4.1.3) and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ccs_exp.errors import CcsError
+from ccs_exp.heads import Head
+from ccs_exp.scoring.judge import Judge, Question, Verdict
+from ccs_exp.scoring.label import Labeler
+from ccs_exp.scoring.spans import HeadSpans
+from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
+
+CcsClass = Literal["high", "moderate", "low"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """CCS of at least `high` is high, of at most `low` is low, between them moderate (paper: 5 and 1)."""
+
+    high: int = 5
+    low: int = 1
+
+    def __post_init__(self):
+        if not 0 <= self.low < self.high <= DESCRIPTIONS_PER_HEAD:
+            raise CcsError(
+                f"ccs.low={self.low} and ccs.high={self.high} do not separate classes; needed is 0 <= low < high <= "
+                f"{DESCRIPTIONS_PER_HEAD} (the paper has low 1, high 5)."
+            )
+
+    def classify(self, ccs: int) -> CcsClass:
+        return "high" if ccs >= self.high else "low" if ccs <= self.low else "moderate"
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """What is known of one head. `ccs` and `ccs_class` are None where a description is unjudged or only the class is known."""
+
+    head: Head
+    label: str | None
+    ccs: int | None
+    ccs_class: CcsClass | None
+    descriptions: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    explained_variance: float | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scored heads of a model, in order.
+
+    `concepts` are sets of heads given by name (published ones); where absent, a concept's heads are the high heads that bear
+    it as their label.
+    """
+
+    heads: tuple[HeadScore, ...]
+    concepts: Mapping[str, frozenset[Head]] | None = None
+
+    def of_class(self, ccs_class: CcsClass) -> frozenset[Head]:
+        return frozenset(score.head for score in self.heads if score.ccs_class == ccs_class)
+
+    def of_concept(self, concept: str) -> frozenset[Head]:
+        """The concept's heads; empty for a concept that no head bears."""
+        if self.concepts is not None:
+            return self.concepts.get(concept, frozenset())
+        wanted = concept.casefold()
+        return frozenset(
+            score.head for score in self.heads if score.ccs_class == "high" and (score.label or "").casefold() == wanted
+        )
+
+    @property
+    def concept_names(self) -> tuple[str, ...]:
+        """The concepts that have heads."""
+        if self.concepts is not None:
+            return tuple(sorted(self.concepts))
+        return tuple(sorted({score.label for score in self.heads if score.ccs_class == "high" and score.label}))
+
+    @property
+    def unjudged(self) -> int:
+        """How many descriptions have no verdict."""
+        return sum(verdict is Verdict.UNJUDGED for score in self.heads for verdict in score.verdicts)
+
+    def ccs_at_k(self) -> dict[int, float] | None:
+        """CCS@K for K = 0..5 (paper, section 4.1.3), over the judged heads; None if no head was judged."""
+        judged = [score.ccs for score in self.heads if score.ccs is not None and score.verdicts]
+        if not judged:
+            return None
+        return {k: judged.count(k) / len(judged) for k in range(DESCRIPTIONS_PER_HEAD + 1)}
+
+
+def score(spans: Sequence[HeadSpans], labeler: Labeler, judge: Judge, thresholds: Thresholds) -> Scores:
+    """Label every head, judge its five descriptions, count the aligned ones.
+
+    A head without a label, or with an unjudged description, has no CCS.
+    """
+    labels = labeler.label(spans)
+    labelled = [(item, label) for item, label in zip(spans, labels, strict=True) if label is not None]
+    verdicts = iter(judge.judge([Question(text, label) for item, label in labelled for text in item.descriptions]))
+    scores = []
+    for item, label in zip(spans, labels, strict=True):
+        if label is None:
+            judged = tuple(Verdict.UNJUDGED for _ in item.descriptions)
+        else:
+            judged = tuple(next(verdicts) for _ in item.descriptions)
+        ccs = None if Verdict.UNJUDGED in judged else judged.count(Verdict.ALIGNED)
+        ccs_class = None if ccs is None else thresholds.classify(ccs)
+        scores.append(HeadScore(item.head, label, ccs, ccs_class, item.descriptions, judged, item.explained_variance))
+    return Scores(tuple(scores))

@@ -1,0 +1,46 @@
+"""First and second moments of the heads' coefficients over the probe images: all that TEXTSPAN needs of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ccs_exp.heads import Head
+
+
+@dataclass
+class HeadMoments:
+    """Sums over images, in float64 on the CPU: their size depends on the heads, not on the number of images.
+
+    `first` is the sum of the coefficient vectors of each head, `second` the sum of their outer products.
+    """
+
+    heads: tuple[Head, ...]
+    num_images: int
+    first: Float[Tensor, "heads k"]
+    second: Float[Tensor, "heads k k"]
+
+    @classmethod
+    def empty(cls, heads: tuple[Head, ...], coefficients: int) -> HeadMoments:
+        return cls(
+            heads,
+            0,
+            torch.zeros(len(heads), coefficients, dtype=torch.float64),
+            torch.zeros(len(heads), coefficients, coefficients, dtype=torch.float64),
+        )
+
+    @classmethod
+    def of(cls, heads: tuple[Head, ...], coefficients: Float[Tensor, "batch heads k"]) -> HeadMoments:
+        """The moments of one batch."""
+        per_head = coefficients.double().transpose(0, 1)  # [heads, batch, k]
+        second = per_head.transpose(1, 2) @ per_head
+        return cls(heads, coefficients.shape[0], per_head.sum(dim=1).cpu(), second.cpu())
+
+    def __add__(self, other: HeadMoments) -> HeadMoments:
+        """The moments of the union of two disjoint sets of images."""
+        if self.heads != other.heads:
+            raise ValueError("Moments of different heads do not add up.")
+        return HeadMoments(self.heads, self.num_images + other.num_images, self.first + other.first, self.second + other.second)

@@ -1,0 +1,46 @@
+"""Phrases found in text: words by words, any case, singular and plural, the longest first."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+class Phrases:
+    """Phrases, in singular and plural, with the concepts that they stand for."""
+
+    def __init__(self) -> None:
+        self._concepts: dict[str, frozenset[str]] = {}
+        self._longest: dict[str, int] = {}  # first word -> words in the longest phrase that starts with it
+
+    def add(self, phrase: str, concept: str) -> None:
+        key = " ".join(tokens(phrase))
+        plurals = [f"{key}s"]
+        if re.search(r"(?:[sxzo]|[cs]h)$", key):
+            plurals.append(f"{key}es")
+        elif re.search(r"[^aeiou]y$", key):
+            plurals.append(f"{key[:-1]}ies")
+        for form in (key, *plurals):
+            first, length = form.split(" ")[0], form.count(" ") + 1
+            self._concepts[form] = self._concepts.get(form, frozenset()) | {concept}
+            self._longest[first] = max(length, self._longest.get(first, 0))
+
+    def get(self, phrase: str) -> frozenset[str]:
+        return self._concepts.get(" ".join(tokens(phrase)), frozenset())
+
+    def find(self, text: str) -> set[str]:
+        words, found, start = tokens(text), set(), 0
+        while start < len(words):
+            for length in range(self._longest.get(words[start], 0), 0, -1):
+                concepts = self._concepts.get(" ".join(words[start : start + length]))
+                if concepts:
+                    found |= concepts
+                    start += length - 1
+                    break
+            start += 1
+        return found
+
+
+def tokens(text: str) -> list[str]:
+    plain = text if text.isascii() else "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.findall(r"[^\W_]+", plain.casefold())

@@ -1,0 +1,71 @@
+"""The pool of descriptions that TEXTSPAN picks from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccs_exp.errors import CcsError
+from ccs_exp.scoring.taxonomy import load_taxonomy
+from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
+from ccs_exp.store import cache_dir
+
+_ORIGINAL_POOL = (
+    "https://raw.githubusercontent.com/yossigandelsman/clip_text_span/"
+    "4c1ae4a493f070dedbb20f1deb9de45bcb118989/text_descriptions/image_descriptions_general.txt"
+)
+_ORIGINAL_SHA256 = "39c6bf3e788684d9e0e8afa902c13aae1ee8eafefdbab94ba923fd05b9038630"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Distinct descriptions, in order; `sha256` of them joined by newlines identifies the pool."""
+
+    name: str
+    descriptions: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256("\n".join(self.descriptions).encode()).hexdigest()
+
+
+def taxonomy_pool(name: str = "taxonomy", parts: Sequence[str] | None = None) -> Pool:
+    """The project's own descriptions, all or those of the given parts of the taxonomy."""
+    return _pool(name, (description.text for description in load_taxonomy().pool(parts)), "the taxonomy")
+
+
+def file_pool(path: str | Path) -> Pool:
+    """One description a line, stripped, without repetitions. Raises `CcsError` if there are fewer than five."""
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CcsError(f"pool.path={path}: there is no such file. Give a text file with one description a line.")
+    try:
+        return _pool(path.stem, path.read_text(encoding="utf-8").splitlines(), str(path))
+    except UnicodeDecodeError as error:
+        raise CcsError(f"{path} is not UTF-8 text: {error}.") from error
+
+
+def original_pool() -> Pool:
+    """The 3,498 descriptions of Gandelsman et al. (ICLR 2024), fetched at a pinned commit, checked and kept."""
+    import pooch
+
+    try:
+        path = pooch.retrieve(
+            _ORIGINAL_POOL, f"sha256:{_ORIGINAL_SHA256}", "image_descriptions_general.txt", cache_dir() / "pools"
+        )
+    except (OSError, ValueError) as error:
+        raise CcsError(
+            f"The pool clip_text_span could not be fetched ({type(error).__name__}). Fetch image_descriptions_general.txt from "
+            "github.com/yossigandelsman/clip_text_span (folder text_descriptions) and pass pool=file pool.path=FILE, or use our own "
+            "descriptions with pool=taxonomy."
+        ) from error
+    return Pool("clip_text_span", file_pool(path).descriptions)
+
+
+def _pool(name: str, lines: Iterable[str], origin: str) -> Pool:
+    descriptions = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if len(descriptions) < DESCRIPTIONS_PER_HEAD:
+        raise CcsError(f"{origin} has {len(descriptions)} distinct descriptions; a pool needs at least {DESCRIPTIONS_PER_HEAD}.")
+    return Pool(name, descriptions)

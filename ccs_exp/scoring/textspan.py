@@ -1,0 +1,106 @@
+"""TEXTSPAN (Gandelsman et al., ICLR 2024, algorithm 1) from moments, for all heads at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ccs_exp.errors import CcsError
+from ccs_exp.scoring.moments import HeadMoments
+
+DESCRIPTIONS_PER_HEAD = 5  # paper, section 4.1.1
+
+# Eigenvalues of a k x k second moment carry a rounding error of about k times float64's; ten times that counts as zero.
+_RANK_MARGIN = 10 * torch.finfo(torch.float64).eps
+
+
+class TextSpans(NamedTuple):
+    """`picks`: indices into the pool in the order picked. `explained_variance`: share of a head's variance that they span."""
+
+    picks: Int[Tensor, "heads descriptions"]
+    explained_variance: Float[Tensor, " heads"]
+
+
+def textspan(
+    moments: HeadMoments,
+    maps: Float[Tensor, "heads k dim"],
+    pool: Float[Tensor, "pool dim"],
+    descriptions: int = DESCRIPTIONS_PER_HEAD,
+) -> TextSpans:
+    """Pick, for every head, the descriptions that span its contributions best.
+
+    With ``c = coefficients @ maps`` the contributions C of a head over the images: project the pool on the span of C, centre C,
+    then repeatedly take the description whose projection varies most over the images and remove its direction from C and
+    from all descriptions. Descriptions are not renormalised after projection. All of that depends on C only through its first
+    and second moments, and happens in the at most k dimensions that the head can write to.
+
+    Args:
+        moments: of the coefficients, over the probe images.
+        maps: from coefficients to contributions, one matrix a head.
+        pool: L2-normalised text embeddings.
+
+    Raises:
+        CcsError: the pool has fewer than `descriptions` entries, or the contributions of a head over the probe images span
+            fewer dimensions than that.
+    """
+    if pool.shape[0] < descriptions:
+        raise CcsError(f"The pool has {pool.shape[0]} descriptions; each head needs {descriptions}. Choose a larger pool.")
+    if moments.num_images == 0:
+        raise CcsError("No probe image was decomposed: TEXTSPAN has nothing to describe. Check the probe's images.")
+    basis, coordinates = torch.linalg.qr(maps.double().transpose(1, 2))  # [heads, dim, r], [heads, r, k] with r = min(k, dim)
+    second = coordinates @ (moments.second / moments.num_images) @ coordinates.transpose(1, 2)
+    mean = (coordinates @ (moments.first / moments.num_images)[..., None])[..., 0]  # [heads, r]
+    texts = torch.einsum("pd,hdr->hpr", pool.double().cpu(), basis) @ _span_projection(second)
+    covariance = second - mean[:, :, None] * mean[:, None, :]
+    _check_dimensions(moments, covariance, second, descriptions)
+
+    total = _trace(covariance)
+    picks = []
+    for _ in range(descriptions):
+        variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
+        if picks:  # a picked description has no direction left, but rounding may leave it a trace of one
+            variance.scatter_(1, torch.stack(picks, dim=1), -torch.inf)
+        pick = variance.argmax(dim=1)
+        picks.append(pick)
+        direction = texts[torch.arange(len(pick)), pick]  # [heads, r]
+        direction = direction / direction.norm(dim=-1, keepdim=True)
+        along = (covariance @ direction[..., None])[..., 0]
+        covariance = (
+            covariance
+            - along[:, :, None] * direction[:, None, :]
+            - direction[:, :, None] * along[:, None, :]
+            + (direction * along).sum(dim=-1)[:, None, None] * direction[:, :, None] * direction[:, None, :]
+        )
+        texts = texts - (texts @ direction[..., None]) * direction[:, None, :]
+    return TextSpans(torch.stack(picks, dim=1), 1 - _trace(covariance) / total)
+
+
+def _span_projection(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads r r"]:
+    """Projection on the span of the uncentred contributions, up to float64's rounding."""
+    values, vectors = torch.linalg.eigh(second)
+    kept = vectors * (values > _rounding(second))[:, None, :]
+    return kept @ kept.transpose(1, 2)
+
+
+def _rounding(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads 1"]:
+    """What an eigenvalue of these moments may be by rounding alone."""
+    largest = torch.linalg.matrix_norm(second, ord=2)
+    return (_RANK_MARGIN * second.shape[-1] * largest)[:, None]
+
+
+def _check_dimensions(moments: HeadMoments, covariance: Tensor, second: Tensor, needed: int) -> None:
+    rank = (torch.linalg.eigvalsh(covariance) > _rounding(second)).sum(dim=1)
+    poor = [f"{head} ({int(r)})" for head, r in zip(moments.heads, rank, strict=True) if r < needed]
+    if poor:
+        raise CcsError(
+            f"Over {moments.num_images} probe images the contributions of {len(poor)} heads vary in fewer than {needed} dimensions "
+            f"({', '.join(poor[:6])}{' ...' if len(poor) > 6 else ''}), so {needed} descriptions cannot be told apart. Use more "
+            "and more varied probe images (probe.num_images)."
+        )
+
+
+def _trace(matrices: Float[Tensor, "heads r r"]) -> Float[Tensor, " heads"]:
+    return matrices.diagonal(dim1=1, dim2=2).sum(dim=-1)

@@ -1,0 +1,96 @@
+"""A job in one JSON object: its main numbers, what they depend on, and what a reader must be told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.data.batches import ImageData
+from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
+from ccs_exp.rows import primary_values, random_spread
+from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.pool import Pool
+from ccs_exp.scoring.taxonomy import load_taxonomy
+from ccs_exp.tasks.classification import PRIMARY_METRIC, Evaluation
+
+# What a job computes does not depend on these.
+_WITHOUT_EFFECT = ("tracker", "num_workers")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished job; what it did not need is None."""
+
+    name: str
+    dataset: str | None
+    config: Mapping[str, Any]
+    model: ClipModel | None
+    scores: Scores
+    pool: Pool | None
+    probe: ImageData | None
+    conditions: tuple[Condition, ...]
+    evaluation: Evaluation | None
+
+    @property
+    def skipped(self) -> list[str]:
+        """What could not be decoded, of the probe and of the data set."""
+        return [*(self.probe.skipped if self.probe else []), *(self.evaluation.skipped if self.evaluation else [])]
+
+
+def summarise(job: Finished) -> dict[str, Any]:
+    """The content of ``summary.json``."""
+    accuracy = primary_values(job.evaluation) if job.evaluation else None
+    at_k = job.scores.ccs_at_k()
+    descriptions = [text for score in job.scores.heads for text in score.descriptions]
+    weights, pool, probe = job.model.origin if job.model else None, job.pool, job.probe
+    return {
+        "model": job.name,
+        "dataset": job.dataset,
+        "config_hash": config_hash(job.config, weights.sha256 if weights else None, pool.sha256 if pool else None),
+        "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
+        "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
+        "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped)} if probe else None,
+        "ccs_at_k": {str(k): fraction for k, fraction in at_k.items()} if at_k else None,
+        "heads_per_class": {name: len(job.scores.of_class(name)) for name in ("high", "moderate", "low")},
+        "metric": PRIMARY_METRIC if accuracy else None,
+        "accuracy": accuracy,
+        "delta": {name: value - accuracy[ORIGINAL] for name, value in accuracy.items()} if accuracy else None,
+        "random": random_spread(accuracy) if accuracy else None,
+        "num_samples": job.evaluation.num_samples if job.evaluation else None,
+        "top1_ties": job.evaluation.ties if job.evaluation else None,
+        "tagged_share": load_taxonomy().tagged_share(descriptions) if descriptions else None,
+        "skipped": job.skipped,
+        "unjudged": job.scores.unjudged,
+        "from_store": [],
+        "warnings": _warnings(job),
+    }
+
+
+def config_hash(config: Mapping[str, Any], weights_sha256: str | None, pool_sha256: str | None) -> str:
+    """Sixteen hexadecimal digits that change with the configuration, the weights, the pool and the version of the package.
+
+    Images and files named in the configuration count by their path alone.
+    """
+    effective = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}
+    identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": version("ccs_exp")}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _warnings(job: Finished) -> list[str]:
+    warnings = []
+    if job.model is not None and job.model.origin.random:
+        warnings.append(f"The model has {job.model.origin.description}: its scores and accuracies mean nothing.")
+    warnings += empty_conditions(job.conditions)
+    unscored = [str(score.head) for score in job.scores.heads if score.ccs_class is None]
+    if unscored:
+        warnings.append(
+            f"{job.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
+        )
+    if job.skipped:
+        warnings.append(f"{len(job.skipped)} images could not be decoded and were skipped.")
+    return warnings

@@ -1,0 +1,142 @@
+"""Zero-shot classification under every pruning condition, in one pass over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import lightning
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy
+
+from ccs_exp.clip.engine import Engine
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute import Compute
+from ccs_exp.data.batches import ImageBatch, ImageData
+from ccs_exp.errors import CcsError
+from ccs_exp.pruning import Condition
+
+PRIMARY_METRIC = "top1"
+_TOP_K = 5
+
+
+@dataclass
+class Evaluation:
+    """What one pass over a data set gives, as rows.
+
+    Attributes:
+        values: ``{condition: {metric: value}}``, fractions.
+        predictions: rows of ``sample_id, condition, target, prediction, correct``.
+        ties: predictions in which several classes were equally the best; the lowest class index was taken.
+        skipped: samples that could not be decoded.
+    """
+
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    predictions: list[dict] = field(default_factory=list)
+    ties: int = 0
+    skipped: list[str] = field(default_factory=list)
+    num_samples: int = 0
+
+
+def class_embeddings(model: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> Float[Tensor, "classes dim"]:
+    """CLIP's zero-shot classifier: each prompt's embedding normalised, averaged over the templates, normalised again.
+
+    Raises `CcsError` if there is no template, or one without ``{}`` for the class name.
+    """
+    if not templates:
+        raise CcsError("dataset.templates is empty. Give at least one, as in 'dataset.templates=[\"a photo of a {}.\"]'.")
+    bad = [template for template in templates if "{}" not in template]
+    if bad:
+        raise CcsError(f"The template {bad[0]!r} has no {{}} where the class name belongs.")
+    prompts = [template.replace("{}", name) for name in class_names for template in templates]
+    embeddings = model.encode_texts(prompts).reshape(len(class_names), len(templates), -1)
+    return F.normalize(embeddings.mean(dim=1), dim=-1)
+
+
+class ZeroShotClassification(lightning.LightningModule):
+    """Classifies each batch under all conditions; conditions with the same heads are computed once."""
+
+    def __init__(
+        self, model: ClipModel, classifier: Float[Tensor, "classes dim"], conditions: Sequence[Condition], engine: Engine
+    ):
+        super().__init__()
+        self.model, self.conditions, self.engine = model, conditions, engine
+        self.register_buffer("classifier", classifier, persistent=False)
+        self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
+        classes = classifier.shape[0]
+        self.top1 = nn.ModuleList(MulticlassAccuracy(classes, average="micro") for _ in self.masks)
+        self.per_class = nn.ModuleList(MulticlassAccuracy(classes, average=None) for _ in self.masks)
+        # with five classes or fewer the top five are all of them
+        wide = classes > _TOP_K
+        self.top5 = nn.ModuleList(MulticlassAccuracy(classes, average="micro", top_k=_TOP_K) for _ in self.masks if wide)
+        self._sample_ids: list[str] = []
+        self._targets: list[Tensor] = []
+        self._predictions: list[Tensor] = []  # each [masks, batch]
+        self._tied: list[Tensor] = []
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        if not batch.sample_ids:
+            return
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
+        similarities = embeddings.float() @ self.classifier.float().T  # [masks, batch, classes]
+        is_best = similarities == similarities.amax(dim=-1, keepdim=True)
+        predictions = is_best.int().argmax(dim=-1)  # the lowest class index among equals
+        for index in range(len(self.masks)):
+            self.top1[index].update(predictions[index], batch.targets)
+            self.per_class[index].update(predictions[index], batch.targets)
+            if self.top5:
+                self.top5[index].update(similarities[index], batch.targets)
+        self._sample_ids.extend(batch.sample_ids)
+        self._targets.append(batch.targets)
+        self._predictions.append(predictions)
+        self._tied.append(is_best.sum(dim=-1) > 1)
+
+    def evaluation(self) -> Evaluation:
+        """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
+        if not self._sample_ids:
+            raise CcsError("No sample of the data set could be evaluated: every image was skipped. Check the images.")
+        targets = torch.cat(self._targets).cpu()
+        predictions = torch.cat(self._predictions, dim=1).cpu()
+        tied = torch.cat(self._tied, dim=1).cpu()
+        present = targets.unique()
+        result = Evaluation(num_samples=len(targets))
+        for condition in self.conditions:
+            index = self.masks.index(condition.heads)
+            values = {"top1": float(self.top1[index].compute())}
+            if self.top5:
+                values["top5"] = float(self.top5[index].compute())
+            # a class without samples has no accuracy
+            values["mean_per_class"] = float(self.per_class[index].compute().cpu()[present].double().mean())
+            result.values[condition.name] = values
+            result.ties += int(tied[index].sum())
+            result.predictions.extend(
+                {
+                    "sample_id": sample_id,
+                    "condition": condition.name,
+                    "target": int(target),
+                    "prediction": int(prediction),
+                    "correct": bool(target == prediction),
+                }
+                for sample_id, target, prediction in zip(self._sample_ids, targets, predictions[index], strict=True)
+            )
+        return result
+
+
+def classify(
+    model: ClipModel,
+    data: ImageData,
+    templates: Sequence[str],
+    conditions: Sequence[Condition],
+    engine: Engine,
+    compute: Compute,
+) -> Evaluation:
+    """Evaluate all conditions on `data`, whose source names the classes, in one pass."""
+    classifier = class_embeddings(model, data.source.class_names, templates)
+    task = ZeroShotClassification(model, classifier, conditions, engine)
+    compute.run(task, data, "Evaluating conditions")
+    evaluation = task.evaluation()
+    evaluation.skipped = list(data.skipped)
+    return evaluation

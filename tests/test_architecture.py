@@ -1,0 +1,68 @@
+"""Arrows point down: the rooms of ARCHITECTURE.md import only from rooms below them."""
+
+import ast
+from pathlib import Path
+
+import ccs_exp
+
+PACKAGE = Path(ccs_exp.__file__).parent
+ROOMS = [  # from top to bottom; rooms in one row do not import each other
+    {"__main__"},
+    {"notebook", "experiment"},
+    {"assemble"},
+    {"tracking"},
+    {"report"},
+    {"summary"},
+    {"rows"},
+    {"tasks"},
+    {"pruning"},
+    {"scoring"},
+    {"compute"},
+    {"data"},
+    {"clip"},
+    {"config", "results", "store"},
+    {"files"},
+    {"heads"},
+    {"errors"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" if node.module == "ccs_exp" else node.module for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("ccs_exp."))
+
+
+def modules():
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+def test_every_module_has_a_room():
+    assert {room_of(path) for path in modules()} == set(LEVEL)
+
+
+def test_arrows_point_down():
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {room}"
+        for path in modules()
+        for room in imports(path)
+        if room != room_of(path) and LEVEL[room] <= LEVEL[room_of(path)]
+    ]
+    assert not wrong
+
+
+def test_only_the_clip_room_knows_open_clip():
+    knowing = {room_of(path) for path in modules() if "open_clip." in path.read_text() and "import open_clip" in path.read_text()}
+    assert knowing == {"clip"}
+
+
+def test_rooms_are_small():
+    long = {str(path.relative_to(PACKAGE)): lines for path in modules() if (lines := path.read_text().count("\n")) > 250}
+    assert not long

@@ -1,0 +1,110 @@
+"""The command line as a user meets it: exit status, messages, sweeps, interruption, an installed wheel."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import pytest
+
+from ccs_exp.results import RunFolder
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["tracker=none", "dataset.source.num_images=40", "probe.num_images=150", "prune=high_ccs"]
+
+
+def ccs_exp(*arguments, cwd, **environment):
+    command = [sys.executable, "-m", "ccs_exp", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, check=False)
+
+
+def test_a_job_prints_its_summary_and_its_folder(tmp_path):
+    done = ccs_exp(*QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = (tmp_path / "outputs").glob("*/*")
+    for part in ("tiny · scenes_shape", "CCS@5", "original", "high_ccs", run_dir.name):
+        assert part in done.stdout
+    assert RunFolder(run_dir).read_summary()["num_samples"] == 40
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: open_clip, tiny, vitb16_laion"),
+        (["dataset=folder"], "Error: Still needed: dataset.path=..."),
+        (["prune.random.seedz=1"], "Error: Could not override 'prune.random.seedz'"),
+        (["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head"),
+        (["hydra.run.dir=/proc/nowhere"], "Error: "),
+    ],
+)
+def test_errors_are_one_paragraph_with_a_status(overrides, message, tmp_path):
+    done = ccs_exp(*overrides, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr[done.stderr.index("Error: ") :].strip().splitlines()) == 1
+
+
+def test_a_traceback_is_shown_when_asked_for(tmp_path):
+    done = ccs_exp("prune=heads", "prune.heads.list=[H3]", cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "CcsError" in done.stderr
+
+
+def test_a_sweep_goes_on_after_a_failed_cell_and_fails_at_the_end(tmp_path):
+    done = ccs_exp("-m", *QUICK, "prune=heads", "prune.heads.list=[L9.H0],[L5.H1]", cwd=tmp_path)
+    assert done.returncode == 1 and "L9.H0: tiny has layers 0-5" in done.stderr
+    (sweep,) = (tmp_path / "multirun").glob("*/*")
+    assert not (sweep / "0" / "summary.json").exists()
+    assert RunFolder(sweep / "1").read_summary()["accuracy"].keys() == {"original", "heads/list"}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_ends_and_leaves_only_whole_files(sent, tmp_path):
+    command = [sys.executable, "-m", "ccs_exp", "tracker=none", "dataset.source.num_images=4000", "hydra.run.dir=run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "heads.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(sent)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in output
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "summary.json" not in left and not any(name.endswith(".part") for name in left)
+    assert len(RunFolder(tmp_path / "run").read_heads()) == 32
+
+
+@pytest.mark.full
+def test_the_default_job_as_it_is(tmp_path):
+    done = ccs_exp(cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = (tmp_path / "outputs").glob("*/*")
+    accuracy = RunFolder(run_dir).read_summary()["accuracy"]
+    assert list(accuracy) == ["original", "high_ccs", "low_ccs", "random/0", "random/1", "random/2"]
+    assert list((run_dir / "wandb").glob("offline-run-*/*.wandb"))
+
+
+@pytest.mark.full
+def test_an_installed_wheel_runs_from_anywhere(tmp_path):
+    """Built from the checkout, unpacked without its dependencies beside those of this environment, and run elsewhere."""
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "venv", system_site_packages=False, with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
+    site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
+    here = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(here + "\n")
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    script = tmp_path / "venv" / "bin" / "ccs-exp"
+    code = "import ccs_exp.config as c; print(c.config_dir())"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=elsewhere).stdout.strip()
+    assert found == str(site / "ccs_exp" / "conf")
+    done = subprocess.run([script, *QUICK], capture_output=True, text=True, cwd=elsewhere, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((elsewhere / "outputs").glob("*/*/report.html"))
