@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ccs_exp.heads import Head
     from ccs_exp.notebook import evaluate, load_model, score_heads
 
+__version__ = "0.1.0"
+
 __all__ = ["CcsError", "Head", "evaluate", "load_model", "masked", "recorded", "score_heads"]
 
 _HOMES = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -16,22 +20,35 @@ from ccs_exp.errors import CcsError
 
 register()
 
+_SHOW_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+_UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '(\w+)/([^']+)'")
+
+log = logging.getLogger(__name__)
+
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     asked = frozenset(override.lstrip("+~").split("=")[0].split("@")[0] for override in hydra_cfg.overrides.task)
-    check(cfg)
+    sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
+    try:
+        check(cfg)
 
-    from ccs_exp.experiment import Job, run  # imports torch, which --help should not wait for
+        from ccs_exp.experiment import Job, run  # imports torch, which --help should not wait for
 
-    sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode.name == "MULTIRUN" else None
-    run(cfg, Job(run_dir=hydra_cfg.runtime.output_dir, asked=asked, sweep=sweep))
+        run(cfg, Job(run_dir=hydra_cfg.runtime.output_dir, asked=asked, sweep=sweep))
+    except CcsError as error:
+        if sweep is not None:
+            # Hydra goes on with the other jobs, and raises the first of such errors at the end
+            log.error("Job %s (%s): %s", hydra_cfg.job.num, hydra_cfg.job.override_dirname, _paragraph(error))
+            raise
+        if _SHOW_TRACEBACK:
+            raise
+        sys.exit(f"Error: {_paragraph(error)}")
 
 
 def main() -> None:
     """Run the command line; exit status 1 after an error, 130 after Ctrl-C."""
-    show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
         _job()
@@ -39,15 +56,20 @@ def main() -> None:
         print("\nInterrupted. Files written so far are whole.", file=sys.stderr)
         sys.exit(130)
     except (CcsError, HydraException, OmegaConfBaseException, OSError) as error:
-        if show_traceback:
+        if _SHOW_TRACEBACK:
             raise
         sys.exit(f"Error: {_paragraph(error)}")
 
 
 def _paragraph(error: Exception) -> str:
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={choice} is not known. Choose one of: {', '.join(error.options)}."
+    unknown = _UNKNOWN_CHOICE.search(str(error)) if isinstance(error, HydraException) else None
+    if unknown:
+        group, choice = unknown.groups()
+        known = sorted(path.stem for path in Path(config_dir(), group).glob("*.yaml"))
+        if known:
+            return f"{group}={choice} is not known. Choose one of: {', '.join(known)}."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. If it is the run folder, choose another with hydra.run.dir=DIR."
     causes = [str(error), str(error.__cause__ or "")] if isinstance(error, HydraException) else [str(error)]
     return " ".join(" ".join(dict.fromkeys(causes)).split())
 

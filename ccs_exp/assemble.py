@@ -52,7 +52,7 @@ def build_pool(node: DictConfig) -> Pool:
 
 
 def build_strategies(node: DictConfig) -> list[Strategy]:
-    return [build(node[name]) for name in PruneConfig.STRATEGIES if node[name] is not None]
+    return [build(node[name]) for name in PruneConfig.STRATEGIES if node[name]]
 
 
 def build_thresholds(node: DictConfig) -> Thresholds:

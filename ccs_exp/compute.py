@@ -9,11 +9,17 @@ from dataclasses import dataclass
 import lightning
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from ccs_exp.errors import CcsError
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and how to compute: Lightning's accelerator (`auto`, `cpu`, `gpu` ...) and precision, and whether to show progress."""
+    """Where and how to compute: Lightning's accelerator (`auto`, `cpu`, `gpu` ...) and precision, and whether to show progress.
+
+    Raises `CcsError` where the machine has no such device, or the device no such precision.
+    """
 
     device: str = "auto"
     precision: str | int = 32
@@ -28,7 +34,18 @@ class Compute:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
             warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
-            trainer = lightning.Trainer(
+            trainer = self._trainer(description)
+            try:
+                with torch.inference_mode():
+                    trainer.test(module, data, verbose=False)
+            except SystemExit as stop:  # Lightning's answer to Ctrl-C
+                if isinstance(stop.__context__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                raise
+
+    def _trainer(self, description: str) -> lightning.Trainer:
+        try:
+            return lightning.Trainer(
                 accelerator=self.device,
                 devices=1,
                 precision=self.precision,
@@ -38,8 +55,9 @@ class Compute:
                 enable_progress_bar=self.progress,
                 callbacks=[_NamedProgress(description)] if self.progress else [],
             )
-            with torch.inference_mode():
-                trainer.test(module, data, verbose=False)
+        except (MisconfigurationException, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise CcsError(f"device={self.device} precision={self.precision} cannot be used here: {reason}") from error
 
 
 class _NamedProgress(RichProgressBar):

@@ -20,7 +20,7 @@ class ModelConfig:
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
     architecture: str | None = None  # a configuration in the package, where open_clip does not know the name
-    preprocess: dict[str, Any] | None = None
+    preprocess: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -28,7 +28,7 @@ class DatasetConfig:
     name: str = MISSING
     path: str | None = None
     limit: int | None = None
-    source: dict[str, Any] | None = None
+    source: dict[str, Any] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
 
 
@@ -37,7 +37,7 @@ class ProbeConfig:
     name: str = MISSING
     path: str | None = None
     num_images: int | None = None
-    source: dict[str, Any] | None = None
+    source: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -63,14 +63,16 @@ class CcsConfig:
 
 @dataclass
 class PruneConfig:
+    """A strategy that is not chosen is an empty mapping, so that overriding its keys is an error that says so."""
+
     match_count: str | None = None  # min: high, low and random get the smaller class's number of heads
     match_seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    high_ccs: dict[str, Any] | None = None
-    low_ccs: dict[str, Any] | None = None
-    random: dict[str, Any] | None = None
-    concept: dict[str, Any] | None = None
-    heads: dict[str, Any] | None = None
-    each_head: dict[str, Any] | None = None
+    high_ccs: dict[str, Any] = field(default_factory=dict)
+    low_ccs: dict[str, Any] = field(default_factory=dict)
+    random: dict[str, Any] = field(default_factory=dict)
+    concept: dict[str, Any] = field(default_factory=dict)
+    heads: dict[str, Any] = field(default_factory=dict)
+    each_head: dict[str, Any] = field(default_factory=dict)
 
     STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head")
 
@@ -119,10 +121,13 @@ def configure(*overrides: str) -> DictConfig:
 
 
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
+_LEAST = {"batch_size": 1, "dataset.limit": 1, "probe.num_images": 1, "num_workers": 0}
 _VALUES = {
     "textspan": ("direct", "reference"),
     "engine": ("plain",),
     "on_error": ("raise", "skip"),
+    "device": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
     "prune.match_count": (None, "min"),
 }
 
@@ -138,9 +143,26 @@ def check(cfg: DictConfig) -> None:
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
     if missing:
         raise CcsError(f"Still needed: {', '.join(f'{key}=...' for key in missing)}. Add it to the command line.")
+    for group, name in _NEED_A_PATH.items():
+        used = "path" in cfg[group].source if group in ("dataset", "probe") else cfg[group].name == name
+        if cfg[group].path and not used:
+            raise CcsError(f"{group}.path={cfg[group].path} is not used by {group}={cfg[group].name}. Add {group}={name}.")
+    if cfg.spans.name == "file" and cfg.ccs.name != "computed":
+        raise CcsError(f"spans=file and ccs={cfg.ccs.name} both say where the scores come from. Choose one of them.")
+    if cfg.ccs.name == "published" and (cfg.ccs.high, cfg.ccs.low) != (5, 1):
+        raise CcsError("ccs=published knows the authors' classes, not every CCS, so ccs.high and ccs.low cannot change them.")
+    for name in PruneConfig.STRATEGIES:
+        if cfg.prune[name] and "_target_" not in cfg.prune[name]:
+            raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
     if cfg.labeler.name == "given" and cfg.spans.name != "file":
         raise CcsError("labeler=given takes the labels from a spans file: add spans=file spans.path=FILE.")
-    if cfg.batch_size < 1:
-        raise CcsError(f"batch_size={cfg.batch_size}: give a number of at least 1.")
-    if cfg.dataset.limit is not None and cfg.dataset.limit < 1:
-        raise CcsError(f"dataset.limit={cfg.dataset.limit}: give a number of at least 1, or null for all samples.")
+    for key, least in _LEAST.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value < least:
+            raise CcsError(f"{key}={value}: give a number of at least {least}.")
+    if cfg.dataset.name != "none":
+        bad = [template for template in cfg.dataset.templates if "{}" not in template]
+        if bad or not cfg.dataset.templates:
+            example = "'dataset.templates=[\"a photo of a {}.\"]'"
+            what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
+            raise CcsError(f"dataset.templates: {what}. Give templates as in {example}.")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from ccs_exp import assemble
 from ccs_exp.errors import CcsError
-from ccs_exp.pruning import Condition, PruningContext, conditions
+from ccs_exp.heads import check_heads
+from ccs_exp.pruning import Condition, PruningContext, check_given, conditions
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.results import RunFolder
 from ccs_exp.rows import accuracy_rows, ccs_at_k_rows, head_rows
-from ccs_exp.scoring.ccs import Scores, score
+from ccs_exp.scoring.ccs import Scores, Thresholds, score
 from ccs_exp.scoring.describe import describe_heads
+from ccs_exp.scoring.judge import Judge
+from ccs_exp.scoring.label import Labeler
 from ccs_exp.scoring.published import published_scores, scores_from_csv
-from ccs_exp.scoring.spans import HeadSpans, read_spans
+from ccs_exp.scoring.spans import read_spans
 from ccs_exp.summary import Finished, summarise
 from ccs_exp.tasks.classification import classify
 
@@ -30,25 +34,41 @@ class Job:
     sweep: str | None = None
 
 
+class Scoring(NamedTuple):
+    """What turns descriptions into scores."""
+
+    labeler: Labeler
+    judge: Judge
+    thresholds: Thresholds
+
+
 def run(cfg: DictConfig, job: Job) -> None:
     """Run one job and leave a complete run folder. Raises `CcsError` for what the user can mend."""
-    # load: first all that can fail without a model
     strategies, tracker = assemble.build_strategies(cfg.prune), assemble.build(cfg.tracker)
+    scoring = Scoring(assemble.build(cfg.labeler), assemble.build(cfg.judge), assemble.build_thresholds(cfg.ccs))
     _refuse_own_input(cfg, job.run_dir)
-    given = _given_scores(cfg)
+    given = _given_scores(cfg, scoring)
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
-    images = assemble.build(cfg.dataset.source) if evaluates else None
-    pool = assemble.build_pool(cfg.pool) if given is None else None
-    probe_images = assemble.build(cfg.probe.source) if given is None else None
     folder = RunFolder(job.run_dir)
-    folder.clear()
+    folder.prepare()
+
+    # load
     model = assemble.build_model(cfg) if evaluates or given is None else None
-    name = model.name if model else _name_without_model(cfg, job)
+    name = model.name if model else _name_without_model(cfg, job, given)
+    images = assemble.build(cfg.dataset.source) if evaluates else None
+    if model:
+        check_given(strategies, model.layers, model.heads_per_layer, name)
 
     # score
     compute = assemble.build_compute(cfg)
-    probe = assemble.image_data(cfg, probe_images, model) if given is None else None
-    scores = given or _score(cfg, describe_heads(model, probe, pool, compute, cfg.textspan))
+    pool, probe = None, None
+    if given is None:
+        pool = assemble.build_pool(cfg.pool)
+        probe = assemble.image_data(cfg, assemble.build(cfg.probe.source), model)
+    scores = given or score(describe_heads(model, probe, pool, compute, cfg.textspan), *scoring)
+    if model:
+        check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
+    folder.clear()
     folder.write_heads(head_rows(name, scores))
     folder.write_ccs_at_k(ccs_at_k_rows(scores))
 
@@ -67,23 +87,23 @@ def run(cfg: DictConfig, job: Job) -> None:
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
     folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation)))
-    write_report(folder.path)
+    try:
+        write_report(folder.path)
+    except BaseException:
+        folder.withdraw_summary()
+        raise
     tags = [name, dataset or "scores"]
     tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
     print_summary(folder.path)
 
 
-def _given_scores(cfg: DictConfig) -> Scores | None:
+def _given_scores(cfg: DictConfig, scoring: Scoring) -> Scores | None:
     """Scores that need no model: published, of an earlier run, or of given descriptions. None: they are to be computed."""
     if cfg.ccs.name == "published":
         return published_scores(cfg.model.variant)
     if cfg.ccs.name == "file":
-        return scores_from_csv(cfg.ccs.path)
-    return _score(cfg, read_spans(cfg.spans.path)) if cfg.spans.name == "file" else None
-
-
-def _score(cfg: DictConfig, spans: tuple[HeadSpans, ...]) -> Scores:
-    return score(spans, assemble.build(cfg.labeler), assemble.build(cfg.judge), assemble.build_thresholds(cfg.ccs))
+        return scores_from_csv(cfg.ccs.path, scoring.thresholds)
+    return score(read_spans(cfg.spans.path), *scoring) if cfg.spans.name == "file" else None
 
 
 def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
@@ -91,11 +111,15 @@ def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
     for key in ("ccs.path", "spans.path", "pool.path"):
         path = OmegaConf.select(cfg, key)
         if path and Path(run_dir).resolve() in Path(path).expanduser().resolve().parents:
-            raise CcsError(f"{key}={path} lies in the run folder {run_dir}, which this run would overwrite. Choose another hydra.run.dir.")
+            raise CcsError(
+                f"{key}={path} lies in the run folder {run_dir}, which this run would overwrite. Choose another hydra.run.dir."
+            )
 
 
-def _name_without_model(cfg: DictConfig, job: Job) -> str:
-    """Given descriptions belong to the model that the command line names, or else to the one their file is named after."""
+def _name_without_model(cfg: DictConfig, job: Job, scores: Scores) -> str:
+    """The model that the scores are of, that the command line names, or that the file of descriptions is named after."""
+    if scores.model:
+        return scores.model
     if cfg.spans.name == "file" and "model" not in job.asked:
         return Path(cfg.spans.path).stem
     return cfg.model.variant or f"{cfg.model.name}/{cfg.model.pretrained}"

@@ -46,6 +46,6 @@ def check_heads(heads: Iterable[Head], layers: int, heads_per_layer: int, model:
     heads = frozenset(heads)
     outside = sorted(head for head in heads if head.layer >= layers or head.index >= heads_per_layer)
     if outside:
-        names = ", ".join(map(str, outside))
+        names = ", ".join(map(str, outside[:6])) + (f" and {len(outside) - 6} more" if len(outside) > 6 else "")
         raise CcsError(f"{names}: {model} has layers 0-{layers - 1} of {heads_per_layer} heads each (0-{heads_per_layer - 1}).")
     return heads

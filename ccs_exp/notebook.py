@@ -11,6 +11,7 @@ from ccs_exp import assemble
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.config import config_dir, configure
+from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.pruning import ORIGINAL, Condition
 from ccs_exp.scoring.ccs import Scores, score
@@ -18,17 +19,15 @@ from ccs_exp.scoring.describe import describe_heads
 from ccs_exp.tasks.classification import classify
 
 
-def load_model(name: str = "tiny", pretrained: str | None = None, **options) -> ClipModel:
+def load_model(name: str = "tiny", **options) -> ClipModel:
     """Load a CLIP model.
 
     Args:
         name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), or an open_clip architecture.
-        pretrained: with an open_clip architecture, the tag of its checkpoint; None for random weights.
-        options: as for `ccs_exp.clip.loading.load_clip`: `weights`, `seed`, `device` ...
+        options: as for `ccs_exp.clip.loading.load_clip`: `pretrained`, `weights`, `seed`, `device` ... An architecture without
+            `pretrained` has random weights.
     """
-    if name not in model_choices():
-        return load_clip(name, pretrained, **options)
-    known = OmegaConf.to_container(configure(f"model={name}").model)
+    known = OmegaConf.to_container(configure(f"model={name}").model) if name in model_choices() else {"name": name}
     return load_clip(**(known | options))
 
 
@@ -59,6 +58,8 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Zero-shot accuracies, ``{condition: {metric: fraction}}``, with no head silenced (`original`) and with each of the named sets."""
     cfg = _configure(model, (f"dataset={dataset}", *overrides))
+    if ORIGINAL in (heads or {}):
+        raise CcsError(f"{ORIGINAL!r} is the condition without silenced heads; give this set of heads another name.")
     conditions = [Condition(ORIGINAL, frozenset())]
     conditions += [Condition(name, frozenset(silenced)) for name, silenced in (heads or {}).items()]
     data = assemble.image_data(cfg, assemble.build(cfg.dataset.source), model, cfg.dataset.limit)
@@ -67,5 +68,7 @@ def evaluate(
 
 
 def _configure(model: ClipModel, overrides: Iterable[str]) -> DictConfig:
-    choice = [f"model={model.name}"] if model.name in model_choices() else []
-    return configure(*choice, *overrides)
+    if model.name in model_choices():
+        return configure(f"model={model.name}", *overrides)
+    architecture, _, pretrained = model.name.rpartition("/")
+    return configure("model=open_clip", f"model.name={architecture}", f"model.pretrained={pretrained}", *overrides)

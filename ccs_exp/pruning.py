@@ -83,9 +83,10 @@ class Random:
         pool = context.scored if self.layers == "scored" else _all_heads(context)
         candidates = frozenset(pool) - high
         if len(candidates) < count:
+            enough_elsewhere = len(frozenset(_all_heads(context)) - high) >= count
             raise CcsError(
                 f"prune=random needs {count} heads, as many as are high, but only {len(candidates)} of {context.model} are not high. "
-                "Draw from all layers with prune.random.layers=all, or leave random out of prune."
+                f"{'Draw from all layers with prune.random.layers=all, or leave' if enough_elsewhere else 'Leave'} random out of prune."
             )
         return [Condition(f"random/{seed}", _draw(candidates, count, seed)) for seed in self.seeds]
 
@@ -149,6 +150,14 @@ def conditions(
     for condition in result:
         check_heads(condition.heads, context.layers, context.heads_per_layer, context.model)
     return tuple(result)
+
+
+def check_given(strategies: Iterable[Strategy], layers: int, heads_per_layer: int, model: str) -> None:
+    """Raise `CcsError` for given heads that the model does not have, before anything is computed for them."""
+    for strategy in strategies:
+        if isinstance(strategy, Heads):
+            for heads in strategy.named_heads().values():
+                check_heads(heads, layers, heads_per_layer, model)
 
 
 def empty_conditions(chosen: Iterable[Condition]) -> list[str]:

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +57,7 @@ SUMMARY_KEYS = (
     *("skipped", "unjudged", "from_store", "warnings"),
 )
 OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights")
+FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map")
 _FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html")
 
 
@@ -75,16 +75,13 @@ class RunFolder:
     def figures(self) -> Path:
         return self.path / "figures"
 
-    def clear(self) -> None:
-        """Make the folder, take away the results of an earlier run in it, and make sure that it can be written."""
+    def prepare(self) -> None:
+        """Make the folder and make sure that it can be written; nothing in it is touched.
+
+        Raises `CcsError` where it cannot, and where files of the names that a run writes are there but are not a run's.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in _FILES:
-                (self.path / name).unlink(missing_ok=True)
-            for left_over in self.path.glob(".*.part"):
-                left_over.unlink(missing_ok=True)
-            if self.figures.is_dir():
-                shutil.rmtree(self.figures)
         except OSError as error:
             raise CcsError(
                 f"The run folder {self.path} cannot be used: {error.strerror or error}. Choose a folder that you may write to "
@@ -93,6 +90,31 @@ class RunFolder:
         probe = self.path / ".writable"
         write_whole(probe, b"")
         probe.unlink(missing_ok=True)
+        foreign = [name for name in _FILES if (self.path / name).exists()]
+        if foreign and not self._is_a_run():
+            raise CcsError(
+                f"{self.path} holds {', '.join(foreign)}, which no run of ccs_exp wrote and this run would overwrite. Choose another "
+                "folder with hydra.run.dir=DIR."
+            )
+
+    def _is_a_run(self) -> bool:
+        try:
+            return bool(read_csv(self.path / "heads.csv", HEADS_COLUMNS))
+        except CcsError:
+            return False
+
+    def clear(self) -> None:
+        """Take away what an earlier run left in the folder, just before its place is taken."""
+        for name in (*_FILES, *(f"figures/{figure}.png" for figure in FIGURES)):
+            (self.path / name).unlink(missing_ok=True)
+        for left_over in self.path.glob(".*.part"):
+            left_over.unlink(missing_ok=True)
+        if self.figures.is_dir() and not any(self.figures.iterdir()):
+            self.figures.rmdir()
+
+    def withdraw_summary(self) -> None:
+        """Take the summary away again: where it stands, a run has finished."""
+        (self.path / "summary.json").unlink(missing_ok=True)
 
     def write_heads(self, rows: Rows) -> None:
         write_whole(self.path / "heads.csv", csv_bytes(_rows(rows), HEADS_COLUMNS))

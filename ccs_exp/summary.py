@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
+from ccs_exp import __version__
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.batches import ImageData
 from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
@@ -77,7 +77,7 @@ def config_hash(config: Mapping[str, Any], weights_sha256: str | None, pool_sha2
     Images and files named in the configuration count by their path alone.
     """
     effective = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}
-    identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": version("ccs_exp")}
+    identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": __version__}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -85,6 +85,8 @@ def _warnings(job: Finished) -> list[str]:
     warnings = []
     if job.model is not None and job.model.origin.random:
         warnings.append(f"The model has {job.model.origin.description}: its scores and accuracies mean nothing.")
+    if job.scores.model and job.scores.model != job.name:
+        warnings.append(f"The scores are of {job.scores.model}, the model evaluated is {job.name}.")
     warnings += empty_conditions(job.conditions)
     unscored = [str(score.head) for score in job.scores.heads if score.ccs_class is None]
     if unscored:

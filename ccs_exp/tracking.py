@@ -8,10 +8,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ccs_exp import __version__
 from ccs_exp.errors import CcsError
 from ccs_exp.report.contents import PRIMARY_METRICS
 from ccs_exp.results import HEADS_COLUMNS, RunFolder
@@ -131,10 +131,6 @@ def hide_secrets(text: str) -> str:
 
 def code_version() -> dict[str, str | None]:
     """The package's version and, in a checkout, its commit (``-dirty`` if files were changed)."""
-    try:
-        package = version("ccs_exp")
-    except PackageNotFoundError:
-        package = None
     root = Path(__file__).resolve().parents[1]
     commit = None
     if (root / ".git").exists():
@@ -144,7 +140,7 @@ def code_version() -> dict[str, str | None]:
             commit = found.stdout.strip() or None
         except (OSError, subprocess.SubprocessError):
             commit = None
-    return {"version": package, "commit": commit}
+    return {"version": __version__, "commit": commit}
 
 
 def _settings(wandb: Any) -> wandb.Settings:

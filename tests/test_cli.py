@@ -53,12 +53,14 @@ def test_a_traceback_is_shown_when_asked_for(tmp_path):
     assert done.returncode == 1 and "Traceback" in done.stderr and "CcsError" in done.stderr
 
 
-def test_a_sweep_goes_on_after_a_failed_cell_and_fails_at_the_end(tmp_path):
-    done = ccs_exp("-m", *QUICK, "prune=heads", "prune.heads.list=[L9.H0],[L5.H1]", cwd=tmp_path)
-    assert done.returncode == 1 and "L9.H0: tiny has layers 0-5" in done.stderr
+def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_path):
+    done = ccs_exp("-m", *QUICK, "prune=heads", "prune.heads.list=[L9.H0],[L5.H9],[L5.H1]", cwd=tmp_path)
+    assert done.returncode == 1
+    for cell in ("L9.H0: tiny has layers 0-5", "L5.H9: tiny has layers 0-5"):
+        assert cell in done.stdout + done.stderr
     (sweep,) = (tmp_path / "multirun").glob("*/*")
-    assert not (sweep / "0" / "summary.json").exists()
-    assert RunFolder(sweep / "1").read_summary()["accuracy"].keys() == {"original", "heads/list"}
+    assert not (sweep / "0" / "summary.json").exists() and not (sweep / "1" / "summary.json").exists()
+    assert RunFolder(sweep / "2").read_summary()["accuracy"].keys() == {"original", "heads/list"}
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -70,7 +72,7 @@ def test_an_interrupted_job_ends_and_leaves_only_whole_files(sent, tmp_path):
         time.sleep(0.2)
     process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
+    assert process.returncode == (130 if sent == signal.SIGINT else -signal.SIGTERM), output
     assert "Traceback" not in output
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert "summary.json" not in left and not any(name.endswith(".part") for name in left)

@@ -1,16 +1,20 @@
 """Every configuration composes, everything it names exists, and what cannot work is refused before anything loads."""
 
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
 from hydra.utils import get_class, get_method
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from ccs_exp.__main__ import _paragraph
 from ccs_exp.assemble import build, build_strategies
-from ccs_exp.config import config_dir, configure
+from ccs_exp.config import PruneConfig, config_dir, configure
 from ccs_exp.errors import CcsError
 
 CONF = Path(config_dir())
@@ -89,31 +93,39 @@ def test_a_model_brings_its_dataset_probe_and_pool_and_the_command_line_wins(var
 )
 def test_prune_is_multi_select(overrides, strategies):
     cfg = configure(*overrides)
-    assert [
-        name for name in ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head") if cfg.prune[name] is not None
-    ] == strategies
+    assert [name for name in PruneConfig.STRATEGIES if cfg.prune[name]] == strategies
     assert len(build_strategies(cfg.prune)) == len(strategies)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=vitb33", "Could not find 'model/vitb33'"),
+        ("model=vitb33", "model=vitb33 is not known. Choose one of: open_clip, tiny"),
+        ("prune=[high_ccs,foo]", "prune=foo is not known. Choose one of: concept, each_head"),
         ("dataset.limit=many", "limit"),
         ("dataset.limt=3", "limt"),
         ("prune.random.seedz=[1]", "seedz"),
+        ("prune.concept.names=[locations]", "prune.concept.names"),
+        ("+prune.concept.names=[locations]", "concept is not chosen. Choose it, as in 'prune=.high_ccs,concept.'"),
         ("textspan=indirect", "textspan=indirect is not known. Choose one of: direct, reference"),
         ("engine=fast", "Choose one of: plain"),
         ("on_error=ignore", "Choose one of: raise, skip"),
         ("prune.match_count=max", "Choose one of: null, min"),
         ("dataset.limit=0", "dataset.limit=0"),
         ("batch_size=0", "batch_size=0"),
+        ("device=tpu9", "Choose one of: auto, cpu"),
+        ("precision=8", "precision=8 is not known"),
+        ("dataset.path=somewhere", "dataset.path=somewhere is not used by dataset=scenes_shape. Add dataset=folder"),
+        ("pool.path=somewhere", "Add pool=file"),
+        ("num_workers=-1", "num_workers=-1: give a number of at least 0"),
+        ("probe.num_images=0", "probe.num_images=0"),
         ("labeler=given", "labeler=given takes the labels from a spans file"),
     ],
 )
 def test_what_cannot_work_dies_at_composition(override, message):
-    with pytest.raises(Exception, match=message):
+    with pytest.raises((CcsError, HydraException, OmegaConfBaseException)) as caught:
         configure(override)
+    assert re.search(message, _paragraph(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -142,3 +154,16 @@ def test_help_is_fast_shows_the_choices_and_imports_no_torch(tmp_path):
     for choice in ("vitl14_laion", "scenes_shape", "high_ccs", "wandb_offline", "python -m ccs_exp"):
         assert choice in done.stdout
     assert "| torch\n" not in done.stderr and "| lightning\n" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["spans=file", "spans.path=a", "ccs=published"], "spans=file and ccs=published both say"),
+        (["ccs=published", "ccs.high=4"], "ccs.high and ccs.low cannot change them"),
+        (["dataset=none", "dataset.path=somewhere"], "not used by dataset=none"),
+    ],
+)
+def test_contradictions_are_refused(overrides, message):
+    with pytest.raises(CcsError, match=message):
+        configure(*overrides)

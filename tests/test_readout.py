@@ -64,7 +64,10 @@ def test_reference_shares_sum_to_the_embedding_without_any_rest(model, pixels):
     other = 0
     for piece in [first, *mlps]:
         centred = piece.double() - x.mean(dim=-1, keepdim=True) / components
-        other = other + (norm.weight.double() * centred / sigma + norm.bias.double() / components) @ model.clip.visual.proj.double() / n
+        other = (
+            other
+            + (norm.weight.double() * centred / sigma + norm.bias.double() / components) @ model.clip.visual.proj.double() / n
+        )
     expected = (embedding / embedding.norm(dim=-1, keepdim=True)).double()
     torch.testing.assert_close(heads.sum(dim=1) + other, expected, atol=1e-5, rtol=0)
 

@@ -207,7 +207,8 @@ def test_intervals_are_wilson_s(tmp_path):
 def published_rows() -> list[dict]:
     nothing = dict.fromkeys([f"{kind}_{number}" for kind in ("description", "verdict") for number in range(1, 6)])
     return [
-        row | nothing | {"label": None, "explained_variance": None, "ccs": 5 if row["ccs_class"] == "high" else None} for row in head_rows()
+        row | nothing | {"label": None, "explained_variance": None, "ccs": 5 if row["ccs_class"] == "high" else None}
+        for row in head_rows()
     ]
 
 

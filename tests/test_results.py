@@ -61,7 +61,9 @@ def test_cells_hold_any_text(tmp_path_factory, label, description):
     assert (row["label"], row["description_5"]) == (label, description)
 
 
-@pytest.mark.parametrize("text", ['a "quoted", one', "two\r\nlines", "=cmd|' /C calc'!A0", "NA", "null", "1.0", "日本 🎨", " spaced "])
+@pytest.mark.parametrize(
+    "text", ['a "quoted", one', "two\r\nlines", "=cmd|' /C calc'!A0", "NA", "null", "1.0", "日本 🎨", " spaced "]
+)
 def test_cells_that_programs_like_to_change_stay_as_they_are(tmp_path, text):
     folder = RunFolder(tmp_path)
     folder.write_heads([head_rows(1, 1)[0] | {"label": text}])
@@ -116,7 +118,7 @@ def test_clear_takes_away_results_and_nothing_else(tmp_path):
     (tmp_path / ".heads.csv.1.part").write_text("half")
     (tmp_path / "notes.txt").write_text("mine")
     folder.figures.mkdir()
-    (folder.figures / "old.png").write_bytes(b"")
+    (folder.figures / "accuracy.png").write_bytes(b"")
     folder.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -165,7 +167,7 @@ def test_readers_see_only_whole_files(tmp_path):
 def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(CcsError, match="run"):
-        RunFolder(tmp_path / "run").clear()
+        RunFolder(tmp_path / "run").prepare()
     with pytest.raises(CcsError, match="run"):
         RunFolder(tmp_path / "run").write_heads(head_rows(1, 1))
 

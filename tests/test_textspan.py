@@ -94,6 +94,13 @@ def test_more_picks_than_a_head_has_variance_for_is_an_error():
         textspan(moments, torch.from_numpy(maps), torch.from_numpy(texts))
 
 
+def test_a_pool_whose_entries_embed_alike_is_an_error_not_noise():
+    _, maps, texts, moments = random_problem(3, images=50, k=8, dim=20, pool=3)
+    alike = torch.from_numpy(np.concatenate([texts, texts[:1] + 1e-9, texts[1:2], texts[:1]]))
+    with pytest.raises(CcsError, match=r"After 3 picks no description .* says anything more of L0\.H0, L0\.H1"):
+        textspan(moments, torch.from_numpy(maps), alike)
+
+
 def test_a_pool_of_four_is_an_error():
     _, maps, texts, moments = random_problem(3, 30, 8, 20, 4)
     with pytest.raises(CcsError, match="pool has 4 descriptions"):

@@ -21,7 +21,12 @@ OPENAI_KEY = "sk-proj-abcdefghijklmnop"
 CONFIG = {
     "model": {"name": "tiny", "pretrained": None},
     "seed": 0,
-    "judge": {"api_key": OPENAI_KEY, "base_url": "https://me:hunter2@example.org/v1", "max_tokens": 5, "prompt": f"key {OPENAI_KEY}"},
+    "judge": {
+        "api_key": OPENAI_KEY,
+        "base_url": "https://me:hunter2@example.org/v1",
+        "max_tokens": 5,
+        "prompt": f"key {OPENAI_KEY}",
+    },
 }
 
 
@@ -47,7 +52,7 @@ def track(tracker, path: Path) -> None:
 @pytest.fixture
 def record(tmp_path, secrets, capfd) -> tuple[RunFolder, WandbRecord]:
     rows = head_rows(unjudged=("L9.H3",))
-    rows[0]["label"] = "<b>\"quoted\",\n日本</b>"
+    rows[0]["label"] = '<b>"quoted",\n日本</b>'
     folder = write_run(tmp_path, rows, warnings=["The model has random weights."], skipped=["a.png"])
     write_report(tmp_path)
     track(WandbTracker(tags=["mine"]), tmp_path)

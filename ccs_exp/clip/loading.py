@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import open_clip
 import torch
 from open_clip.factory import load_checkpoint
@@ -32,6 +33,7 @@ _UNREADABLE = (
     RuntimeError,
     KeyError,
     ValueError,
+    IndexError,
     AttributeError,
     TypeError,
     pickle.UnpicklingError,
@@ -73,7 +75,7 @@ def load_clip(
     check_encoder(clip, name)
     _check_activation(clip, name, pretrained, tag)
     if weights is not None:
-        path = _bundled(weights.removeprefix("bundled:")) if str(weights).startswith("bundled:") else Path(weights)
+        path = _bundled(weights.removeprefix("bundled:")) if str(weights).startswith("bundled:") else Path(weights).expanduser()
         if not path.is_file():
             raise CcsError(
                 f"model.weights={weights}: there is no such file. Give a checkpoint of {name} (safetensors, .bin or .pt)."
@@ -148,6 +150,9 @@ def _check_activation(clip: nn.Module, name: str, pretrained: str | None, tag: M
             f"The checkpoint {pretrained!r} was trained with {'QuickGELU' if wanted else 'GELU'}, but {name} has "
             f"{activation.__name__}. Use model.name={fitting}."
         )
+
+
+huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
 
 
 def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:

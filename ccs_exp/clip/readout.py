@@ -42,15 +42,19 @@ def read_heads(model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], 
             embedding = model.clip.encode_image(pixels)
     finally:
         handle.remove()
-    x = last_tokens[0].double()  # [batch, width]
-    norm = embedding.double().norm(dim=-1)
+    x = _float64(last_tokens[0])  # [batch, width]
+    norm = _float64(embedding).norm(dim=-1)
     mu = x.mean(dim=-1)
     sigma = torch.sqrt(x.var(dim=-1, correction=0) + visual.ln_post.eps)
-    z = torch.cat([outputs[layer] for layer in layers], dim=1).double()  # [batch, heads, head_dim]
+    z = _float64(torch.cat([outputs[layer] for layer in layers], dim=1))  # [batch, heads, head_dim]
     scale = 1 / (sigma * norm)
     shared = torch.stack([scale, mu * scale, 1 / norm], dim=-1)  # [batch, 3]
     coefficients = torch.cat([z * scale[:, None, None], shared[:, None].expand(-1, z.shape[1], -1)], dim=-1)
     return Readout(coefficients, embedding / embedding.norm(dim=-1, keepdim=True))
+
+
+def _float64(values: Tensor) -> Tensor:
+    return values.cpu().double() if values.device.type == "mps" else values.double()  # MPS has no float64
 
 
 @torch.no_grad()

@@ -21,8 +21,9 @@ class ClassFolders:
     def __init__(self, path: str | Path):
         self.path = _existing(path)
         folders = sorted(entry for entry in self.path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        if not folders:
-            raise CcsError(f"{self.path} has no class folders. Expected is a folder for each class, holding its images.")
+        if len(folders) < 2:
+            found = f"only the class folder {folders[0].name}" if folders else "no class folders"
+            raise CcsError(f"{self.path} has {found}. Expected is a folder for each of at least two classes, holding its images.")
         per_class = [_images(folder) for folder in folders]
         empty = [folder.name for folder, images in zip(folders, per_class, strict=True) if not images]
         if empty:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
+import huggingface_hub
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -102,6 +103,10 @@ def balanced_rows(labels: np.ndarray, num_images: int, seed: int) -> list[int]:
         of_class = order[labels[order] == label]
         turn[of_class] = np.arange(len(of_class))
     return sorted(order[np.argsort(turn[order], kind="stable")][:num_images].tolist())
+
+
+datasets.utils.logging.set_verbosity_error()
+huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
 
 
 def _load(repository: str, revision: str, split: str, data_files: str, path: str | None) -> datasets.Dataset:

@@ -52,11 +52,12 @@ class Scores:
     """The scored heads of a model, in order.
 
     `concepts` are sets of heads given by name (published ones); where absent, a concept's heads are the high heads that bear
-    it as their label.
+    it as their label. `model` is the one that the scores are known to be of.
     """
 
     heads: tuple[HeadScore, ...]
     concepts: Mapping[str, frozenset[Head]] | None = None
+    model: str | None = None
 
     def of_class(self, ccs_class: CcsClass) -> frozenset[Head]:
         return frozenset(score.head for score in self.heads if score.ccs_class == ccs_class)
@@ -107,4 +108,5 @@ def score(spans: Sequence[HeadSpans], labeler: Labeler, judge: Judge, thresholds
         ccs = None if Verdict.UNJUDGED in judged else judged.count(Verdict.ALIGNED)
         ccs_class = None if ccs is None else thresholds.classify(ccs)
         scores.append(HeadScore(item.head, label, ccs, ccs_class, item.descriptions, judged, item.explained_variance))
-    return Scores(tuple(scores))
+    models = {item.model for item in spans}
+    return Scores(tuple(scores), model=models.pop() if len(models) == 1 else None)

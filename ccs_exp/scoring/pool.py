@@ -65,7 +65,9 @@ def original_pool() -> Pool:
 
 
 def _pool(name: str, lines: Iterable[str], origin: str) -> Pool:
-    descriptions = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    stripped = (line.strip() for line in lines)
+    # spacing and case make no other description: the tokenizers fold both
+    descriptions = tuple({" ".join(line.split()).casefold(): line for line in reversed([*stripped]) if line}.values())[::-1]
     if len(descriptions) < DESCRIPTIONS_PER_HEAD:
         raise CcsError(f"{origin} has {len(descriptions)} distinct descriptions; a pool needs at least {DESCRIPTIONS_PER_HEAD}.")
     return Pool(name, descriptions)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import SCORED_LAYERS, Head, scored_heads
 from ccs_exp.results import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, read_heads_csv
-from ccs_exp.scoring.ccs import HeadScore, Scores
+from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
 from ccs_exp.scoring.judge import Verdict
 
 
@@ -34,19 +34,26 @@ def published_scores(variant: str | None) -> Scores:
             for head in heads
         ),
         concepts,
+        variant,
     )
 
 
-def scores_from_csv(path: str | Path) -> Scores:
-    """The scores of an earlier run's heads.csv. Raises `CcsError` if it is none, or names a head twice."""
-    scores = []
-    for row in read_heads_csv(Path(path).expanduser()).to_dict("records"):
+def scores_from_csv(path: str | Path, thresholds: Thresholds) -> Scores:
+    """The scores of an earlier run's heads.csv, where CCS was judged with the classes that `thresholds` gives.
+
+    Raises `CcsError` if the file is none, names a head twice, or is of several models.
+    """
+    table = read_heads_csv(Path(path).expanduser())
+    models = sorted(set(table["model"]))
+    if len(models) != 1:
+        raise CcsError(f"{path} has the heads of {', '.join(map(str, models)) or 'no model'}; needed are those of one model.")
+    (model,), scores = models, []
+    for row in table.to_dict("records"):
         descriptions = tuple(row[column] for column in DESCRIPTION_COLUMNS if row[column] is not None)
         verdicts = tuple(Verdict(row[column]) for column in VERDICT_COLUMNS if row[column] is not None)
         head = Head.parse(row["head"])
-        scores.append(
-            HeadScore(head, row["label"], row["ccs"], row["ccs_class"], descriptions, verdicts, row["explained_variance"])
-        )
+        ccs_class = thresholds.classify(row["ccs"]) if row["ccs"] is not None and verdicts else row["ccs_class"]
+        scores.append(HeadScore(head, row["label"], row["ccs"], ccs_class, descriptions, verdicts, row["explained_variance"]))
     if len({score.head for score in scores}) != len(scores):
         raise CcsError(f"{path} names a head more than once.")
-    return Scores(tuple(sorted(scores, key=lambda score: score.head)))
+    return Scores(tuple(sorted(scores, key=lambda score: score.head)), model=model)

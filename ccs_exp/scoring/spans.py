@@ -17,12 +17,13 @@ from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 
 @dataclass(frozen=True)
 class HeadSpans:
-    """A head's TEXTSPAN descriptions in the order picked; `label` if one came with them."""
+    """A head's TEXTSPAN descriptions in the order picked; `label` and `model` if they came with them."""
 
     head: Head
     descriptions: tuple[str, ...]
     label: str | None = None
     explained_variance: float | None = None
+    model: str | None = None
 
 
 def read_spans(path: str | Path) -> tuple[HeadSpans, ...]:
@@ -30,7 +31,7 @@ def read_spans(path: str | Path) -> tuple[HeadSpans, ...]:
 
     Raises `CcsError` for a missing or malformed file, heads named twice, and heads without exactly five descriptions.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise CcsError(f"spans.path={path}: there is no such file. Give a JSON or CSV of heads with five descriptions each.")
     read = _from_json if path.suffix.lower() == ".json" else _from_csv
@@ -50,7 +51,7 @@ def read_spans(path: str | Path) -> tuple[HeadSpans, ...]:
 
 
 def _from_json(path: Path) -> Iterable[HeadSpans]:
-    entries = json.loads(path.read_text(encoding="utf-8"))
+    entries = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(entries, list) or not all(
         isinstance(entry, Mapping) and {"head", "top5"} <= set(entry) for entry in entries
     ):
@@ -62,16 +63,16 @@ def _from_json(path: Path) -> Iterable[HeadSpans]:
 
 
 def _from_csv(path: Path) -> Iterable[HeadSpans]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         columns = [f"description_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1)]
         missing = [column for column in ("head", *columns) if column not in (rows.fieldnames or ())]
         if missing:
             raise CcsError(f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.")
         for row in rows:
-            yield _spans(row["head"], [row[column] for column in columns], row.get("label"))
+            yield _spans(row["head"], [row[column] for column in columns], row.get("label"), row.get("model"))
 
 
-def _spans(head: Any, descriptions: Iterable[Any], label: Any) -> HeadSpans:
+def _spans(head: Any, descriptions: Iterable[Any], label: Any, model: str | None = None) -> HeadSpans:
     texts = tuple(str(text).strip() for text in descriptions if text is not None and str(text).strip())
-    return HeadSpans(Head.parse(head), texts, str(label).strip() or None if label is not None else None)
+    return HeadSpans(Head.parse(head), texts, str(label).strip() or None if label is not None else None, model=model or None)

@@ -43,8 +43,8 @@ def textspan(
         pool: L2-normalised text embeddings.
 
     Raises:
-        CcsError: the pool has fewer than `descriptions` entries, or the contributions of a head over the probe images span
-            fewer dimensions than that.
+        CcsError: the pool has fewer than `descriptions` entries, or fewer that differ, or the contributions of a head over the
+            probe images span fewer dimensions than that.
     """
     if pool.shape[0] < descriptions:
         raise CcsError(f"The pool has {pool.shape[0]} descriptions; each head needs {descriptions}. Choose a larger pool.")
@@ -58,12 +58,19 @@ def textspan(
     _check_dimensions(moments, covariance, second, descriptions)
 
     total = _trace(covariance)
+    nothing = _rounding(second)[:, 0] * (texts**2).sum(dim=-1).amax(dim=-1)  # a variance that may be rounding alone
     picks = []
     for _ in range(descriptions):
         variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
         if picks:  # a picked description has no direction left, but rounding may leave it a trace of one
             variance.scatter_(1, torch.stack(picks, dim=1), -torch.inf)
-        pick = variance.argmax(dim=1)
+        most, pick = variance.max(dim=1)
+        if (most <= nothing).any():
+            heads = [str(head) for head, empty in zip(moments.heads, most <= nothing, strict=True) if empty]
+            raise CcsError(
+                f"After {len(picks)} picks no description of the pool says anything more of {', '.join(heads[:6])}: the pool has too few "
+                f"descriptions that differ for this model. Each head needs {descriptions}; choose a larger pool."
+            )
         picks.append(pick)
         direction = texts[torch.arange(len(pick)), pick]  # [heads, r]
         direction = direction / direction.norm(dim=-1, keepdim=True)

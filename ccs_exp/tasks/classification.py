@@ -30,7 +30,8 @@ class Evaluation:
     Attributes:
         values: ``{condition: {metric: value}}``, fractions.
         predictions: rows of ``sample_id, condition, target, prediction, correct``.
-        ties: predictions in which several classes were equally the best; the lowest class index was taken.
+        ties: predictions in which several classes were equally the best, over all distinct sets of silenced heads; the lowest
+            class index was taken.
         skipped: samples that could not be decoded.
     """
 
@@ -81,7 +82,8 @@ class ZeroShotClassification(lightning.LightningModule):
         if not batch.sample_ids:
             return
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
-        similarities = embeddings.float() @ self.classifier.float().T  # [masks, batch, classes]
+        with torch.autocast(embeddings.device.type, enabled=False):  # rounded similarities would tie
+            similarities = embeddings.float() @ self.classifier.float().T  # [masks, batch, classes]
         is_best = similarities == similarities.amax(dim=-1, keepdim=True)
         predictions = is_best.int().argmax(dim=-1)  # the lowest class index among equals
         for index in range(len(self.masks)):
@@ -102,7 +104,7 @@ class ZeroShotClassification(lightning.LightningModule):
         predictions = torch.cat(self._predictions, dim=1).cpu()
         tied = torch.cat(self._tied, dim=1).cpu()
         present = targets.unique()
-        result = Evaluation(num_samples=len(targets))
+        result = Evaluation(num_samples=len(targets), ties=int(tied.sum()))
         for condition in self.conditions:
             index = self.masks.index(condition.heads)
             values = {"top1": float(self.top1[index].compute())}
@@ -111,7 +113,6 @@ class ZeroShotClassification(lightning.LightningModule):
             # a class without samples has no accuracy
             values["mean_per_class"] = float(self.per_class[index].compute().cpu()[present].double().mean())
             result.values[condition.name] = values
-            result.ties += int(tied[index].sum())
             result.predictions.extend(
                 {
                     "sample_id": sample_id,
