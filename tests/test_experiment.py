@@ -252,3 +252,21 @@ def test_predictions_are_typed(finished):
     table = pandas.read_parquet(finished.path / "predictions.parquet")
     assert list(table.columns) == ["sample_id", "condition", "target", "prediction", "correct"]
     assert table["correct"].dtype == bool and table["target"].dtype == np.int64
+
+
+@pytest.mark.full
+def test_vit_b_32_with_random_weights_goes_through_the_whole_pipeline(tmp_path):
+    """The shapes, tokenizer, preprocessing and pool of a real variant; the numbers mean nothing and say so."""
+    for name in ("cats", "dogs"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(40):
+            pixels = np.random.default_rng([len(name), index]).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{index}.png")
+    folder = job(
+        tmp_path / "run", *PLAIN, "model=vitb32_openai", "model.pretrained=null", "probe=folder", f"probe.path={tmp_path}/pictures",
+        "dataset=folder", f"dataset.path={tmp_path}/pictures", "dataset.limit=16", "prune.random.layers=all",
+    )  # fmt: skip
+    summary = folder.read_summary()
+    assert len(folder.read_heads()) == 48 and summary["pool"]["descriptions"] > 3000
+    assert "random weights" in summary["warnings"][0] and summary["num_samples"] == 16
+    assert len(summary["accuracy"]) == 6
