@@ -65,9 +65,12 @@ def original_pool() -> Pool:
 
 
 def _pool(name: str, lines: Iterable[str], origin: str) -> Pool:
-    stripped = (line.strip() for line in lines)
-    # spacing and case make no other description: the tokenizers fold both
-    descriptions = tuple({" ".join(line.split()).casefold(): line for line in reversed([*stripped]) if line}.values())[::-1]
+    distinct: dict[str, str] = {}
+    for line in lines:
+        if line.strip():
+            # spacing and case make no other description: the tokenizers fold both
+            distinct.setdefault(" ".join(line.split()).casefold(), line.strip())
+    descriptions = tuple(distinct.values())
     if len(descriptions) < DESCRIPTIONS_PER_HEAD:
         raise CcsError(f"{origin} has {len(descriptions)} distinct descriptions; a pool needs at least {DESCRIPTIONS_PER_HEAD}.")
     return Pool(name, descriptions)
