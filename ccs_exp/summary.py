@@ -88,6 +88,8 @@ def _warnings(job: Finished) -> list[str]:
     if job.scores.model and job.scores.model != job.name:
         warnings.append(f"The scores are of {job.scores.model}, the model evaluated is {job.name}.")
     warnings += empty_conditions(job.conditions)
+    if any(condition.name.startswith("concept/") and not condition.heads for condition in job.conditions):
+        warnings.append(f"Concepts that have heads here: {', '.join(job.scores.concept_names) or 'none'}.")
     unscored = [str(score.head) for score in job.scores.heads if score.ccs_class is None]
     if unscored:
         warnings.append(

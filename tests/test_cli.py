@@ -66,7 +66,10 @@ def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_job_ends_and_leaves_only_whole_files(sent, tmp_path):
     command = [sys.executable, "-m", "ccs_exp", "tracker=none", "dataset.source.num_images=4000", "hydra.run.dir=run"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell inherit it ignored
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "heads.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
