@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -48,7 +50,8 @@ def _job(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit status 1 after an error, 130 after Ctrl-C."""
+    """Run the command line; exit status 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
+    signal.signal(signal.SIGTERM, _terminate)  # Lightning replaces the default, and then goes on to the end
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
         _job()
@@ -59,6 +62,11 @@ def main() -> None:
         if _SHOW_TRACEBACK:
             raise
         sys.exit(f"Error: {_paragraph(error)}")
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    print("\nTerminated. Files written so far are whole.", file=sys.stderr)
+    sys.exit(143)
 
 
 def _paragraph(error: Exception) -> str:
