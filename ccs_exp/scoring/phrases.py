@@ -44,3 +44,8 @@ class Phrases:
 def tokens(text: str) -> list[str]:
     plain = text if text.isascii() else "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return re.findall(r"[^\W_]+", plain.casefold())
+
+
+def text_key(text: str) -> str:
+    """What two texts share that differ in spacing and case alone."""
+    return " ".join(text.split()).casefold()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 from ccs_exp.store import cache_dir
@@ -69,7 +70,7 @@ def _pool(name: str, lines: Iterable[str], origin: str) -> Pool:
     for line in lines:
         if line.strip():
             # spacing and case make no other description: the tokenizers fold both
-            distinct.setdefault(" ".join(line.split()).casefold(), line.strip())
+            distinct.setdefault(text_key(line), line.strip())
     descriptions = tuple(distinct.values())
     if len(descriptions) < DESCRIPTIONS_PER_HEAD:
         raise CcsError(f"{origin} has {len(descriptions)} distinct descriptions; a pool needs at least {DESCRIPTIONS_PER_HEAD}.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
-from ccs_exp.scoring.phrases import Phrases
+from ccs_exp.scoring.phrases import Phrases, text_key
 from ccs_exp.scoring.taxonomy_files import Part, read_part
 
 
@@ -44,8 +44,8 @@ class Taxonomy:
                     self._words.add(word, entry.concept)
             described = [(text, (entry.concept,)) for entry in part.entries for text in entry.texts]
             for text, concepts in [*described, *part.combinations]:
-                self._texts[part.name].setdefault(_key(text), text)
-                own.setdefault(_key(text), set()).update(concepts)
+                self._texts[part.name].setdefault(text_key(text), text)
+                own.setdefault(text_key(text), set()).update(concepts)
         self.concepts = tuple(sorted(broader))
         self._closure = _closure(broader)
         self._concepts_of_key = {key: self._with_broader(concepts) for key, concepts in own.items()}
@@ -73,7 +73,7 @@ class Taxonomy:
         Words are read from left to right, and the longest phrase that any lexicon knows wins over the words inside it:
         "hot dog" is food and no animal. Empty if nothing matches.
         """
-        known = self._concepts_of_key.get(_key(text))
+        known = self._concepts_of_key.get(text_key(text))
         return known if known is not None else self._with_broader(self._recognised(text))
 
     def concepts_of_label(self, label: str) -> frozenset[str]:
@@ -125,10 +125,6 @@ def load_taxonomy(directory: str | Path | None = None) -> Taxonomy:
     if not files:
         raise CcsError(f"{folder} holds no taxonomy. A taxonomy is a folder with one YAML file for each part of it.")
     return Taxonomy([read_part(file) for file in files])
-
-
-def _key(text: str) -> str:
-    return " ".join(text.split()).casefold()
 
 
 def _closure(broader: dict[str, set[str]]) -> dict[str, frozenset[str]]:

@@ -64,7 +64,7 @@ def textspan(
         variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
         if picks:  # a picked description has no direction left, but rounding may leave it a trace of one
             variance.scatter_(1, torch.stack(picks, dim=1), -torch.inf)
-        most, pick = variance.max(dim=1)
+        pick, most = variance.argmax(dim=1), variance.amax(dim=1)  # argmax, unlike max, promises the first among equals
         if (most <= nothing).any():
             heads = [str(head) for head, empty in zip(moments.heads, most <= nothing, strict=True) if empty]
             raise CcsError(
