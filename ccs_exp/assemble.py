@@ -8,9 +8,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ccs_exp.clip.engine import ENGINES, Engine
+from ccs_exp.clip.engine import Engine, PlainEngine
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute import Compute
 from ccs_exp.config import PruneConfig
 from ccs_exp.data.batches import ImageData
@@ -60,7 +61,7 @@ def build_thresholds(node: DictConfig) -> Thresholds:
 
 
 def build_engine(cfg: DictConfig) -> Engine:
-    return ENGINES[cfg.engine]()
+    return PlainEngine() if cfg.engine == "plain" else SharedPrefixEngine(cfg.stack_size)
 
 
 def build_compute(cfg: DictConfig, progress: bool = True) -> Compute:

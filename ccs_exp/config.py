@@ -90,8 +90,9 @@ class Config:
     judge: dict[str, Any] = field(default_factory=dict)
     tracker: dict[str, Any] = field(default_factory=dict)
     textspan: str = "direct"
-    engine: str = "plain"
+    engine: str = "shared"
     batch_size: int = 64
+    stack_size: int = 4
     num_workers: int | None = None
     on_error: str = "raise"
     device: str = "auto"
@@ -121,10 +122,10 @@ def configure(*overrides: str) -> DictConfig:
 
 
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
-_LEAST = {"batch_size": 1, "dataset.limit": 1, "probe.num_images": 1, "num_workers": 0}
+_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "probe.num_images": 1, "num_workers": 0}
 _VALUES = {
     "textspan": ("direct", "reference"),
-    "engine": ("plain",),
+    "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
     "device": ("auto", "cpu", "gpu", "cuda", "mps"),
     "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),

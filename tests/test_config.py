@@ -108,7 +108,7 @@ def test_prune_is_multi_select(overrides, strategies):
         ("prune.concept.names=[locations]", "prune.concept.names"),
         ("+prune.concept.names=[locations]", "concept is not chosen. Choose it, as in 'prune=.high_ccs,concept.'"),
         ("textspan=indirect", "textspan=indirect is not known. Choose one of: direct, reference"),
-        ("engine=fast", "Choose one of: plain"),
+        ("engine=fast", "Choose one of: shared, plain"),
         ("on_error=ignore", "Choose one of: raise, skip"),
         ("prune.match_count=max", "Choose one of: null, min"),
         ("dataset.limit=0", "dataset.limit=0"),

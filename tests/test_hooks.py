@@ -7,7 +7,6 @@ import torch
 from conftest import small_model, small_open_clip
 
 from ccs_exp.clip.attention import HeadAttention
-from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked, recorded
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
@@ -110,16 +109,6 @@ def test_recorded_outputs_are_what_the_projection_reads(model, pixels):
     finally:
         handle.remove()
     torch.testing.assert_close(outputs[4].flatten(1), projected["z"])
-
-
-@torch.no_grad()
-def test_the_plain_engine_gives_each_mask_its_own_pass(model, pixels):
-    masks = [frozenset(), frozenset(HEADS), frozenset({Head(0, 0)})]
-    embeddings = PlainEngine().encode(model, pixels, masks)
-    assert embeddings.shape == (3, 8, 48)
-    for mask, embedding in zip(masks, embeddings, strict=True):
-        with masked(model, mask):
-            assert torch.equal(embedding, model.encode_images(pixels))
 
 
 def test_attention_that_is_no_plain_self_attention_is_refused():

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from ccs_exp.clip.loading import open_clip
-from ccs_exp.clip.model import encode_tokens
+from ccs_exp.clip.text import encode_cut
 from ccs_exp.data.digits import DIGIT_NAMES, Digits
 from ccs_exp.data.scenes import FACTORS, NO_VALUE, sample_scene
 from ccs_exp.data.scene_drawing import draw
@@ -229,7 +229,7 @@ def train(args: argparse.Namespace) -> None:
         tokens = tokenizer(list(claims)).to(args.device)
         with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
             image_embeddings = clip.encode_image(images)
-            text_embeddings = encode_tokens(clip, tokens)
+            text_embeddings = encode_cut(clip, tokens[:, : int(tokens.argmax(dim=-1).max()) + 1])
         logits = (
             clip.logit_scale.exp()
             * F.normalize(image_embeddings.float(), dim=-1)

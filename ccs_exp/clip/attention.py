@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ccs_exp.clip.linear import PackedLinear, linear
+
 
 class HeadOutputs(nn.Identity):
     """The hook point: sees and returns the per-head outputs ``z``, ``[batch, heads, tokens, head_dim]``."""
@@ -37,7 +39,7 @@ class HeadAttention(nn.MultiheadAttention):
             replacement = cls(attention.embed_dim, attention.num_heads, batch_first=True)
         replacement.in_proj_weight = attention.in_proj_weight
         replacement.in_proj_bias = attention.in_proj_bias
-        replacement.out_proj = attention.out_proj
+        replacement.out_proj = PackedLinear.replacing(attention.out_proj)
         replacement.head_outputs = HeadOutputs()
         return replacement.train(attention.training)
 
@@ -51,9 +53,35 @@ class HeadAttention(nn.MultiheadAttention):
     ) -> tuple[Float[Tensor, "batch tokens width"], None]:
         if key is not query or value is not query or need_weights:
             raise TypeError("HeadAttention is self-attention without returned weights.")
-        batch, tokens, width = query.shape
-        qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+        return self.project(self.heads(query, attn_mask)), None
+
+    def heads(
+        self, x: Float[Tensor, "batch tokens width"], attn_mask: Tensor | None = None
+    ) -> Float[Tensor, "batch heads tokens head_dim"]:
+        """What every head gives at every token, before the hook point."""
+        batch, tokens, _width = x.shape
+        qkv = linear(x, self.in_proj_weight, self.in_proj_bias)
         # [batch, tokens, 3 * width] -> 3 x [batch, heads, tokens, head_dim]
         q, k, v = qkv.view(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        z = self.head_outputs(F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask))
-        return self.out_proj(z.transpose(1, 2).reshape(batch, tokens, width)), None
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+
+    def class_token_heads(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch heads 1 head_dim"]:
+        """What every head gives at the class token alone, without keys and values of the other tokens.
+
+        With ``q`` the class token's query, ``q . (W_K x_t + b_K)`` is ``(W_K^T q) . x_t`` plus the same number for every ``t``, which
+        softmax does not see; and the values mix as ``W_V (sum_t p_t x_t) + b_V``, because the weights ``p`` sum to one.
+        """
+        width, shape = self.embed_dim, (self.num_heads, self.head_dim, self.embed_dim)
+        w_q, w_k, w_v = self.in_proj_weight.view(3, width, width)
+        b_q, _b_k, b_v = self.in_proj_bias.view(3, width)
+        q = F.linear(x[:, 0], w_q, b_q).view(-1, *shape[:2]) / self.head_dim**0.5  # [batch, heads, head_dim]
+        keys = torch.einsum("bhd,hdw->bhw", q, w_k.view(shape))
+        weights = (keys @ x.transpose(1, 2)).softmax(dim=-1)  # [batch, heads, tokens]
+        z = torch.einsum("bhw,hdw->bhd", weights @ x, w_v.view(shape)) + b_v.view(shape[:2])
+        return z[:, :, None]
+
+    def project(self, z: Float[Tensor, "batch heads tokens head_dim"]) -> Float[Tensor, "masked_batch tokens width"]:
+        """From the heads' outputs, through the hook point, to what the block adds; a mask stack multiplies the batch."""
+        z = self.head_outputs(z)
+        joined = z.transpose(1, 2).reshape(z.shape[0], z.shape[2], self.embed_dim)
+        return self.out_proj(joined)

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from ccs_exp.clip.hooks import masked
 from ccs_exp.clip.model import ClipModel
@@ -15,7 +16,12 @@ from ccs_exp.heads import Head
 
 
 class Engine(Protocol):
-    """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair."""
+    """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair.
+
+    `warnings` says what an engine had to do otherwise than it was configured.
+    """
+
+    warnings: list[str]
 
     def encode(
         self, model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], masks: Sequence[frozenset[Head]]
@@ -25,14 +31,14 @@ class Engine(Protocol):
 
 
 class PlainEngine:
-    """One full forward pass for each mask: the reference for every faster engine."""
+    """One full forward pass of open_clip's own encoder for each mask: the reference for every faster engine."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
 
     def encode(self, model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]]) -> Tensor:
         embeddings = []
         for heads in masks:
             with masked(model, heads):
-                embeddings.append(model.encode_images(pixels))
+                embeddings.append(F.normalize(model.clip.encode_image(pixels), dim=-1))
         return torch.stack(embeddings)
-
-
-ENGINES: dict[str, type[Engine]] = {"plain": PlainEngine}

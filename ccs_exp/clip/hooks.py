@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +13,13 @@ from torch import Tensor
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, check_heads
+
+
+class Branch(NamedTuple):
+    """One way on from a layer: the copy of the batch that it comes from, and the layer's heads that it silences, by index."""
+
+    parent: int
+    silenced: frozenset[int]
 
 
 @contextmanager
@@ -24,29 +32,53 @@ def masked(model: ClipModel, heads: Iterable[Head]) -> Iterator[None]:
     Raises `CcsError` for a head that the model does not have, and on leaving the block if a layer with silenced heads was
     never run, because then the mask has done nothing.
     """
-    heads = check_heads(heads, model.layers, model.heads_per_layer, model.name)
-    by_layer: dict[int, list[int]] = defaultdict(list)
-    for head in sorted(heads):
-        by_layer[head.layer].append(head.index)
-    untouched = set(by_layer)
-
-    def silence(layer: int, indices: list[int]):
-        def hook(_module, _inputs, z: Tensor) -> Tensor:
-            untouched.discard(layer)
-            silenced = torch.zeros(model.heads_per_layer, dtype=torch.bool, device=z.device)
-            silenced[indices] = True
-            return z.masked_fill(silenced[:, None, None], 0)  # [batch, heads, tokens, head_dim]
-
-        return hook
-
-    with ExitStack() as hooks:
-        for layer, indices in by_layer.items():
-            handle = model.head_outputs(layer).register_forward_hook(silence(layer, indices))
-            hooks.callback(handle.remove)
+    by_layer: dict[int, set[int]] = defaultdict(set)
+    for head in check_heads(heads, model.layers, model.heads_per_layer, model.name):
+        by_layer[head.layer].add(head.index)
+    with ExitStack() as layers:
+        untouched = {
+            layer: layers.enter_context(branched(model, layer, 1, [Branch(0, frozenset(indices))]))
+            for layer, indices in by_layer.items()
+        }
         yield
-    if untouched:
-        names = ", ".join(str(head) for head in sorted(heads) if head.layer in untouched)
+    nowhere = sorted(Head(layer, index) for layer, runs in untouched.items() if not runs for index in by_layer[layer])
+    if nowhere:
+        names = ", ".join(map(str, nowhere))
         raise CcsError(f"{names}: masked, but no image was encoded while the mask was on, so nothing was silenced.")
+
+
+@contextmanager
+def branched(model: ClipModel, layer: int, copies: int, branches: Sequence[Branch]) -> Iterator[list[int]]:
+    """Inside, `copies` of a batch, stacked on the batch axis, leave the layer's hook point as one copy for each branch.
+
+    Yields a list that holds the size of the stacked batch of every run through the hook point so far.
+    """
+    silenced = torch.zeros(len(branches), 1, model.heads_per_layer, 1, 1, dtype=torch.bool)
+    for row, branch in zip(silenced, branches, strict=True):
+        row[:, sorted(branch.silenced)] = True
+    silences = bool(silenced.any())
+    silenced = silenced.to(model.device, non_blocking=True)
+    runs: list[int] = []
+
+    def silence(_module, _inputs, z: Tensor) -> Tensor:  # z: [copies * batch, heads, tokens, head_dim]
+        runs.append(len(z))
+        stacked = branch_copies(z, copies, branches)
+        return (stacked.masked_fill(silenced, 0) if silences else stacked).flatten(0, 1)
+
+    handle = model.head_outputs(layer).register_forward_hook(silence)
+    try:
+        yield runs
+    finally:
+        handle.remove()
+
+
+def branch_copies(x: Tensor, copies: int, branches: Sequence[Branch]) -> Tensor:
+    """From ``[copies * batch, ...]`` to ``[branches, batch, ...]``, each branch with its parent's values; a view where it can be."""
+    stacked = x.unflatten(0, (copies, -1))
+    parents = [branch.parent for branch in branches]
+    if parents == list(range(copies)):
+        return stacked
+    return stacked.expand(len(branches), *stacked.shape[1:]) if copies == 1 else stacked[parents]
 
 
 @contextmanager

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ccs_exp.clip import encoder
 from ccs_exp.clip.attention import HeadAttention, HeadOutputs
+from ccs_exp.clip.mlp import Mlp
+from ccs_exp.clip.text import encode_texts, text_blocks
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
-
-TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class ClipModel(nn.Module):
         self.clip, self.tokenizer, self.transform = clip.eval().requires_grad_(False), tokenizer, transform
         self.name, self.origin = name, origin
         check_encoder(clip, name)
-        for block in self.blocks:
+        for block in [*self.blocks, *text_blocks(clip)]:
             block.attn = HeadAttention.replacing(block.attn)
+            block.mlp = Mlp.replacing(block.mlp)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -75,17 +77,16 @@ class ClipModel(nn.Module):
         return self.transform(image)
 
     def encode_images(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """L2-normalised image embeddings; masks set by `masked` apply."""
-        return F.normalize(self.clip.encode_image(pixels), dim=-1)
+        """L2-normalised image embeddings; masks set by `masked` apply. The last block is computed at the class token alone."""
+        visual = self.clip.visual
+        return F.normalize(encoder.embed(visual, encoder.class_token(visual, pixels)), dim=-1)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
         """L2-normalised text embeddings, in order, on the model's device."""
         if not texts:
             return torch.empty(0, self.embedding_dim, device=self.device)
-        batches = [list(texts[start : start + TEXT_BATCH]) for start in range(0, len(texts), TEXT_BATCH)]
-        encoded = [encode_tokens(self.clip, self.tokenizer(batch).to(self.device)) for batch in batches]
-        return F.normalize(torch.cat(encoded), dim=-1)
+        return F.normalize(encode_texts(self.clip, self.tokenizer, texts, self.device), dim=-1)
 
 
 def check_encoder(clip: nn.Module, name: str) -> None:
@@ -109,26 +110,3 @@ def check_encoder(clip: nn.Module, name: str) -> None:
             raise CcsError(
                 f"{name} has a {type(block).__name__} in layer {layer}, not open_clip's ResidualAttentionBlock. {instead}"
             )
-
-
-def encode_tokens(clip: nn.Module, tokens: Int[Tensor, "batch context"]) -> Float[Tensor, "batch dim"]:
-    """The text tower, with the context cut to the longest text of the batch.
-
-    The tower is causal and reads out at the end token, so that what follows it cannot matter; cutting is exact.
-    """
-    from open_clip import CLIP
-    from open_clip.transformer import text_global_pool
-
-    cuttable = type(clip) is CLIP and clip.attn_mask is not None and clip.text_pool_type == "argmax"
-    if not cuttable:
-        return clip.encode_text(tokens)
-    length = int(tokens.argmax(dim=-1).max()) + 1  # the end token has the highest number of the vocabulary
-    tokens = tokens[:, :length]
-    dtype = clip.transformer.get_cast_dtype()
-    x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)
-    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
-    pooled = text_global_pool(clip.ln_final(x), tokens, clip.text_pool_type)  # [batch, width]
-    projection = clip.text_projection
-    if projection is None:
-        return pooled
-    return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ccs_exp.clip.encoder import class_token, embed
 from ccs_exp.clip.hooks import recorded
 from ccs_exp.clip.model import ClipModel
 
@@ -35,14 +36,10 @@ class Readout(NamedTuple):
 def read_heads(model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], layers: range) -> Readout:
     """One forward pass; the heads of `layers` in order of layer, then index. Coefficients in float64."""
     visual = model.clip.visual
-    last_tokens: list[Tensor] = []
-    handle = visual.transformer.register_forward_hook(lambda _module, _inputs, x: last_tokens.append(x[:, 0]))
-    try:
-        with recorded(model, layers) as outputs:
-            embedding = model.clip.encode_image(pixels)
-    finally:
-        handle.remove()
-    x = _float64(last_tokens[0])  # [batch, width]
+    with recorded(model, layers) as outputs:
+        token = class_token(visual, pixels)
+    embedding = embed(visual, token)
+    x = _float64(token)  # [batch, width]
     norm = _float64(embedding).norm(dim=-1)
     mu = x.mean(dim=-1)
     sigma = torch.sqrt(x.var(dim=-1, correction=0) + visual.ln_post.eps)

@@ -1,0 +1,67 @@
+"""Linear maps on a CPU by oneDNN, with weights packed once.
+
+Torch multiplies single-precision matrices on a CPU by MKL, which on processors not made by Intel reaches less than half of what
+oneDNN reaches (`benchmarks/encoding.py`). Torch's compiler uses the same packed kernels; here they are called without compiling.
+On other devices and precisions, under autocast, and where gradients flow, these are torch's ordinary functions.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_AVAILABLE = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
+_packed_weights: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+
+class PackedLinear(nn.Linear):
+    """`nn.Linear` by way of `linear`."""
+
+    @classmethod
+    def replacing(cls, layer: nn.Linear) -> PackedLinear:
+        """Take over the parameters of `layer`."""
+        with torch.device("meta"):
+            replacement = cls(layer.in_features, layer.out_features)
+        replacement.weight, replacement.bias = layer.weight, layer.bias
+        return replacement
+
+    def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        return linear(x, self.weight, self.bias)
+
+
+def linear(
+    x: Float[Tensor, "*batch inputs"],
+    weight: Float[Tensor, "outputs inputs"],
+    bias: Float[Tensor, " outputs"] | None,
+    post_op: tuple[str, list, str] = ("none", [], ""),
+) -> Float[Tensor, "*batch outputs"]:
+    """``x @ weight.T + bias``; on packed weights followed by oneDNN's `post_op`, which callers ask for where `packs` says so only."""
+    if not packs(x, weight):
+        return F.linear(x, weight, bias)
+    return torch.ops.mkldnn._linear_pointwise(x, _packed(weight), bias, *post_op)
+
+
+def packs(x: Tensor, weight: Tensor) -> bool:
+    """Whether `linear` of `x` goes by packed weights."""
+    return (
+        _AVAILABLE
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _packed(weight: Tensor) -> Tensor:
+    """The weight in oneDNN's layout, made anew when the weight was changed in place (through ``.data``, torch itself would not know)."""
+    state = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+    kept = _packed_weights.get(weight)
+    if kept is None or kept[0] != state:
+        kept = (state, torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous()))
+        _packed_weights[weight] = kept
+    return kept[1]

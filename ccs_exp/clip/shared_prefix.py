@@ -1,0 +1,122 @@
+"""Many head masks over the same images, with the work that they share done once.
+
+Masks form a prefix tree over the layers: those that silence the same heads up to a layer have the same activations there. Below the
+first silenced layer that is one pass; where masks part, they still share that layer's queries, keys, values and head outputs,
+because a mask acts after them; and in the last block only the class token is computed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ccs_exp.clip import encoder
+from ccs_exp.clip.hooks import Branch, branch_copies, branched
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.errors import CcsError
+from ccs_exp.heads import Head, check_heads
+
+log = logging.getLogger(__name__)
+
+Group = list[int]  # masks, by their place in the job, that have silenced the same heads so far
+
+
+class SharedPrefixEngine:
+    """Walks the tree of masks depth first, at most `stack_size` of its branches at once, stacked on the batch axis.
+
+    Single-precision results depend on the shape of a batch, so `stack_size` is configuration. Where the device runs out of
+    memory it is halved, then the batch, for the rest of the job; `warnings` says so.
+    """
+
+    def __init__(self, stack_size: int = 4) -> None:
+        self.stack_size = stack_size
+        self.parts = 1  # into which a batch is cut
+        self.warnings: list[str] = []
+
+    def encode(
+        self, model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], masks: Sequence[frozenset[Head]]
+    ) -> Float[Tensor, "masks batch dim"]:
+        while True:
+            try:
+                return torch.cat([_encode(model, part, masks, self.stack_size) for part in pixels.chunk(self.parts)], dim=1)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error) or not self._halve(len(pixels)):
+                    raise
+            # outside the handler, whose exception keeps the tensors of the failed try alive
+            if pixels.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _halve(self, batch: int) -> bool:
+        if self.stack_size > 1:
+            self.stack_size //= 2
+        elif self.parts < batch:
+            self.parts *= 2
+        else:
+            return False
+        self.warnings.append(
+            f"Out of memory: going on with stack_size={self.stack_size} and batches cut into {self.parts}. Results may differ in "
+            "the last digits from those of a run that had the memory; set stack_size or batch_size lower to get these again."
+        )
+        log.warning(self.warnings[-1])
+        return True
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]], stack_size: int) -> Tensor:
+    silenced = [_by_layer(model, heads) for heads in masks]
+    embeddings = torch.empty(0)
+
+    def descend(layer: int, x: Tensor, groups: list[Group]) -> None:
+        """`x` ``[groups * batch, tokens, width]`` enters the layer, one copy of the batch for each group of masks."""
+        nonlocal embeddings
+        block, last = model.blocks[layer], layer == model.layers - 1
+        if last:
+            z, x = encoder.class_token_head_outputs(block, x), x[:, :1]
+        else:
+            z = encoder.head_outputs(block, x)
+        stacks = list(_stacks(layer, groups, silenced, stack_size))
+        for branches, parting in stacks:
+            with branched(model, layer, len(groups), branches) as runs:
+                y = encoder.finish_block(block, branch_copies(x, len(groups), branches), z)
+            if not runs:
+                raise CcsError(f"Layer {layer} of {model.name} ran past its hook point, so its heads were not silenced.")
+            if len(stacks) == 1:
+                x = z = None  # nothing else needs them, and memory is held down the tree
+            if not last:
+                descend(layer + 1, y, parting)
+                continue
+            ends = F.normalize(encoder.embed(model.clip.visual, y[:, 0]), dim=-1).unflatten(0, (len(branches), -1))
+            if not len(embeddings):
+                embeddings = ends.new_empty(len(masks), *ends.shape[1:])
+            for end, group in zip(ends, parting, strict=True):
+                embeddings[group] = end
+
+    descend(0, encoder.patch_tokens(model.clip.visual, pixels), [list(range(len(masks)))])
+    return embeddings
+
+
+def _stacks(
+    layer: int, groups: list[Group], silenced: Sequence[dict[int, frozenset[int]]], stack_size: int
+) -> Iterator[tuple[list[Branch], list[Group]]]:
+    """The branches out of a layer with the masks of each, `stack_size` at a time."""
+    out: dict[Branch, Group] = {}
+    for parent, group in enumerate(groups):
+        for mask in group:
+            out.setdefault(Branch(parent, silenced[mask].get(layer, frozenset())), []).append(mask)
+    branches = list(out)
+    for start in range(0, len(branches), stack_size):
+        stack = branches[start : start + stack_size]
+        yield stack, [out[branch] for branch in stack]
+
+
+def _by_layer(model: ClipModel, heads: frozenset[Head]) -> dict[int, frozenset[int]]:
+    heads = check_heads(heads, model.layers, model.heads_per_layer, model.name)
+    return {layer: frozenset(h.index for h in heads if h.layer == layer) for layer in {h.layer for h in heads}}

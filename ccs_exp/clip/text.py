@@ -1,0 +1,51 @@
+"""The text encoder: texts of like length together, and no padding computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from open_clip import CLIP
+from open_clip.transformer import ResidualAttentionBlock, text_global_pool
+from torch import Tensor, nn
+
+TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
+
+
+def text_blocks(clip: nn.Module) -> list[nn.Module]:
+    """The blocks of open_clip's own text tower; none where a model has another."""
+    blocks = clip.transformer.resblocks if type(clip) is CLIP else []
+    return [block for block in blocks if type(block) is ResidualAttentionBlock]
+
+
+def encode_texts(
+    clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device
+) -> Float[Tensor, "texts dim"]:
+    """Text embeddings in the order of `texts`, not normalised.
+
+    Texts are encoded by length, each batch cut to its longest: the tower is causal and reads out at the end token, so that what
+    follows it cannot matter, and cutting is exact.
+    """
+    tokens = tokenizer(list(texts))
+    lengths = tokens.argmax(dim=-1) + 1  # the end token has the highest number of the vocabulary
+    cuttable = type(clip) is CLIP and clip.attn_mask is not None and clip.text_pool_type == "argmax"
+    order = lengths.argsort(stable=True) if cuttable else torch.arange(len(tokens))
+    encoded = []
+    for rows in order.split(TEXT_BATCH):
+        batch = tokens[rows].to(device, non_blocking=True)
+        encoded.append(encode_cut(clip, batch[:, : lengths[rows[-1]]]) if cuttable else clip.encode_text(batch))
+    embeddings = torch.cat(encoded)
+    return torch.empty_like(embeddings).index_copy_(0, order.to(embeddings.device), embeddings)
+
+
+def encode_cut(clip: nn.Module, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
+    """Embeddings of tokens whose context is cut; every text's end token must lie within `length`."""
+    length, dtype = tokens.shape[1], clip.transformer.get_cast_dtype()
+    x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)
+    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
+    pooled = text_global_pool(clip.ln_final(x), tokens, clip.text_pool_type)  # [batch, width]
+    projection = clip.text_projection
+    if projection is None:
+        return pooled
+    return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection

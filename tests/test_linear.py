@@ -1,0 +1,92 @@
+"""Packed linear maps give torch's numbers, and follow their weights."""
+
+import copy
+import gc
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ccs_exp.clip import linear as module
+from ccs_exp.clip.linear import PackedLinear, linear, packs
+from ccs_exp.clip.mlp import Mlp
+
+needs_packing = pytest.mark.skipif(not packs(torch.zeros(1), torch.zeros(1)), reason="this processor's torch has no packed single-precision kernels")
+
+
+def layers(seed=0):
+    torch.manual_seed(seed)
+    return nn.Linear(48, 96).requires_grad_(False)
+
+
+@pytest.mark.parametrize("shape", [(48,), (1, 48), (7, 48), (3, 5, 48), (0, 48)])
+def test_it_is_torchs_linear(shape):
+    layer, x = layers(), torch.randn(shape)
+    torch.testing.assert_close(linear(x, layer.weight, layer.bias), layer(x), atol=1e-6, rtol=0)
+    torch.testing.assert_close(linear(x, layer.weight, None), F.linear(x, layer.weight), atol=1e-6, rtol=0)
+
+
+def test_a_changed_weight_is_packed_again():
+    layer, x = PackedLinear.replacing(layers()), torch.randn(4, 48)
+    before = layer(x)
+    layer.weight.mul_(2)
+    torch.testing.assert_close(layer(x) - layer.bias, 2 * (before - layer.bias), atol=1e-5, rtol=0)
+    layer.weight.data = torch.zeros_like(layer.weight)
+    torch.testing.assert_close(layer(x), layer.bias.expand(4, -1))
+    with torch.inference_mode():
+        layer.weight.fill_(1)
+        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=0)
+
+
+def test_copies_do_not_share_packed_weights():
+    layer, x = PackedLinear.replacing(layers()), torch.randn(4, 48)
+    layer(x)
+    twin = copy.deepcopy(layer)
+    twin.weight.zero_()
+    assert torch.equal(twin(x), layer.bias.expand(4, -1)) and not torch.allclose(layer(x), twin(x))
+
+
+@needs_packing
+def test_packed_weights_go_with_their_weights():
+    gc.collect()
+    before = len(module._packed_weights)
+    layer = PackedLinear.replacing(layers())
+    layer(torch.randn(4, 48))
+    assert len(module._packed_weights) == before + 1
+    del layer
+    gc.collect()
+    assert len(module._packed_weights) == before
+
+
+def test_gradients_flow_to_the_input_and_to_trained_weights():
+    layer = PackedLinear.replacing(layers())
+    x = torch.randn(4, 48, requires_grad=True)
+    layer(x).sum().backward()
+    torch.testing.assert_close(x.grad, layer.weight.sum(dim=0).expand(4, -1))
+    layer.requires_grad_(True)
+    layer(x.detach()).sum().backward()
+    assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_are_torchs_own(dtype):
+    layer, x = layers().to(dtype), torch.randn(4, 48, dtype=dtype)
+    assert torch.equal(linear(x, layer.weight, layer.bias), layer(x))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        single = layers()
+        assert linear(x.float(), single.weight, single.bias).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("gelu", [nn.GELU(), nn.GELU(approximate="tanh"), nn.ReLU()])
+@pytest.mark.parametrize("rows", [1, 1024, 2500])
+def test_the_mlp_in_pieces_is_the_mlp(gelu, rows):
+    torch.manual_seed(1)
+    from collections import OrderedDict
+
+    plain = nn.Sequential(OrderedDict(c_fc=nn.Linear(16, 64), gelu=gelu, c_proj=nn.Linear(64, 16))).requires_grad_(False)
+    x = torch.randn(rows, 1, 16)
+    expected = plain(x)
+    mlp = Mlp.replacing(plain)
+    torch.testing.assert_close(mlp(x), expected, atol=1e-6, rtol=0)
+    assert list(mlp.state_dict()) == list(plain.state_dict())
