@@ -59,11 +59,9 @@ def textspan(
 
     total = _trace(covariance)
     nothing = _rounding(second)[:, 0] * (texts**2).sum(dim=-1).amax(dim=-1)  # a variance that may be rounding alone
-    picks = []
-    for _ in range(descriptions):
-        variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
-        if picks:  # a picked description has no direction left, but rounding may leave it a trace of one
-            variance.scatter_(1, torch.stack(picks, dim=1), -torch.inf)
+    variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
+    picks, removed = [], []
+    while True:
         pick, most = variance.argmax(dim=1), variance.amax(dim=1)  # argmax, unlike max, promises the first among equals
         if (most <= nothing).any():
             heads = [str(head) for head, empty in zip(moments.heads, most <= nothing, strict=True) if empty]
@@ -72,17 +70,32 @@ def textspan(
                 f"descriptions that differ for this model. Each head needs {descriptions}; choose a larger pool."
             )
         picks.append(pick)
-        direction = texts[torch.arange(len(pick)), pick]  # [heads, r]
-        direction = direction / direction.norm(dim=-1, keepdim=True)
+        direction = _without(texts[torch.arange(len(pick)), pick], removed)  # [heads, r]
+        removed.append(direction)
         along = (covariance @ direction[..., None])[..., 0]
+        kept = (direction * along).sum(dim=-1)[:, None]
+        if len(picks) < descriptions:
+            # t' = t - (t . d) d has the variance t'Ct' = tCt - 2 (t . d)(t . Cd) + (t . d)^2 dCd: two products a description
+            of_direction, of_along = (texts @ torch.stack([direction, along], dim=-1)).unbind(dim=-1)
+            variance = variance - 2 * of_direction * of_along + of_direction**2 * kept
+            # a picked description has no direction left, but rounding may leave it a trace of one
+            variance.scatter_(1, torch.stack(picks, dim=1), -torch.inf)
         covariance = (
             covariance
             - along[:, :, None] * direction[:, None, :]
             - direction[:, :, None] * along[:, None, :]
-            + (direction * along).sum(dim=-1)[:, None, None] * direction[:, :, None] * direction[:, None, :]
+            + kept[..., None] * direction[:, :, None] * direction[:, None, :]
         )
-        texts = texts - (texts @ direction[..., None]) * direction[:, None, :]
+        if len(picks) == descriptions:
+            break
     return TextSpans(torch.stack(picks, dim=1), 1 - _trace(covariance) / total)
+
+
+def _without(texts: Float[Tensor, "heads r"], removed: list[Float[Tensor, "heads r"]]) -> Float[Tensor, "heads r"]:
+    """The direction of what is left of `texts` outside the removed directions, which are orthonormal; length 1."""
+    for direction in [*removed, *removed]:  # twice, since what rounding leaves of them would grow from pick to pick
+        texts = texts - (texts * direction).sum(dim=-1, keepdim=True) * direction
+    return texts / texts.norm(dim=-1, keepdim=True)
 
 
 def _span_projection(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads r r"]:
