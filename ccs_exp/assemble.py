@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -11,15 +12,21 @@ from omegaconf import DictConfig, OmegaConf
 from ccs_exp.clip.engine import Engine, PlainEngine
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.preprocessing import with_openai_statistics
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute import Compute
 from ccs_exp.config import PruneConfig
 from ccs_exp.data.batches import ImageData
+from ccs_exp.data.frame_batches import FrameData
 from ccs_exp.data.images import ImageSource
+from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
-from ccs_exp.pruning import Strategy
+from ccs_exp.pruning import Condition, Strategy
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.pool import Pool, file_pool, original_pool, taxonomy_pool
+from ccs_exp.tasks.classification import classify
+from ccs_exp.tasks.evaluation import Evaluation
+from ccs_exp.tasks.retrieval import retrieve
 
 
 def build(node: DictConfig, **more: Any) -> Any:
@@ -42,6 +49,30 @@ def image_data(cfg: DictConfig, source: ImageSource, model: ClipModel, limit: in
     return ImageData(
         source, model.preprocess, batch_size=cfg.batch_size, limit=limit, on_error=cfg.on_error, num_workers=cfg.num_workers
     )
+
+
+def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> FrameData:
+    """The frames of a data set's videos as batches; ``protocol=paper`` normalises by OpenAI's mean and std for every model."""
+    return FrameData(
+        videos.limited(cfg.dataset.limit),
+        with_openai_statistics(model.transform) if cfg.protocol == "paper" else model.preprocess,
+        frames=cfg.dataset.frames,
+        batch_size=cfg.batch_size,
+        on_error=cfg.on_error,
+        num_workers=cfg.num_workers,
+    )
+
+
+def evaluate(
+    cfg: DictConfig, source: ImageSource | CaptionedVideos, model: ClipModel, conditions: Sequence[Condition], compute: Compute
+) -> Evaluation:
+    """All conditions on the data set `source`, by the task that its configuration names."""
+    engine = build_engine(cfg)
+    if cfg.dataset.task == "retrieval":
+        frames = frame_data(cfg, source, model)
+        return retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
+    images = image_data(cfg, source, model, cfg.dataset.limit)
+    return classify(model, images, cfg.dataset.templates, conditions, engine, compute)
 
 
 def build_pool(node: DictConfig) -> Pool:

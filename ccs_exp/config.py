@@ -28,6 +28,10 @@ class DatasetConfig:
     name: str = MISSING
     path: str | None = None
     limit: int | None = None
+    partial: bool = False  # a copy known to be incomplete is used on purpose
+    task: str = "classification"
+    frames: int | None = None  # of a video
+    layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
 
@@ -95,6 +99,7 @@ class Config:
     stack_size: int = 4
     num_workers: int | None = None
     on_error: str = "raise"
+    protocol: str = "standard"
     device: str = "auto"
     precision: str = "32"
     seed: int = 0
@@ -122,11 +127,14 @@ def configure(*overrides: str) -> DictConfig:
 
 
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
-_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "probe.num_images": 1, "num_workers": 0}
+_VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
+_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
 _VALUES = {
     "textspan": ("direct", "reference"),
     "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
+    "protocol": ("standard", "paper"),
+    "dataset.task": ("classification", "retrieval"),
     "device": ("auto", "cpu", "gpu", "cuda", "mps"),
     "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
     "prune.match_count": (None, "min"),
@@ -142,8 +150,12 @@ def check(cfg: DictConfig) -> None:
             raise CcsError(f"{key}={value} is not known. Choose one of: {choices}.")
     missing = sorted(OmegaConf.missing_keys(cfg))
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
+    missing += ["dataset.path"] if cfg.dataset.name in _VIDEOS_NEED_A_PATH and not cfg.dataset.path else []
     if missing:
-        raise CcsError(f"Still needed: {', '.join(f'{key}=...' for key in missing)}. Add it to the command line.")
+        layout = (
+            f" dataset.path is a folder with: {cfg.dataset.layout}" if cfg.dataset.layout and "dataset.path" in missing else ""
+        )
+        raise CcsError(f"Still needed: {', '.join(f'{key}=...' for key in missing)}. Add it to the command line.{layout}")
     for group, name in _NEED_A_PATH.items():
         used = "path" in cfg[group].source if group in ("dataset", "probe") else cfg[group].name == name
         if cfg[group].path and not used:
@@ -161,7 +173,7 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:
             raise CcsError(f"{key}={value}: give a number of at least {least}.")
-    if cfg.dataset.name != "none":
+    if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
         bad = [template for template in cfg.dataset.templates if "{}" not in template]
         if bad or not cfg.dataset.templates:
             example = "'dataset.templates=[\"a photo of a {}.\"]'"

@@ -22,7 +22,6 @@ from ccs_exp.scoring.label import Labeler
 from ccs_exp.scoring.published import published_scores, scores_from_csv
 from ccs_exp.scoring.spans import read_spans
 from ccs_exp.summary import Finished, summarise
-from ccs_exp.tasks.classification import classify
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     # load
     model = assemble.build_model(cfg) if evaluates or given is None else None
     name = model.name if model else _name_without_model(cfg, job, given)
-    images = assemble.build(cfg.dataset.source) if evaluates else None
+    source = assemble.build(cfg.dataset.source) if evaluates else None
     if model:
         check_given(strategies, model.layers, model.heads_per_layer, name)
 
@@ -78,8 +77,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluates:
         context = PruningContext(scores, model.layers, model.heads_per_layer, name)
         chosen = conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
-        data = assemble.image_data(cfg, images, model, cfg.dataset.limit)
-        evaluation = classify(model, data, cfg.dataset.templates, chosen, assemble.build_engine(cfg), compute)
+        evaluation = assemble.evaluate(cfg, source, model, chosen, compute)
         folder.write_accuracy(accuracy_rows(name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
 

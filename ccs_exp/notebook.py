@@ -16,7 +16,6 @@ from ccs_exp.heads import Head
 from ccs_exp.pruning import ORIGINAL, Condition
 from ccs_exp.scoring.ccs import Scores, score
 from ccs_exp.scoring.describe import describe_heads
-from ccs_exp.tasks.classification import classify
 
 
 def load_model(name: str = "tiny", **options) -> ClipModel:
@@ -56,15 +55,16 @@ def evaluate(
     *overrides: str,
     progress: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """Zero-shot accuracies, ``{condition: {metric: fraction}}``, with no head silenced (`original`) and with each of the named sets."""
+    """What the data set's task measures, ``{condition: {metric: value}}``, with no head silenced (`original`) and with each of the named
+    sets. Accuracies and recalls are fractions, ranks in items.
+    """
     cfg = _configure(model, (f"dataset={dataset}", *overrides))
     if ORIGINAL in (heads or {}):
         raise CcsError(f"{ORIGINAL!r} is the condition without silenced heads; give this set of heads another name.")
     conditions = [Condition(ORIGINAL, frozenset())]
     conditions += [Condition(name, frozenset(silenced)) for name, silenced in (heads or {}).items()]
-    data = assemble.image_data(cfg, assemble.build(cfg.dataset.source), model, cfg.dataset.limit)
-    compute, engine = assemble.build_compute(cfg, progress), assemble.build_engine(cfg)
-    return classify(model, data, cfg.dataset.templates, conditions, engine, compute).values
+    source, compute = assemble.build(cfg.dataset.source), assemble.build_compute(cfg, progress)
+    return assemble.evaluate(cfg, source, model, conditions, compute).values
 
 
 def _configure(model: ClipModel, overrides: Iterable[str]) -> DictConfig:

@@ -6,7 +6,8 @@
 ``ccs_at_k.csv``         ``k, fraction``: the fraction of judged heads with CCS = k, k = 0..5; absent if none was judged
 ``accuracy.csv``         one row for each condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
-``predictions.parquet``  one row for each sample and condition: `PREDICTION_COLUMNS`; of retrieval: `RETRIEVAL_COLUMNS`
+``predictions.parquet``  one row for each sample and condition: `PREDICTION_COLUMNS`; of retrieval, for each query of
+                         either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
 ``summary.json``         ``schema_version`` (1) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
@@ -14,7 +15,8 @@
                          ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
                          Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
-                         taxonomy's lexicon knows), ``weights`` {origin, sha256}; more may stand beside them
+                         taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos); more may
+                         stand beside them
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
 =======================  =============================================================================================
 
@@ -34,6 +36,7 @@ from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, wr
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
 
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
@@ -56,7 +59,7 @@ SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),
 )
-OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights")
+OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights", "decoder")
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map")
 _FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html")
 
@@ -127,22 +130,19 @@ class RunFolder:
     def write_accuracy(self, rows: Rows) -> None:
         write_whole(self.path / "accuracy.csv", csv_bytes(_rows(rows), ACCURACY_COLUMNS))
 
-    def write_predictions(self, rows: Rows) -> None:
+    def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
         """Predictions, or the ranks of retrieval, as Parquet."""
         import pyarrow
         from pyarrow import parquet
 
-        rows = _rows(rows)
-        columns = RETRIEVAL_COLUMNS if rows and "rank" in rows[0] else PREDICTION_COLUMNS
+        if not isinstance(rows, pyarrow.Table):
+            rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
+        columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        check_columns(dict.fromkeys(rows.column_names), columns)
         types = {"target": pyarrow.int64(), "prediction": pyarrow.int64(), "correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        values: dict[str, list] = {column: [] for column in columns}
-        for row in rows:
-            check_columns(row, columns)
-            for column in columns:
-                values[column].append(row[column] if column in types else clean(str(row[column])))
-        fields = [(column, types.get(column, pyarrow.string())) for column in columns]
+        schema = pyarrow.schema([(column, types.get(column, pyarrow.string())) for column in columns])
         buffer = pyarrow.BufferOutputStream()
-        parquet.write_table(pyarrow.table(values, schema=pyarrow.schema(fields)), buffer)
+        parquet.write_table(rows.select(columns).cast(schema), buffer)
         write_whole(self.path / "predictions.parquet", buffer.getvalue().to_pybytes())
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
@@ -232,6 +232,10 @@ def _number(text: str, kind: type) -> int | float:
     if not math.isfinite(value) or (kind is int and value != int(value)):
         raise ValueError(text)
     return kind(value)
+
+
+def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: clean(value) if isinstance(value, str) else value for column, value in row.items()}
 
 
 def _rows(rows: Rows) -> list[Mapping[str, Any]]:

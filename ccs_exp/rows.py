@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ccs_exp.pruning import ORIGINAL, Condition
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
-from ccs_exp.tasks.classification import PRIMARY_METRIC, Evaluation
+from ccs_exp.tasks.evaluation import Evaluation
 
 
 def head_rows(model: str, scores: Scores) -> list[dict]:
@@ -53,7 +53,7 @@ def accuracy_rows(model: str, dataset: str, conditions: Sequence[Condition], eva
 
 def primary_values(evaluation: Evaluation) -> dict[str, float]:
     """The primary metric of each condition."""
-    return {name: values[PRIMARY_METRIC] for name, values in evaluation.values.items()}
+    return {name: values[evaluation.primary] for name, values in evaluation.values.items()}
 
 
 def random_spread(values: Mapping[str, float]) -> dict | None:

@@ -16,7 +16,7 @@ from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.taxonomy import load_taxonomy
-from ccs_exp.tasks.classification import PRIMARY_METRIC, Evaluation
+from ccs_exp.tasks.evaluation import Evaluation
 
 # What a job computes does not depend on these.
 _WITHOUT_EFFECT = ("tracker", "num_workers")
@@ -48,16 +48,18 @@ def summarise(job: Finished) -> dict[str, Any]:
     at_k = job.scores.ccs_at_k()
     descriptions = [text for score in job.scores.heads for text in score.descriptions]
     weights, pool, probe = job.model.origin if job.model else None, job.pool, job.probe
+    decoder = job.evaluation.decoder if job.evaluation else None
     return {
         "model": job.name,
         "dataset": job.dataset,
-        "config_hash": config_hash(job.config, weights.sha256 if weights else None, pool.sha256 if pool else None),
+        "config_hash": config_hash(job.config, weights.sha256 if weights else None, pool.sha256 if pool else None, decoder),
         "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
         "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
+        "decoder": decoder,
         "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped)} if probe else None,
         "ccs_at_k": {str(k): fraction for k, fraction in at_k.items()} if at_k else None,
         "heads_per_class": {name: len(job.scores.of_class(name)) for name in ("high", "moderate", "low")},
-        "metric": PRIMARY_METRIC if accuracy else None,
+        "metric": job.evaluation.primary if accuracy else None,
         "accuracy": accuracy,
         "delta": {name: value - accuracy[ORIGINAL] for name, value in accuracy.items()} if accuracy else None,
         "random": random_spread(accuracy) if accuracy else None,
@@ -71,13 +73,18 @@ def summarise(job: Finished) -> dict[str, Any]:
     }
 
 
-def config_hash(config: Mapping[str, Any], weights_sha256: str | None, pool_sha256: str | None) -> str:
-    """Sixteen hexadecimal digits that change with the configuration, the weights, the pool and the version of the package.
+def config_hash(
+    config: Mapping[str, Any], weights_sha256: str | None, pool_sha256: str | None, decoder: str | None = None
+) -> str:
+    """Sixteen hexadecimal digits that change with the configuration, the weights, the pool, the decoder of videos and the version of
+    the package.
 
     Images and files named in the configuration count by their path alone.
     """
     effective = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}
     identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": __version__}
+    if decoder:
+        identity["decoder"] = decoder
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -95,6 +102,6 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(
             f"{job.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
         )
-    if job.skipped:
-        warnings.append(f"{len(job.skipped)} images could not be decoded and were skipped.")
-    return warnings
+    if job.probe is not None and job.probe.skipped:
+        warnings.append(f"{len(job.probe.skipped)} images of the probe could not be decoded and were skipped.")
+    return warnings + (job.evaluation.warnings if job.evaluation else [])

@@ -89,7 +89,7 @@ def test_values_are_those_of_a_plain_loop(model, evaluation):
             "mean_per_class": np.mean([(predictions[source.targets == c] == c).mean() for c in np.unique(source.targets)]),
         }
         assert evaluation.values[condition.name] == pytest.approx(expected)
-        rows = [row for row in evaluation.predictions if row["condition"] == condition.name]
+        rows = [row for row in evaluation.predictions.to_pylist() if row["condition"] == condition.name]
         assert [row["prediction"] for row in rows] == predictions.tolist()
         assert [row["sample_id"] for row in rows] == [f"n{i}" for i in range(40)]
         assert all(row["correct"] == (row["target"] == row["prediction"]) for row in rows)
@@ -117,7 +117,7 @@ def test_ties_go_to_the_lowest_class_and_are_counted(model):
     task = ZeroShotClassification(model, classifier, CONDITIONS[:1], PlainEngine())
     Compute("cpu", progress=False).run(task, ImageData(Noise(), to_tensor), "Ties")
     result = task.evaluation()
-    assert {row["prediction"] for row in result.predictions} == {0} and result.ties == 40
+    assert {row["prediction"] for row in result.predictions.to_pylist()} == {0} and result.ties == 40
 
 
 def test_skipped_images_are_counted_and_left_out(model):

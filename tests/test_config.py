@@ -23,6 +23,7 @@ CHOICES = [f"{path.parent.name}={path.stem}" for group in GROUPS for path in sor
 NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
     "dataset=folder": ["dataset.path=somewhere"],
+    **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos")},
     "probe=folder": ["probe.path=somewhere"],
     "pool=file": ["pool.path=somewhere"],
     "spans=file": ["spans.path=somewhere"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import lightning
 import torch
@@ -18,28 +17,10 @@ from ccs_exp.compute import Compute
 from ccs_exp.data.batches import ImageBatch, ImageData
 from ccs_exp.errors import CcsError
 from ccs_exp.pruning import Condition
+from ccs_exp.tasks.evaluation import Evaluation, prediction_table
 
 PRIMARY_METRIC = "top1"
 _TOP_K = 5
-
-
-@dataclass
-class Evaluation:
-    """What one pass over a data set gives, as rows.
-
-    Attributes:
-        values: ``{condition: {metric: value}}``, fractions.
-        predictions: rows of ``sample_id, condition, target, prediction, correct``.
-        ties: predictions in which several classes were equally the best, over all distinct sets of silenced heads; the lowest
-            class index was taken.
-        skipped: samples that could not be decoded.
-    """
-
-    values: dict[str, dict[str, float]] = field(default_factory=dict)
-    predictions: list[dict] = field(default_factory=list)
-    ties: int = 0
-    skipped: list[str] = field(default_factory=list)
-    num_samples: int = 0
 
 
 def class_embeddings(model: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> Float[Tensor, "classes dim"]:
@@ -104,26 +85,23 @@ class ZeroShotClassification(lightning.LightningModule):
         predictions = torch.cat(self._predictions, dim=1).cpu()
         tied = torch.cat(self._tied, dim=1).cpu()
         present = targets.unique()
-        result = Evaluation(num_samples=len(targets), ties=int(tied.sum()))
+        values, parts = {}, []
         for condition in self.conditions:
             index = self.masks.index(condition.heads)
-            values = {"top1": float(self.top1[index].compute())}
+            values[condition.name] = {PRIMARY_METRIC: float(self.top1[index].compute())}
             if self.top5:
-                values["top5"] = float(self.top5[index].compute())
+                values[condition.name]["top5"] = float(self.top5[index].compute())
             # a class without samples has no accuracy
-            values["mean_per_class"] = float(self.per_class[index].compute().cpu()[present].double().mean())
-            result.values[condition.name] = values
-            result.predictions.extend(
-                {
-                    "sample_id": sample_id,
-                    "condition": condition.name,
-                    "target": int(target),
-                    "prediction": int(prediction),
-                    "correct": bool(target == prediction),
-                }
-                for sample_id, target, prediction in zip(self._sample_ids, targets, predictions[index], strict=True)
-            )
-        return result
+            values[condition.name]["mean_per_class"] = float(self.per_class[index].compute().cpu()[present].double().mean())
+            columns = {"target": targets, "prediction": predictions[index], "correct": targets == predictions[index]}
+            parts.append((condition.name, self._sample_ids, {name: column.numpy() for name, column in columns.items()}))
+        return Evaluation(
+            primary=PRIMARY_METRIC,
+            values=values,
+            predictions=prediction_table("sample_id", parts),
+            ties=int(tied.sum()),
+            num_samples=len(targets),
+        )
 
 
 def classify(
@@ -140,4 +118,6 @@ def classify(
     compute.run(task, data, "Evaluating conditions")
     evaluation = task.evaluation()
     evaluation.skipped = list(data.skipped)
+    if data.skipped:
+        evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
     return evaluation

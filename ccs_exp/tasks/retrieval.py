@@ -1,0 +1,122 @@
+"""Video retrieval, text to video and video to text, under every pruning condition in one pass over the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lightning
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ccs_exp.clip.engine import Engine
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute import Compute
+from ccs_exp.data.frame_batches import FrameBatch, FrameData
+from ccs_exp.data.videos import CaptionedVideos, VideoFile
+from ccs_exp.data.video_decoding import decoder
+from ccs_exp.errors import CcsError
+from ccs_exp.pruning import Condition
+from ccs_exp.tasks.evaluation import Evaluation, prediction_table
+from ccs_exp.tasks.ranking import ranks, retrieval_metrics
+
+PRIMARY_METRIC = "t2v_R@1"
+DIRECTIONS = ("t2v", "v2t")
+
+
+class VideoEmbedding(lightning.LightningModule):
+    """Means of the frames' L2-normalised embeddings, ``[masks, videos, dim]`` in double precision, under all conditions.
+
+    Conditions with the same heads are computed once. Sums in double precision do not depend on where a batch ends.
+    """
+
+    def __init__(
+        self, model: ClipModel, captions: Sequence[str], num_videos: int, conditions: Sequence[Condition], engine: Engine
+    ):
+        super().__init__()
+        self.model, self.captions, self.engine = model, captions, engine
+        self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
+        self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
+        self.counts = torch.zeros(num_videos, dtype=torch.float64)
+        self.texts: Float[Tensor, "captions dim"] | None = None
+
+    def on_test_start(self) -> None:
+        self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
+
+    def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks).cpu().double()  # [masks, batch, dim]
+        videos = batch.videos.cpu()
+        self.sums.index_add_(1, videos, embeddings)
+        self.counts.index_add_(0, videos, torch.ones(len(videos), dtype=torch.float64))
+
+    def means(self, mask: int) -> Float[Tensor, "videos dim"]:
+        return self.sums[mask] / self.counts.clamp(min=1)[:, None]
+
+
+def retrieve(
+    model: ClipModel, data: FrameData, conditions: Sequence[Condition], engine: Engine, compute: Compute, *, renormalise: bool
+) -> Evaluation:
+    """Evaluate all conditions on `data` in one pass.
+
+    A video is the mean of its frames' normalised embeddings, with `renormalise` normalised again (``protocol=standard``; the paper's
+    way is without). Captions and videos are compared by dot products. A video that cannot be decoded stays in the gallery, behind
+    all others; its own queries have the last rank and are no hit at any depth, and so is it as a query.
+
+    Raises `CcsError` if no video can be decoded, or embeddings are not numbers.
+    """
+    collection = data.captioned
+    task = VideoEmbedding(model, collection.captions, len(collection.videos), conditions, engine)
+    compute.run(task, data, "Evaluating conditions")
+    unreadable = np.zeros(len(collection.videos), dtype=bool)
+    unreadable[data.unreadable] = True
+    if unreadable.all():
+        raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
+    scored = [_ranks(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
+    values, parts = {}, []
+    ids = {"t2v": collection.caption_ids, "v2t": [video.video_id for video in collection.videos]}
+    for condition in conditions:
+        by_direction, _ = scored[task.masks.index(condition.heads)]
+        values[condition.name] = {}
+        for direction in DIRECTIONS:
+            rank, missed = by_direction[direction]
+            values[condition.name] |= retrieval_metrics(rank, missed, direction)
+            parts.append((condition.name, ids[direction], {"direction": direction, "rank": rank}))
+    warnings = list(collection.warnings)
+    if data.skipped:
+        number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
+        warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
+    return Evaluation(
+        primary=PRIMARY_METRIC,
+        values=values,
+        predictions=prediction_table("query_id", parts),
+        ties=sum(ties for _, ties in scored),
+        num_samples=len(collection.captions),
+        skipped=list(data.skipped),
+        warnings=warnings,
+        decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,
+    )
+
+
+def _ranks(
+    task: VideoEmbedding, mask: int, collection: CaptionedVideos, unreadable: np.ndarray, renormalise: bool
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
+    """For each direction the ranks and which queries are missed; and for how many captions several videos are equally the best."""
+    videos = task.means(mask)
+    if renormalise:
+        videos = F.normalize(videos, dim=-1)
+    # rounded from double precision, so that equal embeddings give equal similarities wherever they stand in the matrix
+    similarities = (task.texts @ videos.T).float().numpy()  # [captions, videos]
+    if not np.isfinite(similarities).all():
+        raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
+    similarities[:, unreadable] = -np.inf
+    of_video, index = np.array(collection.of_video), np.arange(len(collection.videos))
+    text_rank = ranks(similarities, index, of_video)
+    text_missed = unreadable[of_video]
+    text_rank[text_missed] = len(index)
+    video_rank = np.full(len(index), float(len(of_video)))
+    readable = np.flatnonzero(~unreadable)
+    video_rank[readable] = ranks(np.ascontiguousarray(similarities.T[readable]), of_video, readable)
+    ties = int((np.count_nonzero(similarities == similarities.max(axis=1, keepdims=True), axis=1) > 1).sum())
+    return {"t2v": (text_rank, text_missed), "v2t": (video_rank, unreadable)}, ties
