@@ -28,6 +28,9 @@ class DatasetConfig:
     name: str = MISSING
     path: str | None = None
     limit: int | None = None
+    partial: bool = False  # a local copy may lack images and classes
+    streaming: bool = False  # read the hub's files as they come
+    protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     source: dict[str, Any] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
 
@@ -94,14 +97,22 @@ class Config:
     batch_size: int = 64
     num_workers: int | None = None
     on_error: str = "raise"
+    protocol: str = "standard"
     device: str = "auto"
     precision: str = "32"
     seed: int = 0
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``."""
+    """Make the schema known to Hydra, as ``schema``, and ``${prompt_templates:NAME}``: the lines of ``assets/templates/NAME.txt``."""
     ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
+
+
+def prompt_templates(name: str) -> list[str]:
+    """The prompt templates in ``assets/templates``, with ``{}`` for the class name."""
+    file = Path(__file__).resolve().parent / "assets" / "templates" / f"{name}.txt"
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def config_dir() -> str:
@@ -126,6 +137,7 @@ _VALUES = {
     "textspan": ("direct", "reference"),
     "engine": ("plain",),
     "on_error": ("raise", "skip"),
+    "protocol": ("standard", "paper"),
     "device": ("auto", "cpu", "gpu", "cuda", "mps"),
     "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
     "prune.match_count": (None, "min"),
@@ -160,9 +172,22 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:
             raise CcsError(f"{key}={value}: give a number of at least {least}.")
+    _check_local_copy(cfg)
     if cfg.dataset.name != "none":
         bad = [template for template in cfg.dataset.templates if "{}" not in template]
         if bad or not cfg.dataset.templates:
             example = "'dataset.templates=[\"a photo of a {}.\"]'"
             what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
             raise CcsError(f"dataset.templates: {what}. Give templates as in {example}.")
+
+
+def _check_local_copy(cfg: DictConfig) -> None:
+    for key in ("partial", "streaming"):
+        if cfg.dataset[key] and key not in cfg.dataset.source:
+            raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
+    if cfg.dataset.partial and not cfg.dataset.path:
+        raise CcsError("dataset.partial=true is about a local copy: add dataset.path=DIR, or leave it out.")
+    if cfg.dataset.partial and cfg.dataset.streaming:
+        raise CcsError(
+            "dataset.partial=true and dataset.streaming=true exclude each other: a stream's length is not known before."
+        )

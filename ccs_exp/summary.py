@@ -35,6 +35,7 @@ class Finished:
     probe: ImageData | None
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
+    data_notes: tuple[str, ...] = ()  # what a reader must be told about the images themselves
 
     @property
     def skipped(self) -> list[str]:
@@ -95,6 +96,7 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(
             f"{job.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
         )
+    warnings += job.data_notes
     if job.skipped:
         warnings.append(f"{len(job.skipped)} images could not be decoded and were skipped.")
     return warnings
