@@ -28,7 +28,9 @@ class DatasetConfig:
     name: str = MISSING
     path: str | None = None
     limit: int | None = None
-    partial: bool = False  # a copy known to be incomplete is used on purpose
+    partial: bool = False  # a local copy may lack images, videos and classes
+    streaming: bool = False  # read the hub's files as they come
+    protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     task: str = "classification"
     frames: int | None = None  # of a video
     layout: str | None = None  # what dataset.path must hold
@@ -106,8 +108,15 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``."""
+    """Make the schema known to Hydra, as ``schema``, and ``${prompt_templates:NAME}``: the lines of ``assets/templates/NAME.txt``."""
     ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
+
+
+def prompt_templates(name: str) -> list[str]:
+    """The prompt templates in ``assets/templates``, with ``{}`` for the class name."""
+    file = Path(__file__).resolve().parent / "assets" / "templates" / f"{name}.txt"
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def config_dir() -> str:
@@ -173,9 +182,22 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:
             raise CcsError(f"{key}={value}: give a number of at least {least}.")
+    _check_local_copy(cfg)
     if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
         bad = [template for template in cfg.dataset.templates if "{}" not in template]
         if bad or not cfg.dataset.templates:
             example = "'dataset.templates=[\"a photo of a {}.\"]'"
             what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
             raise CcsError(f"dataset.templates: {what}. Give templates as in {example}.")
+
+
+def _check_local_copy(cfg: DictConfig) -> None:
+    for key in ("partial", "streaming"):
+        if cfg.dataset[key] and key not in cfg.dataset.source:
+            raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
+    if cfg.dataset.partial and not cfg.dataset.path:
+        raise CcsError("dataset.partial=true is about a local copy: add dataset.path=DIR, or leave it out.")
+    if cfg.dataset.partial and cfg.dataset.streaming:
+        raise CcsError(
+            "dataset.partial=true and dataset.streaming=true exclude each other: a stream's length is not known before."
+        )

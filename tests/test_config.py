@@ -120,6 +120,9 @@ def test_prune_is_multi_select(overrides, strategies):
         ("pool.path=somewhere", "Add pool=file"),
         ("num_workers=-1", "num_workers=-1: give a number of at least 0"),
         ("probe.num_images=0", "probe.num_images=0"),
+        ("protocol=authors", "Choose one of: standard, paper"),
+        ("dataset.partial=true", "dataset.partial=true is not used by dataset=scenes_shape"),
+        ("dataset.streaming=true", "dataset.streaming=true is not used by dataset=scenes_shape"),
         ("labeler=given", "labeler=given takes the labels from a spans file"),
     ],
 )
@@ -163,6 +166,8 @@ def test_help_is_fast_shows_the_choices_and_imports_no_torch(tmp_path):
         (["spans=file", "spans.path=a", "ccs=published"], "spans=file and ccs=published both say"),
         (["ccs=published", "ccs.high=4"], "ccs.high and ccs.low cannot change them"),
         (["dataset=none", "dataset.path=somewhere"], "not used by dataset=none"),
+        (["dataset=food101", "dataset.partial=true"], "add dataset.path=DIR"),
+        (["dataset=food101", "dataset.path=a", "dataset.partial=true", "dataset.streaming=true"], "exclude each other"),
     ],
 )
 def test_contradictions_are_refused(overrides, message):

@@ -1,15 +1,19 @@
 """Images from folders and from the hub's files, as batches."""
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from ccs_exp.assemble import build
 from ccs_exp.compute import Compute
+from ccs_exp.config import configure
 from ccs_exp.data.batches import ImageData
 from ccs_exp.data.folder import ClassFolders, ImageFolder
-from ccs_exp.data.hub import balanced_images, balanced_rows, labelled_images
+from ccs_exp.data.hub import balanced_rows
 from ccs_exp.errors import CcsError
+from local_copies import parquet, shade_of
 
 
 def picture(path, value=0):
@@ -111,41 +115,29 @@ def test_balanced_rows_are_balanced_seeded_and_distinct():
 
 
 @pytest.fixture
-def parquet(tmp_path):
-    """The layout in which the hub publishes CIFAR-10."""
-    import datasets
-
-    images = [Image.fromarray(np.full((8, 8, 3), 20 * index, np.uint8)) for index in range(9)]
-    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b", "c"])})
-    table = datasets.Dataset.from_dict({"img": images, "label": [0, 1, 2] * 3}, features=features)
-    (tmp_path / "plain_text").mkdir()
-    table.to_parquet(tmp_path / "plain_text" / "test-00000-of-00001.parquet")
+def imagenet(tmp_path):
+    """The layout in which the hub publishes ImageNet's validation images, in two files."""
+    for part in range(2):
+        file = tmp_path / "data" / f"validation-0000{part}-of-00002.parquet"
+        parquet(file, "image", "label", [0, 1, 2] * 3, datasets.ClassLabel(names=["a", "b", "c"]))
     return tmp_path
 
 
-HUB = {
-    "repository": "someone/something", "revision": "0" * 40, "split": "test", "data_files": "plain_text/test-*.parquet",
-    "image_column": "img", "label_column": "label",
-}  # fmt: skip
+def test_the_imagenet_probe_is_drawn_from_a_local_copy_of_the_hubs_files(imagenet):
+    cfg = configure("probe=imagenet_val", f"probe.path={imagenet}", "probe.num_images=12")
+    probe = build(cfg.probe.source)
+    samples = [probe[index] for index in range(len(probe))]
+    rows = balanced_rows(np.array([0, 1, 2] * 6), 12, seed=0)
+    assert len(probe) == 12 and [shade_of(sample.image) for sample in samples] == [row % 9 for row in rows]
+    assert {sample.target for sample in samples} == {0} and probe.class_names == ("image",)
+    assert [sample.sample_id for sample in samples] == [str(row) for row in rows]
 
 
-def test_the_hubs_files_are_read_from_a_local_copy(parquet):
-    source = labelled_images(**HUB, class_names=["a", "b", "c"], path=str(parquet))
-    assert len(source) == 9 and source.class_names == ("a", "b", "c")
-    assert source[4].target == 1 and source[4].image.getpixel((0, 0)) == (80, 80, 80)
-    probe = balanced_images(**HUB, num_images=3, seed=0, path=str(parquet))
-    assert len(probe) == 3
-
-
-def test_a_local_copy_with_other_classes_is_an_error(folders):
-    assert len(labelled_images(**HUB, class_names=["ant", "big cat"], path=str(folders))) == 10
-    with pytest.raises(CcsError, match="it lacks the class folders dog; unknown are the class folders ant, big cat"):
-        labelled_images(**HUB, class_names=["dog"], path=str(folders))
-
-
-def test_a_hub_that_cannot_be_reached_names_the_way_out():
-    with pytest.raises(CcsError, match=r"someone/something cannot be loaded from the hub .*accept its terms.*probe\.path=DIR"):
-        labelled_images(**HUB, class_names=["a"])
+def test_a_probe_that_is_not_there(tmp_path):
+    with pytest.raises(CcsError, match=r"holds no validation-\*\.parquet, the hub's files of ILSVRC/imagenet-1k"):
+        build(configure("probe=imagenet_val", f"probe.path={tmp_path}").probe.source)
+    with pytest.raises(CcsError, match=r"ILSVRC/imagenet-1k cannot be loaded from the hub .*accept its terms.*probe\.path=DIR"):
+        build(configure("probe=imagenet_val").probe.source)
 
 
 def test_precision_and_device_reach_the_trainer(folders):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ccs_exp.data.images import Sample, UnreadableImage
+from ccs_exp.data.images import AS_IT_IS, Decoder, Sample
 from ccs_exp.errors import CcsError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
@@ -19,12 +19,12 @@ class ClassFolders:
     """
 
     def __init__(self, path: str | Path):
-        self.path = _existing(path)
+        self.path = existing_folder(path)
         folders = sorted(entry for entry in self.path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         if len(folders) < 2:
             found = f"only the class folder {folders[0].name}" if folders else "no class folders"
             raise CcsError(f"{self.path} has {found}. Expected is a folder for each of at least two classes, holding its images.")
-        per_class = [_images(folder) for folder in folders]
+        per_class = [images_below(folder) for folder in folders]
         empty = [folder.name for folder, images in zip(folders, per_class, strict=True) if not images]
         if empty:
             raise CcsError(
@@ -48,8 +48,8 @@ class ImageFolder:
     class_names = ("image",)
 
     def __init__(self, path: str | Path, num_images: int | None = None):
-        self.path = _existing(path)
-        paths = _images(self.path)
+        self.path = existing_folder(path)
+        paths = images_below(self.path)
         if not paths:
             raise CcsError(
                 f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Set probe.path to a folder of images."
@@ -66,21 +66,17 @@ class ImageFolder:
         return Sample(path.relative_to(self.path).as_posix(), read_image(path), 0)
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, decode: Decoder = AS_IT_IS) -> Image.Image:
     """Decode an image as RGB; raises `UnreadableImage` naming the file."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"{path} cannot be decoded as an image ({' '.join(str(error).split())}).") from error
+    return decode(path, str(path))
 
 
-def _existing(path: str | Path) -> Path:
+def existing_folder(path: str | Path) -> Path:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise CcsError(f"{path} is not a folder. Give the folder that holds the images.")
     return folder
 
 
-def _images(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

@@ -1,98 +1,125 @@
-"""Image collections published on the Hugging Face hub, or local copies of them."""
+"""Image collections published on the Hugging Face hub, or the same files on disk: where they are, and how they are opened."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+
 import huggingface_hub
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.errors import HTTPError
+from huggingface_hub.file_download import repo_folder_name
 
-from ccs_exp.data.folder import ClassFolders
-from ccs_exp.data.images import ImageSource, Sample, UnreadableImage
+from ccs_exp.data.images import AS_IT_IS, ImageSource
+from ccs_exp.data.parquet import ParquetImages
+from ccs_exp.data.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, by_number
 from ccs_exp.errors import CcsError
 
-
-class HubImages:
-    """Rows of a `datasets.Dataset` with undecoded images; `rows` selects and orders them."""
-
-    def __init__(
-        self,
-        dataset: datasets.Dataset,
-        image_column: str,
-        label_column: str,
-        class_names: Sequence[str],
-        rows: Sequence[int] | None = None,
-    ):
-        self.class_names = tuple(class_names)
-        self._image_column, self._label_column = image_column, label_column
-        self._dataset = dataset.cast_column(image_column, datasets.Image(decode=False))
-        self._rows = range(len(dataset)) if rows is None else rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        row = int(self._rows[index])
-        entry = self._dataset[row]
-        encoded = entry[self._image_column]
-        try:
-            with Image.open(io.BytesIO(encoded["bytes"]) if encoded["bytes"] else encoded["path"]) as image:
-                return Sample(str(row), image.convert("RGB"), int(entry[self._label_column]))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-            raise UnreadableImage(f"Row {row} cannot be decoded as an image ({' '.join(str(error).split())}).") from error
+datasets.utils.logging.set_verbosity_error()
+huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
 
 
-def labelled_images(
-    repository: str,
-    revision: str,
-    split: str,
-    data_files: str,
-    image_column: str,
-    label_column: str,
-    class_names: Sequence[str],
-    path: str | None = None,
-) -> ImageSource:
-    """A labelled test set, from `path` (class folders named like the classes, or the hub's parquet files) or from the hub.
+@dataclass(frozen=True)
+class HubSource:
+    """The files of one split of a repository without scripts.
 
-    Raises `CcsError` if the local copy has other classes, or if the hub cannot be reached.
+    `revision` is a commit, whole or its first digits, or a branch. `files`, a pattern, names Parquet files, whose columns are
+    `image_column` and `label_column`, or webdataset tars, each sample an image and a number under ``.cls``; `classnames.txt` at the
+    repository's root says what the numbers mean.
     """
-    if path is not None and not list(Path(path).expanduser().rglob("*.parquet")):
-        folders = ClassFolders(path)
-        if set(folders.class_names) != set(class_names):
-            missing, extra = set(class_names) - set(folders.class_names), set(folders.class_names) - set(class_names)
-            raise CcsError(
-                f"{path} is no copy of {repository}: "
-                + "; ".join(
-                    f"{what} the class folders {', '.join(sorted(names))}"
-                    for what, names in (("it lacks", missing), ("unknown are", extra))
-                    if names
-                )
-                + "."
-            )
-        return folders
-    dataset = _load(repository, revision, split, data_files, path)
-    return HubImages(dataset, image_column, label_column, class_names)
+
+    repository: str
+    revision: str
+    split: str
+    files: str
+    image_column: str | None = None
+    label_column: str = "label"
+
+    @property
+    def is_tars(self) -> bool:
+        return self.files.endswith(".tar")
+
+    @property
+    def page(self) -> str:
+        return f"huggingface.co/datasets/{self.repository}"
 
 
-def balanced_images(
-    repository: str,
-    revision: str,
-    split: str,
-    data_files: str,
-    image_column: str,
-    label_column: str,
-    num_images: int,
-    seed: int,
-    path: str | None = None,
-) -> ImageSource:
+def local_files(hub: HubSource, folder: Path) -> list[Path]:
+    """The hub's files in a local copy: laid out as on the hub, or all in one folder. Empty if there are none."""
+    name = Path(hub.files).name
+    if not hub.is_tars:
+        return sorted(path for path in folder.rglob(name) if path.is_file())
+    below = folder / Path(hub.files).parent
+    # shards are numbered: the archive in which a data set is distributed, lying there too, is none
+    found = ([path for path in place.glob("*.tar") if path.stem.isdigit()] for place in (below, folder))
+    return by_number(next((shards for shards in found if shards), []))
+
+
+def downloaded_files(hub: HubSource) -> list[Path]:
+    """The hub's tars and the small files beside them, downloaded once into the hub's own cache."""
+    with reaching_the_hub(hub):
+        beside = [CLASS_NAMES_FILE, f"{Path(hub.files).parent}/{SHARD_COUNT_FILE}"]
+        folder = huggingface_hub.snapshot_download(
+            hub.repository, repo_type="dataset", revision=commit(hub), allow_patterns=[hub.files, *beside]
+        )
+    return local_files(hub, Path(folder))
+
+
+def parquet_rows(hub: HubSource, files: Sequence[Path] | None = None, streaming: bool = False):
+    """The split's rows as a `datasets.Dataset` (streaming: `IterableDataset`), from local Parquet files or from the hub."""
+    with reaching_the_hub(hub, local=files is not None):
+        if files is not None:
+            names = {hub.split: [str(path) for path in files]}
+            return datasets.load_dataset("parquet", data_files=names, split=hub.split, streaming=streaming)
+        names = {hub.split: hub.files}
+        return datasets.load_dataset(hub.repository, revision=commit(hub), split=hub.split, data_files=names, streaming=streaming)
+
+
+def commit(hub: HubSource) -> str:
+    """The revision, with a commit given by its first digits spelt out (from the hub's cache, or else its list of commits)."""
+    if not re.fullmatch(r"[0-9a-f]{7,39}", hub.revision):
+        return hub.revision
+    cache = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=hub.repository, repo_type="dataset") / "snapshots"
+    known = [path.name for path in cache.glob("*")]
+    if not any(name.startswith(hub.revision) for name in known):
+        known = [item.commit_id for item in huggingface_hub.HfApi().list_repo_commits(hub.repository, repo_type="dataset")]
+    for name in known:
+        if name.startswith(hub.revision):
+            return name
+    raise CcsError(f"{hub.repository} has no commit that begins with {hub.revision}. `make verify-hub` says what is there now.")
+
+
+@contextmanager
+def reaching_the_hub(hub: HubSource, local: bool = False) -> Iterator[None]:
+    """Errors of the hub's libraries as `CcsError`s that name the way out."""
+    try:
+        yield
+    except (OSError, ValueError, HTTPError, tarfile.TarError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CcsError(
+            f"{hub.repository} cannot be loaded from {'its local copy' if local else 'the hub'} ({type(error).__name__}: {reason}). "
+            f"If it is gated, accept its terms at {hub.page} and log in with `hf auth login`; without "
+            "network, use a local copy (dataset.path=DIR, or probe=folder probe.path=DIR for a probe)."
+        ) from error
+
+
+def balanced_images(hub: HubSource, num_images: int, seed: int, path: str | None = None) -> ImageSource:
     """`num_images` images, as many of each class as can be, drawn with `seed`; classes are not named."""
-    dataset = _load(repository, revision, split, data_files, path)
-    rows = balanced_rows(np.asarray(dataset[label_column]), num_images, seed)
-    return HubImages(dataset, image_column, label_column, ("image",), rows)
+    files = None
+    if path is not None:
+        files = local_files(hub, Path(path).expanduser())
+        if not files:
+            raise CcsError(f"{path} holds no {Path(hub.files).name}, the hub's files of {hub.repository}. Check the folder.")
+    images = ParquetImages(parquet_rows(hub, files), hub.image_column, hub.label_column, AS_IT_IS)
+    rows = balanced_rows(np.asarray(images.labels), num_images, seed)
+    return images.unlabelled(rows)
 
 
 def balanced_rows(labels: np.ndarray, num_images: int, seed: int) -> list[int]:
@@ -103,24 +130,3 @@ def balanced_rows(labels: np.ndarray, num_images: int, seed: int) -> list[int]:
         of_class = order[labels[order] == label]
         turn[of_class] = np.arange(len(of_class))
     return sorted(order[np.argsort(turn[order], kind="stable")][:num_images].tolist())
-
-
-datasets.utils.logging.set_verbosity_error()
-huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
-
-
-def _load(repository: str, revision: str, split: str, data_files: str, path: str | None) -> datasets.Dataset:
-    try:
-        if path is not None:
-            files = sorted(str(file) for file in Path(path).expanduser().rglob(Path(data_files).name))
-            if not files:
-                raise CcsError(f"{path} holds no {Path(data_files).name}, the hub's files of {repository}. Check the folder.")
-            return datasets.load_dataset("parquet", data_files={split: files}, split=split)
-        return datasets.load_dataset(repository, revision=revision, split=split, data_files={split: data_files})
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CcsError(
-            f"{repository} cannot be loaded from {'its local copy' if path else 'the hub'} ({type(error).__name__}: {reason}). "
-            f"If it is gated, accept its terms at huggingface.co/datasets/{repository} and log in with `hf auth login`; without "
-            "network, use a local copy (dataset.path=DIR, or probe=folder probe.path=DIR for a probe)."
-        ) from error
