@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full verify-hub lint clean
+.PHONY: run test test-full bench verify-hub lint clean
 
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
@@ -14,6 +14,10 @@ test: .venv/.ready ## the test suite, offline
 test-full: .venv/.ready ## with the long tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+bench: .venv/.ready ## every claim of speed, measured here: about a quarter of an hour on two cores that do nothing else
+	$(BIN)/python benchmarks
+	$(BIN)/python benchmarks/growth.py
 
 verify-hub: .venv/.ready ## is the hub as ccs_exp/assets/hub.csv records it? needs the network
 	$(BIN)/python -m ccs_exp.data.verify_hub

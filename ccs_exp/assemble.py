@@ -70,9 +70,12 @@ def evaluate(
     engine = build_engine(cfg)
     if cfg.dataset.task == "retrieval":
         frames = frame_data(cfg, source, model)
-        return retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
-    images = image_data(cfg, source, model, cfg.dataset.limit)
-    return classify(model, images, cfg.dataset.templates, conditions, engine, compute)
+        evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
+    else:
+        images = image_data(cfg, source, model, cfg.dataset.limit)
+        evaluation = classify(model, images, cfg.dataset.templates, conditions, engine, compute)
+    evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
+    return evaluation
 
 
 def build_pool(node: DictConfig) -> Pool:

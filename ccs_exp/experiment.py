@@ -84,8 +84,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     # report and track
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
-    notes = tuple(getattr(images, "notes", ()))
-    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, notes)))
+    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation)))
     try:
         write_report(folder.path)
     except BaseException:

@@ -35,7 +35,6 @@ class Finished:
     probe: ImageData | None
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
-    data_notes: tuple[str, ...] = ()  # what a reader must be told about the images themselves
 
     @property
     def skipped(self) -> list[str]:
@@ -105,4 +104,4 @@ def _warnings(job: Finished) -> list[str]:
         )
     if job.probe is not None and job.probe.skipped:
         warnings.append(f"{len(job.probe.skipped)} images of the probe could not be decoded and were skipped.")
-    return [*warnings, *job.data_notes, *(job.evaluation.warnings if job.evaluation else [])]
+    return [*warnings, *(job.evaluation.warnings if job.evaluation else [])]

@@ -39,6 +39,12 @@ def small_model(seed: int = 0, **vision) -> ClipModel:
     return ClipModel(small_open_clip(seed, **vision), tokenizer, lambda image: image, "small", origin)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory):
+    """What a developer's own runs have kept must not decide a test; processes that tests start inherit it."""
+    os.environ["CCS_EXP_CACHE"] = str(tmp_path_factory.mktemp("store"))
+
+
 @pytest.fixture(scope="session")
 def model() -> ClipModel:
     return small_model()

@@ -12,7 +12,8 @@ from ccs_exp.clip import linear as module
 from ccs_exp.clip.linear import PackedLinear, linear, packs
 from ccs_exp.clip.mlp import Mlp
 
-needs_packing = pytest.mark.skipif(not packs(torch.zeros(1), torch.zeros(1)), reason="this processor's torch has no packed single-precision kernels")
+PACKS = packs(torch.zeros(1), torch.zeros(1))
+needs_packing = pytest.mark.skipif(not PACKS, reason="this processor's torch has no packed single-precision kernels")
 
 
 def layers(seed=0):

@@ -16,9 +16,7 @@ def head_outputs(block: nn.Module, x: Float[Tensor, "batch tokens width"]) -> Fl
     return block.attn.heads(block.ln_1(x))
 
 
-def class_token_head_outputs(
-    block: nn.Module, x: Float[Tensor, "batch tokens width"]
-) -> Float[Tensor, "batch heads 1 head_dim"]:
+def class_token_head_outputs(block: nn.Module, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch heads 1 head_dim"]:
     """The same at the class token alone: all that the last block needs, because the embedding is read from that token."""
     return block.attn.class_token_heads(block.ln_1(x))
 

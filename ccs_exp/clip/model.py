@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ccs_exp.clip import encoder
 from ccs_exp.clip.attention import HeadAttention, HeadOutputs
 from ccs_exp.clip.mlp import Mlp
-from ccs_exp.clip.text import encode_texts, text_blocks
+from ccs_exp.clip.text import kept_text_embeddings, text_blocks
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
 
@@ -86,7 +86,7 @@ class ClipModel(nn.Module):
         """L2-normalised text embeddings, in order, on the model's device."""
         if not texts:
             return torch.empty(0, self.embedding_dim, device=self.device)
-        return F.normalize(encode_texts(self.clip, self.tokenizer, texts, self.device), dim=-1)
+        return F.normalize(kept_text_embeddings(self.clip, self.tokenizer, texts, self.device), dim=-1)
 
 
 def check_encoder(clip: nn.Module, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,6 +11,8 @@ from jaxtyping import Float, Int
 from open_clip import CLIP
 from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
+
+from ccs_exp.store import as_bytes, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
 
@@ -19,9 +23,7 @@ def text_blocks(clip: nn.Module) -> list[nn.Module]:
     return [block for block in blocks if type(block) is ResidualAttentionBlock]
 
 
-def encode_texts(
-    clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device
-) -> Float[Tensor, "texts dim"]:
+def encode_texts(clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device) -> Float[Tensor, "texts dim"]:
     """Text embeddings in the order of `texts`, not normalised.
 
     Texts are encoded by length, each batch cut to its longest: the tower is causal and reads out at the end token, so that what
@@ -37,6 +39,39 @@ def encode_texts(
         encoded.append(encode_cut(clip, batch[:, : lengths[rows[-1]]]) if cuttable else clip.encode_text(batch))
     embeddings = torch.cat(encoded)
     return torch.empty_like(embeddings).index_copy_(0, order.to(embeddings.device), embeddings)
+
+
+def kept_text_embeddings(
+    clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device
+) -> Float[Tensor, "texts dim"]:
+    """`encode_texts`, from the store where the same weights have encoded the same texts before."""
+    key = {
+        "texts": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
+        "count": len(texts),
+        "weights": _text_weights(clip),
+        "tokens": hashlib.sha256(as_bytes(tokenizer(list(texts)))).hexdigest(),
+        "batch": TEXT_BATCH,
+        "device": device.type,
+        "precision": _precision(device),
+        "torch": torch.__version__,
+    }
+    return kept_tensor("text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device)).to(device)
+
+
+def _text_weights(clip: nn.Module) -> str:
+    """SHA-256 of the parameters that are not the image encoder's, as they are now, and of how they are put together."""
+    digest = hashlib.sha256(type(clip).__name__.encode())
+    for name, value in clip.state_dict().items():
+        if not name.startswith("visual."):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(as_bytes(value))
+    for block in text_blocks(clip)[:1]:
+        digest.update(f"{block.attn.num_heads} heads {block.mlp.gelu}".encode())
+    return digest.hexdigest()
+
+
+def _precision(device: torch.device) -> str:
+    return str(torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else "as the weights"
 
 
 def encode_cut(clip: nn.Module, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:

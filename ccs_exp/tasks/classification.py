@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import lightning
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int
+from sklearn.metrics import accuracy_score, recall_score
+from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.classification import MulticlassAccuracy
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
@@ -48,16 +49,12 @@ class ZeroShotClassification(lightning.LightningModule):
         self.model, self.conditions, self.engine = model, conditions, engine
         self.register_buffer("classifier", classifier, persistent=False)
         self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
-        classes = classifier.shape[0]
-        self.top1 = nn.ModuleList(MulticlassAccuracy(classes, average="micro") for _ in self.masks)
-        self.per_class = nn.ModuleList(MulticlassAccuracy(classes, average=None) for _ in self.masks)
-        # with five classes or fewer the top five are all of them
-        wide = classes > _TOP_K
-        self.top5 = nn.ModuleList(MulticlassAccuracy(classes, average="micro", top_k=_TOP_K) for _ in self.masks if wide)
         self._sample_ids: list[str] = []
-        self._targets: list[Tensor] = []
-        self._predictions: list[Tensor] = []  # each [masks, batch]
-        self._tied: list[Tensor] = []
+        # per batch, on the model's device until the pass is over: to fetch them would hold up the next batch
+        self._targets: list[Int[Tensor, " batch"]] = []
+        self._predictions: list[Int[Tensor, "masks batch"]] = []
+        self._places: list[Int[Tensor, "masks batch"]] = []  # of the right class, from 0
+        self._tied: list[Bool[Tensor, "masks batch"]] = []
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
         if not batch.sample_ids:
@@ -65,36 +62,37 @@ class ZeroShotClassification(lightning.LightningModule):
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
         with torch.autocast(embeddings.device.type, enabled=False):  # rounded similarities would tie
             similarities = embeddings.float() @ self.classifier.float().T  # [masks, batch, classes]
-        is_best = similarities == similarities.amax(dim=-1, keepdim=True)
-        predictions = is_best.int().argmax(dim=-1)  # the lowest class index among equals
-        for index in range(len(self.masks)):
-            self.top1[index].update(predictions[index], batch.targets)
-            self.per_class[index].update(predictions[index], batch.targets)
-            if self.top5:
-                self.top5[index].update(similarities[index], batch.targets)
+        best = similarities.amax(dim=-1, keepdim=True)
+        is_best = similarities == best
+        right = batch.targets.expand(len(self.masks), -1)[..., None]  # [masks, batch, 1]
+        of_right = similarities.gather(-1, right)
+        before = torch.arange(similarities.shape[-1], device=right.device) < right  # among equals the lowest class index is first
         self._sample_ids.extend(batch.sample_ids)
         self._targets.append(batch.targets)
-        self._predictions.append(predictions)
+        self._predictions.append(is_best.int().argmax(dim=-1))
+        self._places.append(((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1))
         self._tied.append(is_best.sum(dim=-1) > 1)
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
         if not self._sample_ids:
             raise CcsError("No sample of the data set could be evaluated: every image was skipped. Check the images.")
-        targets = torch.cat(self._targets).cpu()
-        predictions = torch.cat(self._predictions, dim=1).cpu()
-        tied = torch.cat(self._tied, dim=1).cpu()
-        present = targets.unique()
+        targets = torch.cat(self._targets).cpu().numpy()
+        predictions, places, tied = (
+            torch.cat(batches, dim=1).cpu().numpy() for batches in (self._predictions, self._places, self._tied)
+        )
         values, parts = {}, []
         for condition in self.conditions:
             index = self.masks.index(condition.heads)
-            values[condition.name] = {PRIMARY_METRIC: float(self.top1[index].compute())}
-            if self.top5:
-                values[condition.name]["top5"] = float(self.top5[index].compute())
-            # a class without samples has no accuracy
-            values[condition.name]["mean_per_class"] = float(self.per_class[index].compute().cpu()[present].double().mean())
-            columns = {"target": targets, "prediction": predictions[index], "correct": targets == predictions[index]}
-            parts.append((condition.name, self._sample_ids, {name: column.numpy() for name, column in columns.items()}))
+            predicted = predictions[index]
+            values[condition.name] = {PRIMARY_METRIC: float(accuracy_score(targets, predicted))}
+            if self.classifier.shape[0] > _TOP_K:  # with five classes or fewer the top five are all of them
+                values[condition.name]["top5"] = float((places[index] < _TOP_K).mean())
+            # over the classes that have samples: one without has no accuracy
+            recall = recall_score(targets, predicted, labels=np.unique(targets), average="macro")
+            values[condition.name]["mean_per_class"] = float(recall)
+            columns = {"target": targets, "prediction": predicted, "correct": targets == predicted}
+            parts.append((condition.name, self._sample_ids, columns))
         return Evaluation(
             primary=PRIMARY_METRIC,
             values=values,

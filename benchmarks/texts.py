@@ -1,0 +1,52 @@
+"""3,500 descriptions encoded, against open_clip's `encode_text` at its full context.
+
+python benchmarks/texts.py [--device cpu]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import open_clip
+import torch
+from timing import Result, close, compare, show
+
+from ccs_exp.clip.loading import load_clip
+from ccs_exp.clip.text import TEXT_BATCH, encode_texts
+from ccs_exp.scoring.pool import taxonomy_pool
+
+DESCRIPTIONS = 3_500
+
+
+def results(device: str = "cpu", count: int = DESCRIPTIONS, repeats: int = 1) -> Iterator[Result]:
+    model = load_clip("ViT-B-32", seed=0, device=device)
+    peer = open_clip.create_model("ViT-B-32", device=device).eval()
+    peer.load_state_dict(model.clip.state_dict())
+    texts = taxonomy_pool("taxonomy", None).descriptions[:count]
+
+    def full_length() -> torch.Tensor:
+        tokens = model.tokenizer(list(texts)).to(device)
+        return torch.cat([peer.encode_text(batch) for batch in tokens.split(TEXT_BATCH)])
+
+    yield compare(
+        *(f"ViT-B-32, {len(texts):,} descriptions", "open_clip encode_text, 77 tokens"),
+        lambda: encode_texts(model.clip, model.tokenizer, texts, model.device),
+        full_length,
+        close(1e-4),
+        repeats=repeats,
+        target=5.0,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    arguments = parser.parse_args()
+    with torch.inference_mode():
+        sys.exit(not show(results(arguments.device), "Texts"))
+
+
+if __name__ == "__main__":
+    main()
