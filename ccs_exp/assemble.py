@@ -19,6 +19,7 @@ from ccs_exp.config import PruneConfig
 from ccs_exp.data.batches import ImageData
 from ccs_exp.data.frame_batches import FrameData
 from ccs_exp.data.images import ImageSource
+from ccs_exp.data.pixel_store import pixel_store
 from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
 from ccs_exp.pruning import Condition, Strategy
@@ -44,10 +45,16 @@ def build_model(cfg: DictConfig) -> ClipModel:
     return load_clip(**OmegaConf.to_container(cfg.model, resolve=True), seed=cfg.seed)
 
 
-def image_data(cfg: DictConfig, source: ImageSource, model: ClipModel, limit: int | None = None) -> ImageData:
+def image_data(cfg: DictConfig, node: DictConfig, source: ImageSource, model: ClipModel, limit: int | None = None) -> ImageData:
     """The images of a data set or a probe as batches, preprocessed for `model`."""
     return ImageData(
-        source, model.preprocess, batch_size=cfg.batch_size, limit=limit, on_error=cfg.on_error, num_workers=cfg.num_workers
+        source,
+        model.transform,
+        batch_size=cfg.batch_size,
+        limit=limit,
+        on_error=cfg.on_error,
+        num_workers=cfg.num_workers,
+        pixel_store=pixel_store(OmegaConf.to_container(node.source, resolve=True), source, model) if cfg.pixel_cache else None,
     )
 
 
@@ -72,7 +79,7 @@ def evaluate(
         frames = frame_data(cfg, source, model)
         evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
     else:
-        images = image_data(cfg, source, model, cfg.dataset.limit)
+        images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
         evaluation = classify(model, images, cfg.dataset.templates, conditions, engine, compute)
     evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
     return evaluation

@@ -100,6 +100,7 @@ class Config:
     batch_size: int = 64
     stack_size: int = 4
     num_workers: int | None = None
+    pixel_cache: bool = False
     on_error: str = "raise"
     protocol: str = "standard"
     device: str = "auto"
@@ -195,6 +196,8 @@ def _check_local_copy(cfg: DictConfig) -> None:
     for key in ("partial", "streaming"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
             raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
+    if cfg.dataset.streaming and cfg.pixel_cache:
+        raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:
         raise CcsError("dataset.partial=true is about a local copy: add dataset.path=DIR, or leave it out.")
     if cfg.dataset.partial and cfg.dataset.streaming:

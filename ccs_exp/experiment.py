@@ -63,7 +63,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     pool, probe = None, None
     if given is None:
         pool = assemble.build_pool(cfg.pool)
-        probe = assemble.image_data(cfg, assemble.build(cfg.probe.source), model)
+        probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     scores = given or score(describe_heads(model, probe, pool, compute, cfg.textspan), *scoring)
     if model:
         check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)

@@ -19,7 +19,7 @@ from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.tasks.evaluation import Evaluation
 
 # What a job computes does not depend on these.
-_WITHOUT_EFFECT = ("tracker", "num_workers")
+_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache")
 
 
 @dataclass(frozen=True)

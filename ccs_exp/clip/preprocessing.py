@@ -1,11 +1,11 @@
-"""A checkpoint's preprocessing with OpenAI's mean and standard deviation in the place of its own."""
+"""A checkpoint's preprocessing, with other statistics or in two parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from torchvision.transforms import Compose, Normalize
+from torchvision.transforms import Compose, Normalize, ToTensor
 
 from ccs_exp.errors import CcsError
 
@@ -22,3 +22,15 @@ def with_openai_statistics(transform: Callable) -> Callable:
         )
     openai = Normalize(OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
     return Compose([openai if isinstance(step, Normalize) else step for step in steps])
+
+
+def parted(transform: Callable) -> tuple[Compose, Compose]:
+    """The steps from an image to the picture that the encoder sees, in whole numbers, and those from there to its pixels.
+
+    Raises `CcsError` if `transform` is not made of steps, of which one turns a picture into numbers.
+    """
+    steps = transform.transforms if isinstance(transform, Compose) else []
+    at = [number for number, step in enumerate(steps) if isinstance(step, ToTensor)]
+    if len(at) != 1:
+        raise CcsError("pixel_cache=true needs a model whose preprocessing is made of steps, as open_clip's are. Leave it out.")
+    return Compose(steps[: at[0]]), Compose(steps[at[0] :])

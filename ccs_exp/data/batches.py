@@ -13,7 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ccs_exp.data.images import ImageSource, UnreadableImage
+from ccs_exp.clip.preprocessing import parted
+from ccs_exp.data.images import ImageSource, Sample, UnreadableImage
+from ccs_exp.data.pixel_store import PixelStore
 from ccs_exp.errors import CcsError
 
 OnError = Literal["raise", "skip"]
@@ -36,6 +38,7 @@ class ImageData(lightning.LightningDataModule):
         limit: at most that many images, drawn evenly from the whole collection with a fixed seed.
         on_error: `skip` leaves undecodable images out and lists them in `skipped`; `raise` stops with `CcsError`.
         num_workers: decoding processes; by default none for sources held in memory.
+        pixel_store: keeps decoded images between passes; `transform` is then in two parts, to the picture and on to its numbers.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class ImageData(lightning.LightningDataModule):
         limit: int | None = None,
         on_error: OnError = "raise",
         num_workers: int | None = None,
+        pixel_store: PixelStore | None = None,
     ):
         super().__init__()
         if limit is not None and limit < 1:
@@ -57,7 +61,7 @@ class ImageData(lightning.LightningDataModule):
         if num_workers is None:
             num_workers = 0 if getattr(source, "in_memory", False) else min(_MOST_WORKERS, os.cpu_count() or 1)
         self.num_workers = num_workers
-        self._dataset = _Decoded(source, transform, self.indices)
+        self._dataset = _Decoded(source, transform, self.indices, pixel_store)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -90,18 +94,29 @@ def _subset(size: int, limit: int | None) -> Sequence[int]:
 class _Decoded(Dataset):
     """Decoded and preprocessed samples; in the place of an undecodable one, the reason."""
 
-    def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int]):
-        self.source, self.transform, self.indices = source, transform, indices
+    def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int], pixel_store: PixelStore | None):
+        self.source, self.indices, self.pixel_store = source, indices, pixel_store
+        self.to_picture, self.to_pixels = parted(transform) if pixel_store else (None, transform)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int, str] | str:
         try:
-            sample = self.source[self.indices[position]]
-            return self.transform(sample.image), sample.target, sample.sample_id
+            sample = self._sample(self.indices[position])
+            return self.to_pixels(sample.image), sample.target, sample.sample_id
         except UnreadableImage as error:
             return str(error)
+
+    def _sample(self, index: int) -> Sample:
+        if self.pixel_store is None:
+            return self.source[index]
+        kept = self.pixel_store.get(index)
+        if kept is None:
+            sample = self.source[index]
+            kept = sample._replace(image=self.to_picture(sample.image))
+            self.pixel_store.put(index, kept)
+        return kept
 
 
 def _collate(samples: list[tuple[Tensor, int, str] | str]) -> ImageBatch:
