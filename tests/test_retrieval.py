@@ -156,6 +156,8 @@ def test_a_limit_takes_videos_with_all_their_captions():
     for text, video in zip(few.captions, few.of_video, strict=True):
         assert text.startswith(f"the {'abcdefghij'[few.videos[video].seed]} ")
     assert few.limited(9) is few
+    with pytest.raises(CcsError, match="dataset.limit=1 leaves nothing to choose from"):
+        few.limited(1)
     assert few.caption_ids[:3] == [f"{few.videos[0].video_id}#{number}" for number in range(3)]
 
 

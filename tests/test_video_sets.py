@@ -196,9 +196,10 @@ def test_videos_of_your_own(tmp_path):
     write_csv(tmp_path / "captions.csv", ["video", "caption"], [*rows, ["three.mp4", "d"], ["four.mp4", "e"]])
     with pytest.raises(CcsError, match=r"1 of 4 captioned videos missing below .*: four\.mp4"):
         captioned_folder(str(tmp_path), "standard")
-    write_csv(tmp_path / "captions.csv", ["video", "caption"], [["../else.mp4", "d"]])
-    with pytest.raises(CcsError, match="lies outside"):
-        captioned_folder(str(tmp_path), "standard")
+    for outside in ("../else.mp4", "", "."):
+        write_csv(tmp_path / "captions.csv", ["video", "caption"], [[outside, "d"]])
+        with pytest.raises(CcsError, match="does not lie below"):
+            captioned_folder(str(tmp_path), "standard")
     (tmp_path / "captions.csv").unlink()
     with pytest.raises(CcsError, match=r"has no captions\.csv"):
         captioned_folder(str(tmp_path), "standard")
