@@ -75,6 +75,10 @@ def evaluate(
 ) -> Evaluation:
     """All conditions on the data set `source`, by the task that its configuration names."""
     engine = build_engine(cfg)
+    if isinstance(source, CaptionedVideos) != (cfg.dataset.task == "retrieval"):
+        raise CcsError(
+            f"dataset.task={cfg.dataset.task} is not a task for dataset={cfg.dataset.name}. Leave dataset.task as it is."
+        )
     if cfg.dataset.task == "retrieval":
         frames = frame_data(cfg, source, model)
         evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")

@@ -160,6 +160,7 @@ def check(cfg: DictConfig) -> None:
             raise CcsError(f"{key}={value} is not known. Choose one of: {choices}.")
     missing = sorted(OmegaConf.missing_keys(cfg))
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
+    missing += ["dataset.frames"] if cfg.dataset.task == "retrieval" and cfg.dataset.frames is None else []
     missing += ["dataset.path"] if cfg.dataset.name in _VIDEOS_NEED_A_PATH and not cfg.dataset.path else []
     if missing:
         layout = (

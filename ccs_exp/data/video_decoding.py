@@ -2,8 +2,9 @@
 
 Frames are counted in the order in which they are shown. The packets of a file are read first, without decoding: they tell how many
 frames there are, when each is shown and where decoding can start. Then only what the chosen frames need is decoded: from the last
-key frame before them, without the frames that no other refers to. Where the packets leave any doubt (times missing or given
-twice, a start without a key frame, interlaced pictures, a frame that does not come), everything is decoded and counted instead.
+key frame before them, without the frames that no other refers to. Where the packets leave any doubt (a codec in which a packet need
+not be a frame, times missing or given twice, a start without a key frame, interlaced pictures, damage, a frame that does not come),
+everything is decoded and counted instead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from PIL import Image
 from ccs_exp.data.images import UnreadableImage
 from ccs_exp.errors import CcsError
 
+_PACKET_IS_FRAME = frozenset({"h264", "hevc", "mjpeg"})
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
@@ -42,7 +44,7 @@ def frame_indices(count: int, number: int) -> list[int]:
 def read_frames(path: Path, number: int) -> list[Image.Image]:
     """The frames at `frame_indices`, RGB, turned upright as the file says.
 
-    Raises `UnreadableImage`, naming the file and the reason, if it holds no video, is cut short, or a chosen frame is damaged.
+    Raises `UnreadableImage`, naming the file and the reason, if it holds no video, is cut short, or damaged before the last frame chosen.
     """
     av = _pyav()
     try:
@@ -94,9 +96,9 @@ def _open(path: Path) -> Any:
 
 
 def _stream(container: Any) -> Any:
-    if not container.streams.video:
+    stream = container.streams.best("video")  # not, for instance, the picture of a cover
+    if stream is None:
         raise ValueError("the file has no video stream")
-    stream = container.streams.video[0]
     stream.codec_context.thread_count = 1  # videos are decoded side by side; and frames are skipped packet by packet
     return stream
 
@@ -120,8 +122,10 @@ def _read_packets(path: Path) -> _Packets:
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
         _check_complete(container, stream, number, float(end * stream.time_base) if end else 0.0)
+        known = stream.codec_context.name in _PACKET_IS_FRAME
     shown = sorted(time for time in times if time is not None)
-    plain = bool(shown) and not corrupt and len(set(shown)) == len(times) and shown[0] == times[0] and times[0] in keys
+    in_order = bool(shown) and len(set(shown)) == len(times) and shown[0] == times[0] and times[0] in keys
+    plain = known and in_order and not corrupt
     return _Packets(shown, sorted(keys), plain)
 
 
@@ -165,7 +169,7 @@ def _decode_chosen(path: Path, packets: _Packets, wanted: list[int]) -> dict[int
             if key != packets.times[0]:
                 container.seek(key, stream=stream)
             for frame in _decode_sparingly(container, stream, group):
-                if frame.interlaced_frame or (frame.pts in group and frame.is_corrupt):
+                if frame.interlaced_frame or frame.is_corrupt:
                     return None
                 if frame.pts in group:
                     chosen[frame.pts] = _upright(frame)
@@ -190,22 +194,25 @@ def _decode_all(path: Path, number: int) -> list[Image.Image]:
     chosen: dict[int, Image.Image] = {}
     for index, frame in enumerate(_all_frames(path)):
         if index in indices:
-            if frame.is_corrupt:
-                raise ValueError(f"frame {index} is damaged")
             chosen[index] = _upright(frame)
     return [chosen[index] for index in indices]
 
 
 def _all_frames(path: Path) -> Iterator[Any]:
-    """Every frame; packets at the start that refer to what is not in the file are passed over, as players do."""
+    """Every frame; packets at the start that refer to what is not in the file are passed over, as players do.
+
+    Raises ValueError at a damaged frame: what a decoder makes of it and of those that refer to it is its own guess.
+    """
     av = _pyav()
     with _open(path) as container:
         stream = _stream(container)
-        begun = False
+        begun = 0
         for packet in container.demux(stream):
             try:
                 for frame in packet.decode():
-                    begun = True
+                    if frame.is_corrupt:
+                        raise ValueError(f"frame {begun} is damaged")
+                    begun += 1
                     yield frame
             except av.InvalidDataError:
                 if begun:

@@ -87,12 +87,12 @@ def captioned_folder(path: str, protocol: str, partial: bool = False) -> Caption
         )
     captions: dict[str, list[str]] = {}
     for row in _csv_rows(file, ("video", "caption")):
-        captions.setdefault(row["video"].strip().strip("/"), []).append(row["caption"])
+        captions.setdefault(row["video"].strip(), []).append(row["caption"])
     found: dict[str, VideoFile | FrameImages] = {}
     for name in captions:
         place = folder / name
-        if not place.resolve().is_relative_to(folder.resolve()):
-            raise CcsError(f"{file}: {name} lies outside {path}. Name files and folders below it.")
+        if folder.resolve() not in place.resolve().parents:
+            raise CcsError(f"{file}: the video {name!r} does not lie below {path}. Name files and folders there.")
         if place.is_file():
             found[name] = VideoFile(name, place)
         elif place.is_dir():

@@ -102,6 +102,8 @@ class CaptionedVideos:
         """At most `limit` videos with their captions, drawn evenly from the whole collection with a fixed seed."""
         if limit is None or limit >= len(self.videos):
             return self
+        if limit < 2:
+            raise CcsError(f"dataset.limit={limit} leaves nothing to choose from; retrieval needs at least two videos.")
         kept = sorted(np.random.default_rng(0).permutation(len(self.videos))[:limit].tolist())
         place = {video: index for index, video in enumerate(kept)}
         pairs = [(text, place[video]) for text, video in zip(self.captions, self.of_video, strict=True) if video in place]

@@ -105,7 +105,7 @@ def accuracy_figure(contents: Contents) -> Figure:
             axes.axvline(scale * original, color=_QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         interval = ", 95% Wilson interval" if any(row.interval for row in rows) else ""
         axes.set_xlabel(f"{metric_name(metric)}{'' if scale == 1 else ' (%)'}{interval}")
-        _title(axes, contents, "Accuracy of each condition")
+        _title(axes, contents, f"{'Accuracy' if metric == 'top1' else metric_name(metric)} of each condition")
     return figure
 
 
