@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full lint clean
+.PHONY: run test test-full lint verify-paper clean
 
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
@@ -14,6 +14,9 @@ test: .venv/.ready ## the test suite, offline
 test-full: .venv/.ready ## with the long tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+verify-paper: .venv/.ready ## Tables 4 to 6 with real models, against what was published (needs the network)
+	$(BIN)/python benchmarks/verify_paper.py
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
