@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full bench verify-hub lint clean
+.PHONY: run test test-full bench verify-hub verify-paper lint clean
 
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
@@ -21,6 +21,9 @@ bench: .venv/.ready ## every claim of speed, measured here: about a quarter of a
 
 verify-hub: .venv/.ready ## is the hub as ccs_exp/assets/hub.csv records it? needs the network
 	$(BIN)/python -m ccs_exp.data.verify_hub
+
+verify-paper: .venv/.ready ## Tables 4 to 6 with real models, against what was published (needs the network)
+	$(BIN)/python benchmarks/verify_paper.py
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

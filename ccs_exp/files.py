@@ -14,10 +14,11 @@ from ccs_exp.errors import CcsError
 DECIMALS = 6  # of every number in a run folder
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -> None:
     """Write `content` so that, whatever happens, `path` is either the old file or the whole new one.
 
-    Raises `CcsError`, and leaves nothing behind, where the folder cannot be written or the disk is full.
+    Raises `CcsError`, and leaves nothing behind, where the folder cannot be written or the disk is full; `choose` says in its
+    message how another folder is named.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -30,7 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise CcsError(
             f"{path.name} could not be written to the folder {path.parent}: {error.strerror or error}. Free some space there, "
-            "or choose a folder that you may write to with hydra.run.dir=DIR."
+            f"or choose a folder that you may write to with {choose}."
         ) from error
     finally:
         _remove(aside)

@@ -11,6 +11,7 @@ import numpy as np
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, check_heads
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.concepts import load_concepts
 
 ORIGINAL = "original"
 
@@ -93,16 +94,19 @@ class Random:
 
 @dataclass(frozen=True)
 class Concept:
-    """The high heads of each named concept (paper, section 5.5)."""
+    """The high heads of each named concept (paper, section 5.5). `map`: a file that says which labels mean which concept."""
 
     names: Sequence[str]
+    map: str | None = None  # None: the packaged one
 
     def __post_init__(self):
+        load_concepts(self.map)  # so that a file that is none is found before a model is loaded
         if not self.names:
             raise CcsError("prune=concept needs the concepts' names, as in 'prune.concept.names=[locations,animals]'.")
 
     def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
-        return [Condition(f"concept/{name}", context.scores.of_concept(name)) for name in self.names]
+        concept_map = load_concepts(self.map)
+        return [Condition(f"concept/{name}", context.scores.of_concept(name, concept_map)) for name in self.names]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@
                          ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
                          Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
-                         taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos); more may
-                         stand beside them
+                         taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
+                         decides with which runs this one compares: ccs, labeler, judge, protocol ...); more may stand beside them
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
 =======================  =============================================================================================
 
@@ -59,7 +59,10 @@ SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),
 )
-OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights", "decoder")
+OPTIONAL_SUMMARY_KEYS = (
+    *("metric", "num_samples", "top1_ties", "heads_per_class"),
+    *("tagged_share", "weights", "decoder", "choices"),
+)
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map")
 _FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html")
 

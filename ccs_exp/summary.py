@@ -14,6 +14,7 @@ from ccs_exp.data.batches import ImageData
 from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
 from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.tasks.evaluation import Evaluation
@@ -52,6 +53,7 @@ def summarise(job: Finished) -> dict[str, Any]:
     return {
         "model": job.name,
         "dataset": job.dataset,
+        "choices": _choices(job.config),
         "config_hash": config_hash(job.config, weights.sha256 if weights else None, pool.sha256 if pool else None, decoder),
         "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
         "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
@@ -88,6 +90,30 @@ def config_hash(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _choices(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen that decides with which other runs this one compares."""
+    named = ("spans", "ccs", "labeler", "judge", "probe", "pool")
+    return {group: config[group]["name"] for group in named} | {
+        "judge_model": config["judge"].get("model"),
+        "thresholds": [config["ccs"]["high"], config["ccs"]["low"]],
+        "textspan": config["textspan"],
+        "match_count": config["prune"]["match_count"],
+        "random_layers": config["prune"]["random"].get("layers"),
+        "protocol": config.get("protocol", "standard"),
+        "limit": config["dataset"]["limit"],
+    }
+
+
+def _concept_warnings(job: Finished) -> list[str]:
+    concept_map, warnings = load_concepts(job.config["prune"]["concept"].get("map")), []
+    if any(condition.name.startswith("concept/") and not condition.heads for condition in job.conditions):
+        warnings.append(f"Concepts that have heads here: {', '.join(job.scores.concept_names(concept_map)) or 'none'}.")
+    unmapped = job.scores.unmapped_labels(concept_map)
+    if unmapped:
+        warnings.append(f"Labels of high heads that stand for no concept of the map: {', '.join(unmapped)}.")
+    return warnings
+
+
 def _warnings(job: Finished) -> list[str]:
     warnings = []
     if job.model is not None and job.model.origin.random:
@@ -95,8 +121,8 @@ def _warnings(job: Finished) -> list[str]:
     if job.scores.model and job.scores.model != job.name:
         warnings.append(f"The scores are of {job.scores.model}, the model evaluated is {job.name}.")
     warnings += empty_conditions(job.conditions)
-    if any(condition.name.startswith("concept/") and not condition.heads for condition in job.conditions):
-        warnings.append(f"Concepts that have heads here: {', '.join(job.scores.concept_names) or 'none'}.")
+    if any(condition.name.startswith("concept/") for condition in job.conditions):
+        warnings += _concept_warnings(job)
     unscored = [str(score.head) for score in job.scores.heads if score.ccs_class is None]
     if unscored:
         warnings.append(

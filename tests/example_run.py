@@ -16,6 +16,13 @@ CONCEPTS = {
 }
 
 
+CHOICES = {  # as a run with the defaults of a real model has them in its summary
+    "spans": "computed", "ccs": "computed", "labeler": "taxonomy", "judge": "taxonomy", "judge_model": None, "thresholds": [5, 1],
+    "probe": "imagenet_val", "pool": "taxonomy", "textspan": "direct", "match_count": None, "random_layers": "scored",
+    "protocol": "standard", "limit": None,
+}  # fmt: skip
+
+
 def _verdict(text: str, label: str) -> str:
     return "aligned" if text in CONCEPTS.get(label, ()) else "not_aligned"
 

@@ -20,7 +20,7 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"compute"},
     {"data"},
     {"clip"},
-    {"config", "results", "store"},
+    {"config", "results", "statistics", "store"},
     {"files"},
     {"heads"},
     {"errors"},

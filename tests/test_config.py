@@ -19,7 +19,9 @@ from ccs_exp.errors import CcsError
 
 CONF = Path(config_dir())
 GROUPS = sorted(path for path in CONF.iterdir() if path.is_dir())
-CHOICES = [f"{path.parent.name}={path.stem}" for group in GROUPS for path in sorted(group.glob("*.yaml"))]
+CHOICES = [
+    f"{'+' * (group.name == 'experiment')}{group.name}={path.stem}" for group in GROUPS for path in sorted(group.glob("*.yaml"))
+]
 NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
     "dataset=folder": ["dataset.path=somewhere"],

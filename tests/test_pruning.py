@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
 from ccs_exp.pruning import ByClass, Concept, EachHead, Heads, PruningContext, Random, conditions, empty_conditions
+from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
 from ccs_exp.scoring.published import published_scores
 
@@ -135,8 +136,10 @@ def test_published_counts_are_those_of_table_3(variant):
 
 def test_published_concepts_are_used_as_given():
     scores = published_scores("vitl14_laion")
-    assert scores.of_concept("objects") == {Head(23, 3)} and not scores.of_concept("objects") & scores.of_class("high")
-    assert scores.of_concept("cats") == frozenset()
+    assert scores.of_concept("objects", load_concepts()) == {Head(23, 3)} and not scores.of_concept(
+        "objects", load_concepts()
+    ) & scores.of_class("high")
+    assert scores.of_concept("cats", load_concepts()) == frozenset()
 
 
 def test_published_heads_of_another_model_are_an_error():

@@ -200,8 +200,8 @@ def test_intervals_are_wilson_s(tmp_path):
     correct = int(folder.read_predictions().query("condition == 'original'")["correct"].sum())
     z, n, p = 1.959963984540054, 500, correct / 500
     centre, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-    assert original.interval == pytest.approx((centre - half, centre + half))
-    assert original.interval == pytest.approx(tuple(binomtest(correct, n).proportion_ci(0.95, method="wilson")))
+    assert original.intervals["top1"] == pytest.approx((centre - half, centre + half))
+    assert original.intervals["top1"] == pytest.approx(tuple(binomtest(correct, n).proportion_ci(0.95, method="wilson")))
 
 
 def published_rows() -> list[dict]:
@@ -241,7 +241,9 @@ def test_retrieval_has_a_report(tmp_path):
     write_report(tmp_path)
     contents = gather(tmp_path)
     assert contents.primary == "t2v_R@1"
-    assert contents.conditions[0].interval == pytest.approx(tuple(binomtest(5, 10).proportion_ci(0.95, method="wilson")))
+    assert contents.conditions[0].intervals["t2v_R@1"] == pytest.approx(
+        tuple(binomtest(5, 10).proportion_ci(0.95, method="wilson"))
+    )
     assert "t2v median rank" in (tmp_path / "report.html").read_text()
 
 

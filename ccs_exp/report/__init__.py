@@ -17,7 +17,7 @@ def write_report(run_dir: Path) -> None:
     from ccs_exp.report.figures import write_figures
     from ccs_exp.report.page import write_page
 
-    contents = gather(Path(run_dir))
+    contents = gather(Path(run_dir), thorough=True)
     write_figures(contents)
     write_page(contents)
 

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ccs_exp.errors import CcsError
+from ccs_exp.report.answers import Answers, read_answers
 from ccs_exp.results import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
+from ccs_exp.statistics import Interval, Paired, Place, holm, place
 
 PRIMARY_METRICS = ("top1", "t2v_R@1")
 ORIGINAL = "original"
+_KINDS = {
+    ("accuracy", "delta", "random", "ccs_at_k"): (dict, type(None)),
+    ("skipped", "warnings"): (list,),
+    ("unjudged",): (int,),
+    ("model",): (str,),
+    ("dataset",): (str, type(None)),
+}
 SINGLE_HEAD = "head/"  # conditions that silence one head each are many, and are shown apart
 
 
 @dataclass(frozen=True)
 class ConditionResult:
-    """One condition: ``{metric: value}``, ``{metric: delta}`` and the primary metric's 95% interval, if it has one."""
+    """One condition: ``{metric: value}``, ``{metric: delta}`` and how sure they are, as far as predictions were kept.
+
+    Attributes:
+        intervals: 95% intervals of metrics, the primary one's among them.
+        paired: the test of the primary metric's hits against the original's, where heads were silenced.
+    """
 
     name: str
     num_pruned: int
-    values: dict[str, float]
-    deltas: dict[str, float]
-    interval: tuple[float, float] | None
+    values: dict[str, float | None]
+    deltas: dict[str, float | None]
+    intervals: dict[str, Interval]
+    paired: Paired | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,24 @@ class Contents:
             return None
         return random["mean"] - accuracy[ORIGINAL]
 
+    @cached_property
+    def adjusted(self) -> dict[str, float | None]:
+        """The paired tests' p-values after Holm's correction, over the conditions in `groups` and over single heads apart."""
+        kinds = (self.groups, tuple(self.single_heads.values()))
+        return {
+            item.name: p for items in kinds for item, p in zip(items, holm([x.paired and x.paired.p for x in items]), strict=True)
+        }
+
+    @property
+    def high_among_random(self) -> Place | None:
+        """Where the primary metric without high heads falls among the random draws of as many heads."""
+        named = {item.name: item for item in self.conditions}
+        high = named.get("high_ccs")
+        if high is None or not high.num_pruned or high.values.get(self.primary) is None:
+            return None
+        draws = [item.values.get(self.primary) for item in self.conditions if item.name.startswith("random/")]
+        return place(high.values[self.primary], [draw for draw in draws if draw is not None])
+
     @property
     def notices(self) -> list[str]:
         """What a reader must be told before any number."""
@@ -90,10 +125,14 @@ class Contents:
         return notices
 
 
-def gather(run_dir: Path) -> Contents:
-    """Read a finished run's folder. Raises `CcsError` where a file is missing that every run has, or is damaged."""
+def gather(run_dir: Path, thorough: bool = False) -> Contents:
+    """Read a finished run's folder. Raises `CcsError` where a file is missing that every run has, or is damaged.
+
+    `thorough`: also the intervals that have to be bootstrapped.
+    """
     folder = RunFolder(run_dir)
     summary = folder.read_summary()
+    _check_kinds(summary, run_dir)
     accuracy = folder.read_accuracy()
     at_k = folder.read_ccs_at_k()
     heads = tuple(_head(row) for row in folder.read_heads().to_dict("records"))
@@ -103,38 +142,38 @@ def gather(run_dir: Path) -> Contents:
         metrics = tuple(dict.fromkeys(accuracy["metric"]))
         primary = next((name for name in (summary.get("metric"), *PRIMARY_METRICS) if name in metrics), metrics[0])
         metrics = (primary, *(name for name in metrics if name != primary))
-        conditions = _conditions(accuracy.to_dict("records"), intervals(run_dir))
+        conditions = _conditions(accuracy.to_dict("records"), read_answers(run_dir), primary, thorough)
     by_k = None if at_k is None else {row["k"]: row["fraction"] for row in at_k.to_dict("records")}
     return Contents(run_dir, summary, heads, by_k, metrics, primary, conditions)
 
 
-def intervals(run_dir: Path) -> dict[str, tuple[float, float]]:
-    """95% Wilson intervals of each condition's share of correct samples (of retrieval: text to video, rank 1)."""
-    from pyarrow import parquet
-    from scipy.stats import binomtest
-
-    path = run_dir / "predictions.parquet"
-    if not path.exists():
-        return {}
-    if "rank" in parquet.read_schema(path).names:
-        table = parquet.read_table(path, columns=["condition", "rank"], filters=[("direction", "=", "t2v")]).to_pandas()
-        hits = (table["rank"] <= 1).groupby(table["condition"])
-    else:
-        table = parquet.read_table(path, columns=["condition", "correct"]).to_pandas()
-        hits = table["correct"].groupby(table["condition"])
-    result = {}
-    for condition, (correct, count) in hits.agg(["sum", "count"]).iterrows():
-        interval = binomtest(int(correct), int(count)).proportion_ci(0.95, method="wilson")
-        result[condition] = (float(interval.low), float(interval.high))
-    return result
+def _check_kinds(summary: dict[str, Any], run_dir: Path) -> None:
+    for keys, kinds in _KINDS.items():
+        for key in keys:
+            if not isinstance(summary.get(key), kinds):
+                raise CcsError(
+                    f"{run_dir}/summary.json: {key} is {str(summary.get(key))[:40]!r}, which no run writes. Run the job again."
+                )
 
 
-def _conditions(rows: list[dict], interval: dict[str, tuple[float, float]]) -> tuple[ConditionResult, ...]:
+def _conditions(rows: list[dict], answers: dict[str, Answers], primary: str, thorough: bool) -> tuple[ConditionResult, ...]:
     found: dict[str, ConditionResult] = {}
     for row in rows:
         name = row["condition"]
-        item = found.setdefault(name, ConditionResult(name, row["num_pruned"], {}, {}, interval.get(name)))
+        item = found.setdefault(name, ConditionResult(name, row["num_pruned"], {}, {}, {}))
         item.values[row["metric"]], item.deltas[row["metric"]] = row["value"], row["delta"]
+    original = answers.get(ORIGINAL)
+    for name, item in found.items():
+        given = answers.get(name)
+        if given is None:
+            continue
+        every = thorough and not name.startswith(SINGLE_HEAD)
+        for metric in item.values if every else (primary,):
+            interval = given.interval_of(metric, item.values.get(metric))
+            if interval is not None:
+                item.intervals[metric] = interval
+        if item.num_pruned and original is not None:
+            found[name] = replace(item, paired=given.against(original))
     return tuple(found.values())
 
 

@@ -95,15 +95,16 @@ def accuracy_figure(contents: Contents) -> Figure:
             value = row.values.get(metric)
             if value is None:
                 continue
-            if row.interval:
-                axes.plot([scale * end for end in row.interval], [y, y], color=CCS_COLOURS[3], linewidth=2, solid_capstyle="butt")
+            if metric in row.intervals:
+                ends = [scale * end for end in row.intervals[metric]]
+                axes.plot(ends, [y, y], color=CCS_COLOURS[3], linewidth=2, solid_capstyle="butt")
             axes.plot(scale * value, y, "o", color=CCS_COLOURS[5], markersize=6)
             text = metric_value(metric, value)
             axes.annotate(text, (scale * value, y), (0, 6), textcoords="offset points", ha="center", fontsize=8)
         original = next((row.values.get(metric) for row in rows if row.name == ORIGINAL), None)
         if original is not None:
             axes.axvline(scale * original, color=_QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-        interval = ", 95% Wilson interval" if any(row.interval for row in rows) else ""
+        interval = ", 95% Wilson interval" if any(metric in row.intervals for row in rows) else ""
         axes.set_xlabel(f"{metric_name(metric)}{'' if scale == 1 else ' (%)'}{interval}")
         _title(axes, contents, f"{'Accuracy' if metric == 'top1' else metric_name(metric)} of each condition")
     return figure

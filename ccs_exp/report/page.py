@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ccs_exp.files import write_whole
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
 from ccs_exp.report.figures import head_step
-from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, percent, plain, points
+from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 
 _HERE = Path(__file__).parent
 _PLOT_WIDTH = 220  # of the intervals drawn in the table of conditions
@@ -45,6 +45,7 @@ def render(contents: Contents) -> str:
         bars=_bars(contents),
         plot=_plot(contents),
         singles=_single_heads(contents),
+        place=contents.high_among_random,
         head_map=_head_map(contents),
         layers=sorted({head.layer for head in contents.heads}),
         classes=[name for name, count in contents.class_counts.items() if count],
@@ -62,6 +63,7 @@ def _template() -> Template:
         "metric_value": metric_value,
         "metric_delta": metric_delta,
         "is_rank": is_rank,
+        "p_value": p_value,
         "verdicts": _VERDICTS,
         "ORIGINAL": ORIGINAL,
     }
@@ -115,7 +117,12 @@ def _plot(contents: Contents) -> dict[str, Any] | None:
     metric = contents.primary
     random = contents.summary["random"] or {}
     mean, sd = random.get("mean"), random.get("sd") or 0.0
-    ends = [end for item in contents.conditions for end in (*(item.interval or ()), item.values.get(metric)) if end is not None]
+    ends = [
+        end
+        for item in contents.conditions
+        for end in (*item.intervals.get(metric, ()), item.values.get(metric))
+        if end is not None
+    ]
     if mean is not None:
         ends += [mean - sd, mean + sd]
     first, last, ticks = _scale(min(ends, default=0.0), max(ends, default=1.0))
@@ -124,8 +131,9 @@ def _plot(contents: Contents) -> dict[str, Any] | None:
         return None if value is None else round(14 + (_PLOT_WIDTH - 28) * (value - first) / (last - first), 2)
 
     def row(item: ConditionResult) -> dict[str, Any]:
-        low, high = item.interval or (None, None)
-        ends = {"low": at(low), "high": at(high), "ends": item.interval}
+        interval = item.intervals.get(metric)
+        low, high = interval or (None, None)
+        ends = {"low": at(low), "high": at(high), "ends": interval}
         return {"mean": False, "item": item, "dot": at(item.values.get(metric))} | ends
 
     rows: list[dict[str, Any]] = []

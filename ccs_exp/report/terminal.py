@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
-from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, percent, plain, points
+from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 
 _BAR_WIDTH = 30
 
@@ -25,6 +25,9 @@ def show(contents: Contents, console: Console | None = None) -> None:
         console.print(_at_k(contents.ccs_at_k))
     if contents.groups:
         console.print(_conditions(contents))
+    place = _place(contents)
+    if place:
+        console.print(Text(place, style="dim"))
     if contents.single_heads:
         _print_single_heads(contents, console)
     for notice in contents.notices:
@@ -52,10 +55,10 @@ def _conditions(contents: Contents) -> Table:
     unit = "" if is_rank(metric) else " (%)"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("Condition", overflow="fold")
-    for name in ("Heads pruned", f"{metric_name(metric)}{unit}", "95% interval", "Delta"):
+    for name in ("Heads pruned", f"{metric_name(metric)}{unit}", "95% interval", "Delta", "p (Holm)"):
         table.add_column(name, justify="right")
     for item in contents.groups:
-        table.add_row(*_row(item, metric))
+        table.add_row(*_row(item, metric), p_value(contents.adjusted[item.name]))
     random = contents.summary["random"]
     if random and random.get("mean") is not None and len(random["seeds"]) > 1:
         mean, spread = (metric_value(metric, random[name]) for name in ("mean", "sd"))
@@ -63,12 +66,22 @@ def _conditions(contents: Contents) -> Table:
     return table
 
 
+def _place(contents: Contents) -> str | None:
+    found = contents.high_among_random
+    if found is None:
+        return None
+    few = f" (no less than {p_value(found.least)} with so few draws)" if found.draws < 19 else ""
+    return f"Of {found.draws} random draws, {found.as_low} are as low as high_ccs or lower: p {p_value(found.p)}{few}."
+
+
 def _row(item: ConditionResult, metric: str) -> tuple[Text | str, ...]:
     delta = item.deltas.get(metric)
     style = "" if is_rank(metric) or not delta else "red" if delta < 0 else "green"
-    interval = "–".join(percent(end) for end in item.interval) if item.interval else ""
+    ends = item.intervals.get(metric)
+    interval = "–".join(percent(end) for end in ends) if ends else ""
     shown = Text("" if item.name == ORIGINAL else metric_delta(metric, delta), style=style)
-    return Text(plain(item.name)), str(item.num_pruned), metric_value(metric, item.values.get(metric)), interval, shown
+    value = metric_value(metric, item.values.get(metric))
+    return Text(plain(item.name)), str(item.num_pruned), value, interval, shown
 
 
 def _print_single_heads(contents: Contents, console: Console) -> None:

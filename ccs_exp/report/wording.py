@@ -50,6 +50,14 @@ def metric_name(metric: str) -> str:
     return _METRICS.get(metric, metric.replace("_", " "))
 
 
+def p_value(p: float | None) -> str:
+    """
+    >>> p_value(0.0321), p_value(0.00001), p_value(None)
+    ('0.032', '<0.001', '')
+    """
+    return "" if p is None else "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def plain(text: object, width: int | None = None) -> str:
     """Text on one line, without control characters (a terminal would obey them), cut to `width` characters."""
     line = " ".join(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)).split())

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
+from ccs_exp.scoring.concepts import ConceptMap
 from ccs_exp.scoring.judge import Judge, Question, Verdict
 from ccs_exp.scoring.label import Labeler
 from ccs_exp.scoring.spans import HeadSpans
@@ -51,8 +52,8 @@ class HeadScore:
 class Scores:
     """The scored heads of a model, in order.
 
-    `concepts` are sets of heads given by name (published ones); where absent, a concept's heads are the high heads that bear
-    it as their label. `model` is the one that the scores are known to be of.
+    `concepts` are sets of heads given by name (published ones); where absent, a concept's heads are the high heads whose label
+    a concept map takes for it. `model` is the one that the scores are known to be of.
     """
 
     heads: tuple[HeadScore, ...]
@@ -62,21 +63,25 @@ class Scores:
     def of_class(self, ccs_class: CcsClass) -> frozenset[Head]:
         return frozenset(score.head for score in self.heads if score.ccs_class == ccs_class)
 
-    def of_concept(self, concept: str) -> frozenset[Head]:
+    def of_concept(self, concept: str, concept_map: ConceptMap) -> frozenset[Head]:
         """The concept's heads; empty for a concept that no head bears."""
         if self.concepts is not None:
             return self.concepts.get(concept, frozenset())
-        wanted = concept.casefold()
-        return frozenset(
-            score.head for score in self.heads if score.ccs_class == "high" and (score.label or "").casefold() == wanted
-        )
+        return frozenset(score.head for score in self._labelled_high if concept_map.means(score.label, concept))
 
-    @property
-    def concept_names(self) -> tuple[str, ...]:
+    def concept_names(self, concept_map: ConceptMap) -> tuple[str, ...]:
         """The concepts that have heads."""
         if self.concepts is not None:
             return tuple(sorted(self.concepts))
-        return tuple(sorted({score.label for score in self.heads if score.ccs_class == "high" and score.label}))
+        return tuple(sorted(frozenset().union(*(concept_map.of(score.label) for score in self._labelled_high))))
+
+    def unmapped_labels(self, concept_map: ConceptMap) -> list[str]:
+        """The labels of high heads that the map takes for no concept."""
+        return [] if self.concepts is not None else concept_map.unmapped(score.label for score in self._labelled_high)
+
+    @property
+    def _labelled_high(self) -> tuple[HeadScore, ...]:
+        return tuple(score for score in self.heads if score.ccs_class == "high" and score.label)
 
     @property
     def unjudged(self) -> int:

@@ -1,0 +1,61 @@
+"""Many run folders beside the paper's numbers: every table and figure in the paper's own arrangement, as one page and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccs_exp.files import write_whole
+from ccs_exp.report.reproduction.cells import Book
+from ccs_exp.report.reproduction.collect import Collection, Edition, collect
+from ccs_exp.report.reproduction.export import at_k_frame, cells_csv, frame, latex, markdown
+from ccs_exp.report.reproduction.heads import AtK, ccs_at_k
+from ccs_exp.report.reproduction.paper import Paper, View, load_paper
+from ccs_exp.report.reproduction.tables import Table, other_tables, paper_table
+
+FILES = ("reproduction.html", "cells.csv", "tables.md", "tables.tex")
+_NO_RUNS = Edition("no run", "standard")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """All that the page and the files show. `views`: the paper's tables and figures, each for every edition that has cells."""
+
+    collection: Collection
+    book: Book
+    paper: Paper
+    views: tuple[tuple[View, tuple[Table, ...]], ...]
+    others: tuple[Table, ...]
+    at_k: dict[str, list[AtK]]
+    seed: int
+
+    @property
+    def tables(self) -> list[Table]:
+        return [*(table for _, tables in self.views for table in tables), *self.others]
+
+
+def reproduce(directories: Iterable[str | Path], seed: int = 0) -> Reproduction:
+    """Collect the runs below `directories` and arrange them. `seed`: of the heads drawn for Table 1."""
+    collection, paper = collect(directories), load_paper()
+    book = Book(collection.runs)
+    views = []
+    for view in paper.views.values():
+        tables = [paper_table(book, paper, view, edition) for edition in book.editions if edition.equal == view.equal]
+        filled = tuple(table for table in tables if table.filled)
+        views.append((view, filled or (paper_table(book, paper, view, _NO_RUNS),)))
+    others = tuple(table for edition in book.editions for table in other_tables(book, paper, edition))
+    return Reproduction(collection, book, paper, tuple(views), others, ccs_at_k(book, paper), seed)
+
+
+def write_reproduction(found: Reproduction, output: str | Path) -> Path:
+    """Write ``reproduction.html``, ``cells.csv``, ``tables.md`` and ``tables.tex`` into the folder `output`; the page's path."""
+    from ccs_exp.report.reproduction.page import render
+
+    folder = Path(output)
+    titled = [(f"Table 3: CCS@K{f' ({scores})' if scores else ''}", at_k_frame(rows)) for scores, rows in found.at_k.items()]
+    titled += [(f"{table.title}: {table.what} ({table.edition})", frame(table)) for table in found.tables]
+    contents = (render(found).encode(), cells_csv(found.tables, found.at_k), markdown(titled).encode(), latex(titled).encode())
+    for name, content in zip(FILES, contents, strict=True):
+        write_whole(folder / name, content, choose="--output DIR")
+    return folder / FILES[0]

@@ -1,0 +1,188 @@
+"""Run folders found below given folders: the finished ones, read; the others, listed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ccs_exp.errors import CcsError
+from ccs_exp.files import read_csv
+from ccs_exp.report.contents import ConditionResult, Contents, gather
+
+PUBLISHED = "the authors' published heads"
+AGREEMENT_COLUMNS = ("model", "kappa", "spearman", "kendall")
+_MARKS = ("heads.csv", "accuracy.csv", ".hydra/overrides.yaml")  # of a folder in which a run at least began
+_NO_RUNS_BELOW = {".hydra", "wandb", "figures"}
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What decides which runs compare: where their head scores come from, the protocol, and how heads were chosen."""
+
+    scores: str
+    protocol: str
+    equal: bool = False  # high, low and random heads in equal number
+    random_layers: str = "scored"
+
+    def __str__(self) -> str:
+        parts = [self.scores, f"protocol {self.protocol}"]
+        parts += ["random heads of all layers"] if self.random_layers == "all" else []
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. `finished`: when, in seconds since 1970; `model`: its name, made unique among different weights."""
+
+    contents: Contents
+    finished: float
+    model: str
+
+    @property
+    def path(self) -> Path:
+        return self.contents.path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.contents.summary
+
+    @property
+    def dataset(self) -> str | None:
+        return self.summary["dataset"]
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        choices = self.summary["choices"]
+        return choices if isinstance(choices, dict) else {}
+
+    @property
+    def limited(self) -> bool:
+        return bool(self.choices.get("limit"))
+
+    @property
+    def edition(self) -> Edition:
+        choices = self.choices
+        equal = choices.get("match_count") == "min"
+        layers = "all" if choices.get("random_layers") == "all" else "scored"
+        return Edition(_scores(choices), str(choices.get("protocol") or "standard"), equal, layers)
+
+    @property
+    def conditions(self) -> tuple[ConditionResult, ...]:
+        return self.contents.conditions
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was found. `unfinished`: folder and what its job was asked; `damaged`: folder and what is wrong with it."""
+
+    runs: tuple[Run, ...]
+    unfinished: tuple[tuple[Path, str], ...]
+    damaged: tuple[tuple[Path, str], ...]
+    agreement: tuple[dict[str, Any], ...]
+
+
+def collect(directories: Iterable[str | Path]) -> Collection:
+    """Read every run below `directories`, in the order of their finishing.
+
+    Raises:
+        CcsError: a directory that is not there, or nothing of ours below any of them.
+    """
+    directories = [Path(directory) for directory in directories]
+    for directory in directories:
+        if not directory.is_dir():
+            raise CcsError(f"{directory} is not a folder. Name folders with runs in them, as in `multirun outputs`.")
+    read: list[tuple[Contents, float]] = []
+    unfinished, damaged, agreement = [], [], []
+    for folder in _folders(directories):
+        if (folder / "agreement.csv").exists():
+            try:
+                agreement += _agreement(folder / "agreement.csv")
+            except CcsError as error:
+                damaged.append((folder, str(error)))
+        if (folder / "summary.json").exists():
+            try:
+                read.append((gather(folder), (folder / "summary.json").stat().st_mtime))
+            except CcsError as error:
+                damaged.append((folder, str(error)))
+        elif any((folder / mark).exists() for mark in _MARKS):
+            unfinished.append((folder, _asked(folder)))
+    if not (read or unfinished or damaged or agreement):
+        raise CcsError(f"No run of ccs_exp lies below {', '.join(map(str, directories))}. Runs go to outputs/ and multirun/.")
+    read.sort(key=lambda item: (item[1], str(item[0].path)))
+    return Collection(_named(read), tuple(unfinished), tuple(damaged), tuple(agreement))
+
+
+def _folders(directories: list[Path]) -> list[Path]:
+    found: dict[Path, Path] = {}
+    for directory in directories:
+        for path, below, _ in os.walk(directory):
+            below[:] = sorted(set(below) - _NO_RUNS_BELOW)
+            found.setdefault(Path(path).resolve(), Path(path))  # given twice, read once
+    return list(found.values())
+
+
+def _named(read: list[tuple[Contents, float]]) -> tuple[Run, ...]:
+    """Runs with names that tell different weights apart: the newest keep the name, others bear their hash."""
+    newest: dict[str, str] = {}
+    for contents, _ in read:
+        sha256 = _weights(contents).get("sha256")
+        if sha256:
+            newest[contents.summary["model"]] = sha256
+    runs = []
+    for contents, finished in read:
+        name, weights = contents.summary["model"], _weights(contents)
+        if weights and not weights.get("sha256"):
+            name = f"{name} (random weights)"
+        elif weights and weights["sha256"] != newest[name]:
+            name = f"{name} ({str(weights['sha256'])[:8]})"
+        runs.append(Run(contents, finished, name))
+    return tuple(runs)
+
+
+def _weights(contents: Contents) -> dict[str, Any]:
+    weights = contents.summary["weights"]
+    return weights if isinstance(weights, dict) else {}
+
+
+def _scores(choices: dict[str, Any]) -> str:
+    if not choices:
+        return "settings not on record"
+    if choices.get("ccs") == "published":
+        return PUBLISHED
+    if choices.get("ccs") == "file":
+        return "heads of an earlier run"
+    judge = " ".join(str(choices[key]) for key in ("judge", "judge_model") if choices.get(key))
+    source = (
+        "given descriptions" if choices.get("spans") == "file" else f"pool {choices.get('pool')}, probe {choices.get('probe')}"
+    )
+    text = f"labeler {choices.get('labeler')}, judge {judge}, {source}"
+    if choices.get("textspan") == "reference":
+        text += ", reference TEXTSPAN"
+    if choices.get("thresholds") not in (None, [5, 1]):
+        text += f", thresholds {choices['thresholds']}"
+    return text
+
+
+def _asked(folder: Path) -> str:
+    """The command line's choices of a job, as Hydra keeps them."""
+    try:
+        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return ""  # nothing on record
+    return " ".join(map(str, overrides)) if isinstance(overrides, list) else ""
+
+
+def _agreement(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, row in enumerate(read_csv(path, AGREEMENT_COLUMNS), 1):
+        try:
+            values = {name: None if row[name] is None else float(row[name]) for name in AGREEMENT_COLUMNS[1:]}
+        except ValueError as error:
+            raise CcsError(f"{path}, row {number}: {error}.") from error
+        rows.append({"model": str(row["model"]), "path": path.parent} | values)
+    return rows

@@ -1,0 +1,176 @@
+"""``reproduction.html``: one file that needs nothing else and runs no script; whatever a run says is shown as text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from ccs_exp.report.reproduction import heads
+from ccs_exp.report.reproduction.export import condition_title, value_text
+from ccs_exp.report.reproduction.figures import bars
+from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
+from ccs_exp.report.wording import is_rank, metric_name, p_value, plain
+
+if TYPE_CHECKING:
+    from ccs_exp.report.reproduction import Reproduction
+
+_HERE = Path(__file__).parent
+_NEAR, _FAR = 0.005, 0.02  # differences up to the first are no colour, beyond the second the strong one
+
+
+def render(found: Reproduction) -> str:
+    """The page as text."""
+    css = "\n".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "page.css", _HERE / "page.css"))
+    digest = base64.b64encode(hashlib.sha256(css.encode("utf-8")).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return _template().render(
+        policy=policy,
+        css=Markup(css),
+        r=found,
+        coverage=_coverage(found),
+        paper_first=any(table.filled for _, tables in found.views for table in tables),
+        warnings=_warnings(found),
+        examples=heads.examples(found.book, found.seed),
+        paper_examples=heads.paper_examples(found.paper),
+        agreement=heads.agreement(found.collection, found.paper),
+        labels=heads.labels(found.book),
+        extras=_extras(found),
+        pictures={
+            (table.name, table.edition): _picture(table)
+            for table in found.tables
+            if table.name.startswith("figure") and table.filled
+        },
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"plain": plain, "condition_title": condition_title, "p": p_value, "metric_name": metric_name}
+    environment.filters |= {"shade": shade, "moment": _moment, "places": _places, "by_class": _by_class}
+    environment.globals |= {"value_text": value_text, "is_rank": is_rank, "tip": _tip, "SIGNIFICANT": SIGNIFICANT}
+    return environment.get_template("page.html.jinja")
+
+
+def shade(difference: float | None, near: float = _NEAR, far: float = _FAR) -> str:
+    """The class that colours a difference of fractions.
+
+    >>> shade(0.001), shade(-0.01), shade(0.3), shade(None)
+    ('near', 'down-1', 'up-2', '')
+    """
+    if difference is None:
+        return ""
+    size = abs(difference) - 1e-9
+    return "near" if size <= near else f"{'up' if difference > 0 else 'down'}-{1 if size <= far else 2}"
+
+
+def _tip(entry: Entry) -> str:
+    """What a cell says when pointed at."""
+    parts = [metric_name(entry.metric)]
+    if entry.interval:
+        low, high = (value_text(entry.metric, end) for end in entry.interval)
+        parts.append(f"95% interval {low} to {high}")
+    if entry.num_pruned:
+        parts.append(f"{entry.num_pruned} heads pruned")
+    if entry.paired:
+        paired = entry.paired
+        ends = paired.interval
+        interval = "" if ends is None else f", 95% interval {value_text('', ends.low, True)} to {value_text('', ends.high, True)}"
+        parts.append(f"{paired.lost} samples lost, {paired.gained} gained{interval}")
+        parts.append(f"exact McNemar p {p_value(paired.p)}, {p_value(entry.adjusted)} after Holm's correction over this table")
+    if entry.draws:
+        parts.append(f"mean and standard deviation of {entry.draws} draws")
+    if entry.difference is not None:
+        against = "open_clip's" if entry.condition == "original" and entry.reference is not None else "the paper's"
+        what = "accuracy" if entry.condition == "original" else "delta"
+        parts.append(f"{value_text('', entry.difference, True)} points from {against} {what}")
+    parts += [str(run.path) for run in entry.runs]
+    return plain("; ".join(parts))
+
+
+def _coverage(found: Reproduction) -> list[dict[str, Any]]:
+    """How many cells of each table and figure have a number of ours, at best over its editions."""
+    scored = [sum(row.run is not None and row.known is not None for row in rows) for rows in found.at_k.values()]
+    rows = [{"anchor": "table3", "title": "Table 3", "filled": 6 * max(scored), "of": 6 * len(found.paper.models)}]
+    for view, tables in found.views:
+        best = max(tables, key=lambda table: table.filled)
+        rows.append({"anchor": view.name, "title": view.title, "filled": best.filled, "of": len(best.entries)})
+    return rows
+
+
+def _warnings(found: Reproduction) -> list[tuple[str, int]]:
+    """What runs warn of, and how many do; then what only their comparison shows."""
+    said = Counter(plain(warning, 300) for run in found.collection.runs for warning in run.summary["warnings"])
+    limited = sum(run.limited for run in found.collection.runs)
+    if limited:
+        said["Only the first samples of a data set were evaluated (dataset.limit); such cells are marked ‡."] = limited
+    return list(said.items())
+
+
+def _extras(found: Reproduction) -> list[dict[str, Any]]:
+    """Conditions that no table has, for each edition, model and data set."""
+    views, extras = found.paper.views.values(), []
+    for edition in found.book.editions:
+        for dataset, models in found.book.datasets(edition).items():
+            in_figures = {name for view in views if dataset in view.datasets for name in view.conditions}
+            for model in models:
+                known = set(TITLES) | (in_figures if model in found.paper.models else set())
+                cells = found.book.others(edition, model, dataset, known)
+                singles = found.book.single_heads(edition, model, dataset)
+                if cells or singles:
+                    worst = min((cell for cell in singles if cell.delta is not None), key=lambda cell: cell.delta, default=None)
+                    extras.append(
+                        {
+                            "edition": edition,
+                            "model": model,
+                            "dataset": dataset,
+                            "cells": cells,
+                            "singles": singles,
+                            "worst": worst,
+                        }
+                    )
+    return extras
+
+
+def _picture(table: Table) -> str:
+    return "data:image/png;base64," + base64.b64encode(bars(table)).decode()
+
+
+def _places(table: Table) -> list[dict[str, Any]]:
+    """For each cell of high heads that has random draws beside it: where it falls among them."""
+    rows = []
+    for _, title, entries in table.rows:
+        random = {entry.dataset: entry for entry in entries if entry.condition == "random"}
+        rows += [
+            {
+                "title": title,
+                "dataset": table.dataset_titles.get(entry.dataset, entry.dataset),
+                "high": entry,
+                "random": random[entry.dataset],
+            }
+            for entry in entries
+            if entry.place and entry.dataset in random
+        ]
+    return rows
+
+
+def _by_class(examples: list[heads.Example]) -> list[tuple[str, str, list[heads.Example]]]:
+    """Table 1's columns, also those without a head."""
+    columns: dict[tuple[str, str], list[heads.Example]] = {column: [] for column in heads.COLUMNS.values()}
+    for example in examples:
+        columns.setdefault((example.title, example.rule), []).append(example)
+    return [(title, rule, found) for (title, rule), found in columns.items()]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

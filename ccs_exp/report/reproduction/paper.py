@@ -1,0 +1,118 @@
+"""What the paper and open_clip published, read from ``assets/paper``. All values are fractions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+import yaml
+
+from ccs_exp.files import read_csv
+
+_CONDITIONS = ("original", "high_ccs", "low_ccs")
+
+
+@dataclass(frozen=True)
+class PaperModel:
+    """One of the six variants, as Table 3 describes it."""
+
+    title: str
+    size: str
+    patch: int
+    data: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A table or figure: which data sets it shows under which conditions. `equal`: heads in equal number."""
+
+    name: str
+    title: str
+    what: str
+    datasets: tuple[str, ...]
+    conditions: tuple[str, ...]
+    equal: bool = False
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper's arrangement and numbers.
+
+    Attributes:
+        values: ``{(model, data set, condition): accuracy}`` of Tables 4 to 6.
+        in_text: the same of the figures whose numbers the text gives, by figure.
+        own_protocol: data sets that the authors evaluated in a way of their own.
+        reference: open_clip's own ``{(model, data set): accuracy}``.
+        ccs_at_k: Table 3, ``{model: (fraction with CCS 0, ... 5)}``.
+        agreement: Table 2, ``{model: {statistic: value}}``.
+        examples: the rows of Table 1.
+    """
+
+    models: Mapping[str, PaperModel]
+    datasets: Mapping[str, str]
+    own_protocol: tuple[str, ...]
+    views: Mapping[str, View]
+    values: Mapping[tuple[str, str, str], float]
+    in_text: Mapping[str, Mapping[tuple[str, str, str], float]]
+    reference: Mapping[tuple[str, str], float]
+    ccs_at_k: Mapping[str, tuple[float, ...]]
+    agreement: Mapping[str, Mapping[str, float]]
+    examples: tuple[dict[str, str], ...]
+
+    def value(self, view: str, model: str, dataset: str, condition: str) -> float | None:
+        """The paper's number, or None where it gives none. Figure 2 draws the conditions of Table 4."""
+        key = (model, dataset, condition)
+        if view in ("figure3", "figure4"):
+            return self.in_text.get(view, {}).get(key)
+        return self.values.get(key) if view != "figure2_equal" or condition == "original" else None
+
+
+@functools.cache
+def load_paper() -> Paper:
+    """Read the packaged facts; kept once read."""
+    folder = files("ccs_exp") / "assets" / "paper"
+    layout = yaml.safe_load((folder / "layout.yaml").read_text(encoding="utf-8"))
+    views = {
+        name: View(
+            name,
+            entry["title"],
+            entry["what"],
+            tuple(entry["datasets"]),
+            tuple(entry["conditions"]),
+            entry.get("heads") == "equal",
+        )
+        for name, entry in layout["views"].items()
+    }
+    columns = ("model", "dataset", *_CONDITIONS)
+    values = {
+        (row["model"], row["dataset"], condition): _fraction(row[condition])
+        for row in read_csv(folder / "accuracy.csv", columns)
+        for condition in _CONDITIONS
+    }
+    in_text: dict[str, dict] = {}
+    for row in read_csv(folder / "figures.csv", ("figure", "model", "dataset", "condition", "value")):
+        in_text.setdefault(row["figure"], {})[row["model"], row["dataset"], row["condition"]] = _fraction(row["value"])
+    reference = {
+        (row["model"], row["dataset"]): _fraction(row["accuracy"])
+        for row in read_csv(folder / "openclip_accuracy.csv", ("model", "dataset", "accuracy"))
+    }
+    by_k = [f"ccs@{k}" for k in range(6)]
+    at_k = {
+        row["model"]: tuple(float(row[column]) for column in by_k) for row in read_csv(folder / "ccs_at_k.csv", ("model", *by_k))
+    }
+    statistics = ("kappa", "spearman", "kendall")
+    agreement = {
+        row["model"]: {name: float(row[name]) for name in statistics}
+        for row in read_csv(folder / "agreement.csv", ("model", *statistics))
+    }
+    described = [f"description_{number}" for number in range(1, 6)]
+    examples = tuple(read_csv(folder / "examples.csv", ("class", "head", "label", *described)))
+    models = {name: PaperModel(**entry) for name, entry in layout["models"].items()}
+    own = tuple(layout["own_protocol"])
+    return Paper(models, layout["datasets"], own, views, values, in_text, reference, at_k, agreement, examples)
+
+
+def _fraction(per_cent: str) -> float:
+    return float(per_cent) / 100

@@ -1,0 +1,151 @@
+"""How sure a number is: intervals, paired tests, corrections, and where a value falls among random draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+_RESAMPLES = 999
+
+
+class Interval(NamedTuple):
+    """A 95% confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The same samples answered twice: before and after heads were silenced.
+
+    Attributes:
+        lost, gained: samples that were right before only, or after only.
+        delta: share right after minus share right before; `interval`: Student's, of the mean of the samples' differences
+            (None where it has no width: no sample, or no sample differs).
+        p: exact McNemar test, two-sided.
+    """
+
+    count: int
+    lost: int
+    gained: int
+    delta: float
+    interval: Interval | None
+    p: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value falls among random draws: `as_low` of `draws` are as low or lower.
+
+    `p` is the one-sided empirical p-value (as_low + 1) / (draws + 1), in which the value counts as a draw of its own
+    (Davison and Hinkley 1997, section 4.2.1), and `least` the smallest that this number of draws allows.
+    """
+
+    as_low: int
+    draws: int
+
+    @property
+    def p(self) -> float:
+        return (self.as_low + 1) / (self.draws + 1)
+
+    @property
+    def least(self) -> float:
+        return 1 / (self.draws + 1)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (None for a single value)."""
+
+    mean: float
+    sd: float | None
+    count: int
+
+
+def wilson(hits: int, count: int) -> Interval | None:
+    """Wilson's interval of a proportion; None without samples."""
+    from scipy.stats import binomtest
+
+    if count == 0:
+        return None
+    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
+
+
+def bootstrap(samples: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int = 0) -> Interval | None:
+    """Percentile bootstrap of `statistic(*samples, axis)`, each sample resampled by itself; None without finite values.
+
+    Several samples are strata: of a mean over classes, the classes.
+    """
+    from scipy.stats import bootstrap as scipy_bootstrap
+
+    arrays = [np.asarray(sample, dtype=float) for sample in samples if len(sample)]
+    if not arrays or not all(np.isfinite(array).all() for array in arrays):
+        return None
+    if all(len(array) == 1 for array in arrays):
+        return None  # a single value cannot be resampled
+    # one observation that stands alone is always drawn again; scipy asks for two
+    arrays = [np.repeat(array, 2) if len(array) == 1 else array for array in arrays]
+    result = scipy_bootstrap(
+        arrays,
+        statistic,
+        n_resamples=_RESAMPLES,
+        batch=max(1, 4_000_000 // sum(map(len, arrays))),
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(result.low), float(result.high))
+
+
+def mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The mean over samples of each one's mean: mean-per-class accuracy from the classes' hits."""
+    return np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0)
+
+
+def paired(before: np.ndarray, after: np.ndarray) -> Paired | None:
+    """Compare hits (booleans) of the same samples in the same order; None without samples."""
+    from scipy.stats import ttest_1samp
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    before, after = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
+    if before.shape != after.shape:
+        raise ValueError(f"{before.shape} and {after.shape} are not the same samples")
+    if before.size == 0:
+        return None
+    lost, gained = int((before & ~after).sum()), int((~before & after).sum())
+    table = [[int((before & after).sum()), lost], [gained, int((~before & ~after).sum())]]
+    differences = after.astype(int) - before.astype(int)
+    interval = None
+    if differences.min() != differences.max():
+        ends = ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
+        interval = Interval(float(ends.low), float(ends.high))
+    p = float(mcnemar(table, exact=True).pvalue) if lost + gained else 1.0
+    return Paired(before.size, lost, gained, float(differences.mean()), interval, min(p, 1.0))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction over the comparisons of one table; those without a test (None) do not count."""
+    from statsmodels.stats.multitest import multipletests
+
+    known = [p for p in p_values if p is not None]
+    corrected = iter(multipletests(known, method="holm")[1] if known else ())
+    return [None if p is None else float(next(corrected)) for p in p_values]
+
+
+def place(value: float, draws: Sequence[float]) -> Place | None:
+    """Where `value` falls among `draws`, equal ones counted as low; None without draws."""
+    # files round to six decimals, so values that are one count apart differ by far more than this
+    return Place(sum(draw <= value + 1e-9 for draw in draws), len(draws)) if draws else None
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean and sample standard deviation; None without values."""
+    return Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values)) if values else None
