@@ -14,7 +14,9 @@
                          ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
                          Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
-                         taxonomy's lexicon knows), ``weights`` {origin, sha256}; more may stand beside them
+                         taxonomy's lexicon knows), ``weights`` {origin, sha256},
+                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
+``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
 =======================  =============================================================================================
 
@@ -56,9 +58,9 @@ SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),
 )
-OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights")
-FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map")
-_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html")
+OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights", "robustness")
+FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
+_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html")
 
 
 class RunFolder:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.results import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
+from ccs_exp.scoring.robustness import Rescored
+from ccs_exp.scoring.robustness_file import read_rescored
 
 PRIMARY_METRICS = ("top1", "t2v_R@1")
 ORIGINAL = "original"
@@ -49,6 +51,7 @@ class Contents:
     metrics: tuple[str, ...]
     primary: str | None
     conditions: tuple[ConditionResult, ...]
+    rescored: tuple[Rescored, ...] = ()
 
     @property
     def groups(self) -> tuple[ConditionResult, ...]:
@@ -105,7 +108,7 @@ def gather(run_dir: Path) -> Contents:
         metrics = (primary, *(name for name in metrics if name != primary))
         conditions = _conditions(accuracy.to_dict("records"), intervals(run_dir))
     by_k = None if at_k is None else {row["k"]: row["fraction"] for row in at_k.to_dict("records")}
-    return Contents(run_dir, summary, heads, by_k, metrics, primary, conditions)
+    return Contents(run_dir, summary, heads, by_k, metrics, primary, conditions, read_rescored(run_dir))
 
 
 def intervals(run_dir: Path) -> dict[str, tuple[float, float]]:
