@@ -149,7 +149,7 @@ def test_two_servers_have_different_addresses(sheet):
 @pytest.mark.parametrize(
     ("form", "headers"),
     [({"item": "1", "answer": "maybe"}, {}), ({"item": "1"}, {}), (None, {"Content_Length": "many"}), (None, {"Content_Length": "-1"}),
-     ({"item": "1" * 5000, "answer": "yes"}, {}), (None, {})],
+     ({"item": "1" * 5000, "answer": "yes"}, {}), (None, {}), ({"answer": "yes", **{str(n): "1" for n in range(9)}}, {})],
 )  # fmt: skip
 def test_a_form_that_makes_no_sense_is_refused(sheet, form, headers):
     with served(sheet) as server:

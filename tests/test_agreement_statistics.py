@@ -71,7 +71,7 @@ def test_the_interval_is_that_of_drawing_heads_again():
     found = agreement(first, second, heads, resamples=4000, seed=1)
     generator = np.random.default_rng(7)
     drawn = []
-    for _ in range(2000):
+    for _ in range(800):
         rows = np.concatenate([np.flatnonzero(heads == head) for head in generator.integers(20, size=20)])
         drawn.append(cohen_kappa_score(first[rows], second[rows]))
     assert (found.kappa.low, found.kappa.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=0.03)

@@ -362,6 +362,7 @@ BAD = {
     "no sheet": (["rate", "{tmp}/none.csv", "--rater", "anna"], "cannot be read"),
     "the key as sheet": (["rate", "{tmp}/study.key.csv", "--rater", "anna"], "lacks the columns description, label"),
     "an empty sheet": (["rate", "{tmp}/bare.csv", "--rater", "anna"], "has no items to rate"),
+    "nowhere to write": (["draw", "{tmp}/one", "--out", "/proc/study.csv"], "Choose another place with --out"),
     "one run": (["compare", "{tmp}/one"], "two runs or more"),
 }
 
@@ -423,7 +424,7 @@ def test_the_commands_from_draw_to_report(runs, tmp_path):
     assert done.returncode == 0 and "20 items to rate" in done.stdout and "2 unjudged left out" in done.stdout, done.stderr
     done = command("rate", "s.csv", "--rater", "anna", cwd=tmp_path, input="y\nn\nq\n")
     assert done.returncode == 0 and "2 of 20 answered" in done.stdout, done.stderr
-    done = command("rate", "s.csv", "--rater", "anna", cwd=tmp_path, input="y\nn\n" * 9)
+    done = command("rate", "s.csv", "--rater", "anna", cwd=tmp_path, input="\udcff\n" + "y\nn\n" * 9, errors="surrogateescape")
     assert "All are answered" in done.stdout
     done = command("report", "s.csv", "--resamples", "200", cwd=tmp_path)
     assert done.returncode == 0 and "judge –" in done.stdout, done.stderr

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("draw", help="draw descriptions of finished runs into a sheet that hides the verdicts")
     command.add_argument("run_dirs", nargs="+", metavar="RUN_DIR")
     command.add_argument("--per-run", type=int, default=50, help="descriptions of each run (50, as in the paper)")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_natural, default=0)
     command.add_argument(
         "--stratify", choices=("ccs", "verdict"), help="give each CCS or verdict its share of the run in the sample"
     )
@@ -114,16 +114,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of at least 0")
+    return number
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text}: give a number of at least 1")
     return number
 
 
 def _add_bootstrap(command: argparse.ArgumentParser) -> None:
     command.add_argument("--resamples", type=_positive, default=RESAMPLES, help="of the bootstrap")
-    command.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    command.add_argument("--seed", type=_natural, default=0, help="of the bootstrap")
 
 
 if __name__ == "__main__":

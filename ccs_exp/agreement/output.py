@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ccs_exp.agreement.findings import ALL, Finding, paper_agreement
-from ccs_exp.files import csv_bytes, write_whole
+from ccs_exp.agreement.sheet import write
+from ccs_exp.files import csv_bytes
 from ccs_exp.report.wording import percent, plain
 from ccs_exp.scoring.agreement import Estimate
 
@@ -28,8 +29,8 @@ _HEADER = ("Raters", "Of", "n", "Left out", "Yes, %", "Alike, %", "Kappa", "Rho"
 def write_findings(findings: Sequence[Finding], folder: Path) -> tuple[Path, Path]:
     """Write ``agreement.csv`` and ``agreement.md`` and return their paths."""
     table, text = folder / "agreement.csv", folder / "agreement.md"
-    write_whole(table, csv_bytes((_row(finding) for finding in findings), COLUMNS))
-    write_whole(text, markdown(findings).encode("utf-8", "backslashreplace"))
+    write(table, csv_bytes((_row(finding) for finding in findings), COLUMNS))
+    write(text, markdown(findings).encode("utf-8", "backslashreplace"))
     return table, text
 
 

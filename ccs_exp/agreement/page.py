@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import sys
 import threading
 from functools import lru_cache
 from http import HTTPStatus
@@ -68,6 +69,11 @@ class RatingServer(ThreadingHTTPServer):
             )
         return text.encode("utf-8", "backslashreplace")
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that hangs up early is no error; anything else is shown as usual."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
     @staticmethod
     def _kept(act) -> str | None:
         try:
@@ -117,7 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal() or int(length) > _MOST_BYTES:
             self.close_connection = True
             return None
-        fields = parse_qs(self.rfile.read(int(length)).decode("utf-8", "replace"), max_num_fields=4)
+        try:
+            fields = parse_qs(self.rfile.read(int(length)).decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:  # more fields than that
+            return None
         return {name: values[0] for name, values in fields.items()}
 
     def _send(self, status: HTTPStatus, body: bytes = b"", location: str | None = None) -> None:

@@ -70,8 +70,17 @@ def write_study(path: Path, items: Sequence[Item], origins: Sequence[Origin]) ->
         | {"position": origin.position, "ccs": origin.ccs, "verdict": origin.verdict}
         for origin in origins
     ]
-    write_whole(key_path(path), csv_bytes(key, KEY_COLUMNS))
-    write_whole(path, content)
+    write(key_path(path), csv_bytes(key, KEY_COLUMNS))
+    write(path, content)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file of the study, whole or not at all. Raises `CcsError` where it cannot be."""
+    try:
+        write_whole(path, content)
+    except CcsError as error:  # its advice is for the run folder of a job
+        reason = getattr(error.__cause__, "strerror", None) or error.__cause__
+        raise CcsError(f"{path} could not be written: {reason}. Choose another place with --out.") from error
 
 
 def read_sheet(path: str | Path) -> Sheet:

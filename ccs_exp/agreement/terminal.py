@@ -28,6 +28,8 @@ def rate(ratings: Ratings, console: Console, read: Callable[[], str] = input) ->
         except EOFError:
             console.print()
             break
+        except UnicodeDecodeError:
+            key = ""
         if key in ("q", "quit"):
             break
         if key in KEYS:
