@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccs_exp.agreement.findings import ALL, Finding, paper_agreement
+from ccs_exp.agreement.findings import Finding, paper_agreement
 from ccs_exp.agreement.sheet import write
 from ccs_exp.files import csv_bytes
 from ccs_exp.report.wording import percent, plain
@@ -35,12 +35,19 @@ def write_findings(findings: Sequence[Finding], folder: Path) -> tuple[Path, Pat
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Names come from files: they are shown as text, and no markup in them is obeyed."""
+    """A table of 80 columns. Names come from files: they are shown as text, and no markup in them is obeyed."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for index, name in enumerate(_HEADER):
-        table.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
-    for cells in _lines(findings):
-        table.add_row(*(Text(cell) for cell in cells))
+    table.add_column("Raters", overflow="fold")
+    for name in ("n (left out)", "Yes, %", "Alike, %", "Kappa", "Rho = tau"):
+        table.add_column(name, justify="right")
+    for finding in findings:
+        found, paper = finding.agreement, finding.paper
+        cells = [f"{finding.first} – {finding.second}\n{plain(_of(finding))}", f"{found.count} ({finding.left_out})"]
+        cells += [f"{percent(found.yes_first, 0)} / {percent(found.yes_second, 0)}", _shown(found.raw, "\n", 100, 0)]
+        cells += [_shown(estimate, "\n", decimals=2) for estimate in (found.kappa, found.spearman)]
+        table.add_row(*map(Text, cells))
+        if paper:
+            table.add_row(Text("paper, Table 2", style="dim"), "", "", "", f"{paper['kappa']:.3f}", f"{paper['spearman']:.3f}")
     console.print(table)
     for note in _notes(findings):
         console.print(Text(note, style="dim"), soft_wrap=True)
@@ -72,12 +79,12 @@ def _lines(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     lines = []
     for finding in findings:
         found = finding.agreement
-        of = finding.model if finding.model == ALL or not finding.run else f"{finding.model} ({Path(finding.run).name})"
         lines.append(
             (
-                *(plain(f"{finding.first} – {finding.second}"), plain(of), str(found.count), str(finding.left_out)),
+                *(plain(f"{finding.first} – {finding.second}"), plain(_of(finding)), str(found.count), str(finding.left_out)),
                 f"{percent(found.yes_first)} / {percent(found.yes_second)}",
-                *(_shown(found.raw, 100, 1), _shown(found.kappa), _shown(found.spearman), _shown(found.kendall)),
+                _shown(found.raw, scale=100, decimals=1),
+                *(_shown(estimate) for estimate in (found.kappa, found.spearman, found.kendall)),
             )
         )
         if finding.paper:
@@ -85,11 +92,15 @@ def _lines(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     return lines
 
 
-def _shown(estimate: Estimate, scale: float = 1, decimals: int = 3) -> str:
+def _of(finding: Finding) -> str:
+    return f"{finding.model} ({Path(finding.run).name})" if finding.run else finding.model
+
+
+def _shown(estimate: Estimate, gap: str = " ", scale: float = 1, decimals: int = 3) -> str:
     if estimate.value is None:
         return "–"
     value, ends = f"{scale * estimate.value:.{decimals}f}", (estimate.low, estimate.high)
-    return value if None in ends else f"{value} [{', '.join(f'{scale * end:.{decimals}f}' for end in ends)}]"
+    return value if None in ends else f"{value}{gap}[{', '.join(f'{scale * end:.{decimals}f}' for end in ends)}]"
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:
@@ -100,7 +111,7 @@ def _notes(findings: Sequence[Finding]) -> list[str]:
         most = ", ".join(paper_agreement())
         notes.append(f"The paper rated 50 descriptions of each of {most}, by one of its authors; it gives no intervals.")
     for finding in findings:
-        notes += [plain(f"{finding.first} – {finding.second}, {finding.model}: {reason}.") for reason in _reasons(finding)]
+        notes += [plain(f"{finding.first} – {finding.second}, {_of(finding)}: {reason}.") for reason in _reasons(finding)]
     return notes
 
 
