@@ -131,7 +131,7 @@ def test_only_who_knows_the_address_gets_in(sheet):
         for path in ("/", "/wrong/", "/favicon.ico", f"/{server.token}", f"/{server.token}/../", f"/{server.token}/answer"):
             assert request(server, path=path)[0] == 404
         for headers in ({"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"},
-                        {"Origin": "http://127.0.0.1:1"}):  # fmt: skip
+                        {"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}):  # fmt: skip
             assert request(server, **headers)[0] == 404
             assert request(server, "POST", "answer", {"item": "1", "answer": "yes"}, **headers)[0] == 404
         assert request(server, "POST", f"/{'x' * len(server.token)}/answer", {"item": "1", "answer": "yes"})[0] == 404

@@ -31,8 +31,8 @@ class RatingServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, ratings: Ratings, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, ratings: Ratings) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.ratings, self.turn = ratings, threading.Lock()
         self.token = secrets.token_urlsafe(16)
         self.url = f"http://127.0.0.1:{self.server_port}/{self.token}/"
@@ -88,14 +88,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30  # of a connection that says nothing
 
     def do_GET(self) -> None:
-        if self._allowed(f"/{self.server.token}/"):
+        if self._allowed(""):
             self._send(HTTPStatus.OK, self.server.page())
+        else:
+            self._send(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        action = self.path.rpartition("/")[2]
-        if action not in ("answer", "undo") or not self._allowed(f"/{self.server.token}/{action}"):
-            if action not in ("answer", "undo"):
-                self._send(HTTPStatus.NOT_FOUND)
+        action = next((name for name in ("answer", "undo") if self._allowed(name)), None)
+        if action is None:
+            self._send(HTTPStatus.NOT_FOUND)
             return
         form = self._form()
         if form is None or (action == "answer" and form.get("answer") not in (YES, NO)):
@@ -108,15 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.SEE_OTHER, location=f"/{self.server.token}/")
 
-    def _allowed(self, path: str) -> bool:
-        """The right path, asked for under this machine's own name: a page elsewhere that resolves to it is refused."""
-        known = secrets.compare_digest(self.path.encode(), path.encode()) and self.headers.get("Host") in self.server.hosts
+    def _allowed(self, name: str) -> bool:
+        """Whether `name` below the secret address was asked for, under this machine's own name: a page elsewhere that resolves
+        to it, or sends its forms here, is refused.
+        """
         origin = self.headers.get("Origin")
-        # a form of a page that sends no referrer has the origin "null"
-        allowed = known and (origin in (None, "null") or origin.removeprefix("http://") in self.server.hosts)
-        if not allowed:
-            self._send(HTTPStatus.NOT_FOUND)
-        return allowed
+        return (
+            secrets.compare_digest(self.path.encode(), f"/{self.server.token}/{name}".encode())
+            and self.headers.get("Host") in self.server.hosts
+            and (origin is None or origin.removeprefix("http://") in self.server.hosts)
+        )
 
     def _form(self) -> dict[str, str] | None:
         length = self.headers.get("Content-Length", "")
