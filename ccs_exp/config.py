@@ -84,6 +84,15 @@ class PruneConfig:
 
 
 @dataclass
+class RobustnessConfig:
+    """Beyond the scores: how often heads are labelled again, and judged under other heads' labels."""
+
+    relabel_draws: int = 0
+    shuffled_labels: int = 0
+    seed: int = 0
+
+
+@dataclass
 class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -95,6 +104,7 @@ class Config:
     labeler: dict[str, Any] = field(default_factory=dict)
     judge: dict[str, Any] = field(default_factory=dict)
     tracker: dict[str, Any] = field(default_factory=dict)
+    robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     textspan: str = "direct"
     engine: str = "shared"
     batch_size: int = 64
@@ -139,6 +149,7 @@ def configure(*overrides: str) -> DictConfig:
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
 _VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
+_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed"), 0)
 _VALUES = {
     "textspan": ("direct", "reference"),
     "engine": ("shared", "plain"),
@@ -180,6 +191,13 @@ def check(cfg: DictConfig) -> None:
             raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
     if cfg.labeler.name == "given" and cfg.spans.name != "file":
         raise CcsError("labeler=given takes the labels from a spans file: add spans=file spans.path=FILE.")
+    if cfg.robustness.relabel_draws and cfg.labeler.name == "given":
+        raise CcsError("robustness.relabel_draws names the concepts again, which labeler=given cannot. Choose another labeler.")
+    if (cfg.robustness.relabel_draws or cfg.robustness.shuffled_labels) and cfg.ccs.name != "computed":
+        raise CcsError(
+            f"robustness.* judges descriptions again, but ccs={cfg.ccs.name} takes scores as they are. For the descriptions of an "
+            "earlier run: spans=file spans.path=RUN/heads.csv, with labeler=given for its labels."
+        )
     for key, least in _LEAST.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,12 @@ from ccs_exp.scoring.describe import describe_heads
 from ccs_exp.scoring.judge import Judge
 from ccs_exp.scoring.label import Labeler
 from ccs_exp.scoring.published import published_scores, scores_from_csv
+from ccs_exp.scoring.robustness import Rescored, extra_requests, relabel, shuffled_labels
+from ccs_exp.scoring.robustness_file import write_rescored
 from ccs_exp.scoring.spans import read_spans
 from ccs_exp.summary import Finished, summarise
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder.clear()
     folder.write_heads(head_rows(name, scores))
     folder.write_ccs_at_k(ccs_at_k_rows(scores))
+    rescored = _rescored(cfg, scores, scoring)
+    if rescored:
+        write_rescored(folder.path, rescored)
 
     # prune and evaluate
     chosen: tuple[Condition, ...] = ()
@@ -84,7 +92,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     # report and track
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
-    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation)))
+    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored)))
     try:
         write_report(folder.path)
     except BaseException:
@@ -102,6 +110,21 @@ def _given_scores(cfg: DictConfig, scoring: Scoring) -> Scores | None:
     if cfg.ccs.name == "file":
         return scores_from_csv(cfg.ccs.path, scoring.thresholds)
     return score(read_spans(cfg.spans.path), *scoring) if cfg.spans.name == "file" else None
+
+
+def _rescored(cfg: DictConfig, scores: Scores, scoring: Scoring) -> tuple[Rescored, ...]:
+    """The heads judged once more under other labels, where that is asked for; how many questions it takes is said before."""
+    asked = cfg.robustness
+    extra = extra_requests(len(scores.heads), asked.relabel_draws, asked.shuffled_labels)
+    if not any(extra):
+        return ()
+    log.info("Robustness asks for %d more labels and at most %d more verdicts", *extra)
+    rescored = []
+    if asked.relabel_draws:
+        rescored += relabel(scores, scoring.labeler, scoring.judge, scoring.thresholds, asked.relabel_draws, asked.seed)
+    if asked.shuffled_labels:
+        rescored += shuffled_labels(scores, scoring.judge, scoring.thresholds, asked.shuffled_labels, asked.seed)
+    return tuple(rescored)
 
 
 def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:

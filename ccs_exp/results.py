@@ -16,7 +16,9 @@
                          Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
                          taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
-                         decides with which runs this one compares: ccs, labeler, judge, protocol ...); more may stand beside them
+                         decides with which runs this one compares: ccs, labeler, judge, protocol ...),
+                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
+``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
 =======================  =============================================================================================
 
@@ -61,10 +63,10 @@ SUMMARY_KEYS = (
 )
 OPTIONAL_SUMMARY_KEYS = (
     *("metric", "num_samples", "top1_ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness"),
 )
-FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map")
-_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html")
+FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
+_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html")
 
 
 class RunFolder:

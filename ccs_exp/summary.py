@@ -16,6 +16,7 @@ from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.pool import Pool
+from ccs_exp.scoring.robustness import Rescored, summarise_null, summarise_relabel
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.tasks.evaluation import Evaluation
 
@@ -36,6 +37,7 @@ class Finished:
     probe: ImageData | None
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
+    rescored: tuple[Rescored, ...] = ()
 
     @property
     def skipped(self) -> list[str]:
@@ -68,6 +70,12 @@ def summarise(job: Finished) -> dict[str, Any]:
         "num_samples": job.evaluation.num_samples if job.evaluation else None,
         "top1_ties": job.evaluation.ties if job.evaluation else None,
         "tagged_share": load_taxonomy().tagged_share(descriptions) if descriptions else None,
+        "robustness": {
+            "relabel": summarise_relabel(job.scores, job.rescored),
+            "shuffled_labels": summarise_null(job.scores, job.rescored),
+        }
+        if job.rescored
+        else None,
         "skipped": job.skipped,
         "unjudged": job.scores.unjudged,
         "from_store": [],

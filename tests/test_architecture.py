@@ -10,7 +10,7 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"__main__"},
     {"notebook", "experiment"},
     {"assemble"},
-    {"tracking"},
+    {"tracking", "agreement"},
     {"report"},
     {"summary"},
     {"rows"},

@@ -16,9 +16,11 @@ def write_report(run_dir: Path) -> None:
     from ccs_exp.report.contents import gather
     from ccs_exp.report.figures import write_figures
     from ccs_exp.report.page import write_page
+    from ccs_exp.report.robustness import write_robustness_figures
 
     contents = gather(Path(run_dir), thorough=True)
     write_figures(contents)
+    write_robustness_figures(contents)
     write_page(contents)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from ccs_exp.errors import CcsError
 from ccs_exp.report.answers import Answers, read_answers
 from ccs_exp.results import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
+from ccs_exp.scoring.robustness import Rescored
+from ccs_exp.scoring.robustness_file import read_rescored
 from ccs_exp.statistics import Interval, Paired, Place, holm, place
 
 PRIMARY_METRICS = ("top1", "t2v_R@1")
@@ -66,6 +68,7 @@ class Contents:
     metrics: tuple[str, ...]
     primary: str | None
     conditions: tuple[ConditionResult, ...]
+    rescored: tuple[Rescored, ...] = ()
 
     @property
     def groups(self) -> tuple[ConditionResult, ...]:
@@ -144,7 +147,7 @@ def gather(run_dir: Path, thorough: bool = False) -> Contents:
         metrics = (primary, *(name for name in metrics if name != primary))
         conditions = _conditions(accuracy.to_dict("records"), read_answers(run_dir), primary, thorough)
     by_k = None if at_k is None else {row["k"]: row["fraction"] for row in at_k.to_dict("records")}
-    return Contents(run_dir, summary, heads, by_k, metrics, primary, conditions)
+    return Contents(run_dir, summary, heads, by_k, metrics, primary, conditions, read_rescored(run_dir))
 
 
 def _check_kinds(summary: dict[str, Any], run_dir: Path) -> None:

@@ -15,12 +15,13 @@ from markupsafe import Markup
 from ccs_exp.files import write_whole
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
 from ccs_exp.report.figures import head_step
+from ccs_exp.report.robustness import robustness
 from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 
 _HERE = Path(__file__).parent
 _PLOT_WIDTH = 220  # of the intervals drawn in the table of conditions
 _VERDICTS = {"aligned": ("✓", "aligned"), "not_aligned": ("✕", "not aligned"), "unjudged": ("?", "unjudged")}
-_FILES = ("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "figures")
+_FILES = ("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "figures")
 
 
 def write_page(contents: Contents) -> None:
@@ -47,6 +48,7 @@ def render(contents: Contents) -> str:
         singles=_single_heads(contents),
         place=contents.high_among_random,
         head_map=_head_map(contents),
+        robustness=robustness(contents),
         layers=sorted({head.layer for head in contents.heads}),
         classes=[name for name, count in contents.class_counts.items() if count],
         files=[name for name in _FILES if (contents.path / name).exists()],

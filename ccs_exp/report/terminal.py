@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
+from ccs_exp.report.robustness import robustness_lines
 from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 
 _BAR_WIDTH = 30
@@ -23,6 +24,8 @@ def show(contents: Contents, console: Console | None = None) -> None:
     console.print(Text(f"{len(contents.heads)} scored heads: {counts}"))
     if contents.ccs_at_k:
         console.print(_at_k(contents.ccs_at_k))
+    for line in robustness_lines(contents):
+        console.print(Text(line), soft_wrap=True)
     if contents.groups:
         console.print(_conditions(contents))
     place = _place(contents)

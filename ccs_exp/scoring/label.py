@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Labeler(Protocol):
-    """Names the concept of each head, in their order; None where no label could be found."""
+    """Names the concept of each head, in their order; None where no label could be found.
+
+    A labeler that need not say the same twice has ``label(heads, draw=0)``: draw 0 is the run's own label, every other draw
+    asks again, and the same draw gives the same labels (its number belongs in the key of a kept reply).
+    """
 
     name: str
 
