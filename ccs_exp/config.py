@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ccs_exp.errors import CcsError
+from ccs_exp.services import check_parts
 
 
 @dataclass
@@ -97,6 +98,7 @@ class Config:
     device: str = "auto"
     precision: str = "32"
     seed: int = 0
+    plan: bool = False
 
 
 def register() -> None:
@@ -160,6 +162,7 @@ def check(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:
             raise CcsError(f"{key}={value}: give a number of at least {least}.")
+    check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
     if cfg.dataset.name != "none":
         bad = [template for template in cfg.dataset.templates if "{}" not in template]
         if bad or not cfg.dataset.templates:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from ccs_exp import assemble
+from ccs_exp import assemble, plan
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import check_heads
 from ccs_exp.pruning import Condition, PruningContext, check_given, conditions
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.results import RunFolder
-from ccs_exp.rows import accuracy_rows, ccs_at_k_rows, head_rows
-from ccs_exp.scoring.ccs import Scores, Thresholds, score
+from ccs_exp.rows import accuracy_rows, ccs_at_k_rows, head_rows, judge_rows, verdict_rows
+from ccs_exp.scoring.ccs import Scores, score
 from ccs_exp.scoring.describe import describe_heads
-from ccs_exp.scoring.judge import Judge
-from ccs_exp.scoring.label import Labeler
+from ccs_exp.scoring.llm.reply_files import jsonl
+from ccs_exp.scoring.opinion import opinions_of
 from ccs_exp.scoring.published import published_scores, scores_from_csv
-from ccs_exp.scoring.spans import read_spans
+from ccs_exp.scoring.scorers import Scorers
+from ccs_exp.scoring.spans import HeadSpans, read_spans
 from ccs_exp.summary import Finished, summarise
 from ccs_exp.tasks.classification import classify
+from ccs_exp.verdict_files import write_replies, write_verdicts
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,16 @@ class Job:
     sweep: str | None = None
 
 
-class Scoring(NamedTuple):
-    """What turns descriptions into scores."""
-
-    labeler: Labeler
-    judge: Judge
-    thresholds: Thresholds
-
-
 def run(cfg: DictConfig, job: Job) -> None:
     """Run one job and leave a complete run folder. Raises `CcsError` for what the user can mend."""
     strategies, tracker = assemble.build_strategies(cfg.prune), assemble.build(cfg.tracker)
-    scoring = Scoring(assemble.build(cfg.labeler), assemble.build(cfg.judge), assemble.build_thresholds(cfg.ccs))
+    scorers = assemble.build_scorers(cfg)
+    if cfg.plan:
+        return plan.show(plan.plan(cfg, scorers))
     _refuse_own_input(cfg, job.run_dir)
-    given = _given_scores(cfg, scoring)
+    if cfg.ccs.name == "computed":
+        scorers.check_ready()
+    given = _given_scores(cfg, scorers)
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     folder = RunFolder(job.run_dir)
     folder.prepare()
@@ -65,12 +63,13 @@ def run(cfg: DictConfig, job: Job) -> None:
     if given is None:
         pool = assemble.build_pool(cfg.pool)
         probe = assemble.image_data(cfg, assemble.build(cfg.probe.source), model)
-    scores = given or score(describe_heads(model, probe, pool, compute, cfg.textspan), *scoring)
+    scores = given or _score(describe_heads(model, probe, pool, compute, cfg.textspan), scorers)
     if model:
         check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
     folder.clear()
     folder.write_heads(head_rows(name, scores))
     folder.write_ccs_at_k(ccs_at_k_rows(scores))
+    _write_verdicts(folder, scores, scorers)
 
     # prune and evaluate
     chosen: tuple[Condition, ...] = ()
@@ -86,7 +85,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     # report and track
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
-    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation)))
+    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, scorers)))
     try:
         write_report(folder.path)
     except BaseException:
@@ -97,20 +96,35 @@ def run(cfg: DictConfig, job: Job) -> None:
     print_summary(folder.path)
 
 
-def _given_scores(cfg: DictConfig, scoring: Scoring) -> Scores | None:
+def _score(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
+    """Label and judge, once what that costs was said."""
+    plan.show(plan.forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
+    return score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+
+
+def _write_verdicts(folder: RunFolder, scores: Scores, scorers: Scorers) -> None:
+    """What the judges have to say beyond their verdicts, and the replies that the scores rest on."""
+    opinions = opinions_of(scorers.judge)
+    if opinions:
+        write_verdicts(folder.path, verdict_rows(scores, opinions), judge_rows(scores, opinions))
+    if scorers.session.used:
+        write_replies(folder.path, jsonl(scorers.session.used.values()))
+
+
+def _given_scores(cfg: DictConfig, scorers: Scorers) -> Scores | None:
     """Scores that need no model: published, of an earlier run, or of given descriptions. None: they are to be computed."""
     if cfg.ccs.name == "published":
         return published_scores(cfg.model.variant)
     if cfg.ccs.name == "file":
-        return scores_from_csv(cfg.ccs.path, scoring.thresholds)
-    return score(read_spans(cfg.spans.path), *scoring) if cfg.spans.name == "file" else None
+        return scores_from_csv(cfg.ccs.path, scorers.thresholds)
+    return _score(read_spans(cfg.spans.path), scorers) if cfg.spans.name == "file" else None
 
 
 def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
     """A run folder is emptied when its run starts, so nothing in it can be read from."""
-    for key in ("ccs.path", "spans.path", "pool.path"):
+    for key in ("ccs.path", "spans.path", "pool.path", "judge.replies", "labeler.replies"):
         path = OmegaConf.select(cfg, key)
-        if path and Path(run_dir).resolve() in Path(path).expanduser().resolve().parents:
+        if path and Path(run_dir).resolve() in (Path(path).expanduser().resolve(), *Path(path).expanduser().resolve().parents):
             raise CcsError(
                 f"{key}={path} lies in the run folder {run_dir}, which this run would overwrite. Choose another hydra.run.dir."
             )

@@ -16,6 +16,7 @@
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
                          taxonomy's lexicon knows), ``weights`` {origin, sha256}; more may stand beside them
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
+``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.verdict_files`
 =======================  =============================================================================================
 
 Every file is written aside and renamed into place. Numbers have six decimals, so the same rows give the same bytes.
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, write_whole
+from ccs_exp.verdict_files import VERDICT_FILES
 
 if TYPE_CHECKING:
     import pandas
@@ -58,7 +60,7 @@ SUMMARY_KEYS = (
 )
 OPTIONAL_SUMMARY_KEYS = ("metric", "num_samples", "top1_ties", "heads_per_class", "tagged_share", "weights")
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map")
-_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html")
+_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json", "report.html", *VERDICT_FILES)
 
 
 class RunFolder:

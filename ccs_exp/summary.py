@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,19 @@ from ccs_exp.data.batches import ImageData
 from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
 from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.opinion import opinions_of
+from ccs_exp.scoring.panel import Panel, between_judges
 from ccs_exp.scoring.pool import Pool
+from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.tasks.classification import PRIMARY_METRIC, Evaluation
 
 # What a job computes does not depend on these.
-_WITHOUT_EFFECT = ("tracker", "num_workers")
+_WITHOUT_EFFECT = ("tracker", "num_workers", "plan")
+_WITHOUT_EFFECT_ON_REPLIES = (
+    *("concurrency", "attempts", "timeout_s", "poll_s", "batch"),
+    *("price", "max_cost_usd", "kept_only", "replies"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Finished:
     probe: ImageData | None
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
+    scorers: Scorers | None = None
 
     @property
     def skipped(self) -> list[str]:
@@ -51,7 +59,12 @@ def summarise(job: Finished) -> dict[str, Any]:
     return {
         "model": job.name,
         "dataset": job.dataset,
-        "config_hash": config_hash(job.config, weights.sha256 if weights else None, pool.sha256 if pool else None),
+        "config_hash": config_hash(
+            job.config,
+            weights.sha256 if weights else None,
+            pool.sha256 if pool else None,
+            job.scorers.session.prompts if job.scorers else (),
+        ),
         "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
         "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
         "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped)} if probe else None,
@@ -67,18 +80,42 @@ def summarise(job: Finished) -> dict[str, Any]:
         "skipped": job.skipped,
         "unjudged": job.scores.unjudged,
         "from_store": [],
+        "language_models": job.scorers and job.scorers.session.summary(),
+        "judges": job.scorers and _judges(job.scorers),
         "warnings": _warnings(job),
     }
 
 
-def config_hash(config: Mapping[str, Any], weights_sha256: str | None, pool_sha256: str | None) -> str:
-    """Sixteen hexadecimal digits that change with the configuration, the weights, the pool and the version of the package.
+def config_hash(
+    config: Mapping[str, Any], weights_sha256: str | None, pool_sha256: str | None, prompts: Sequence[str] = ()
+) -> str:
+    """Sixteen hexadecimal digits that change with configuration, weights, pool, prompts and the version of the package.
 
     Images and files named in the configuration count by their path alone.
     """
     effective = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}
+    for part in ("labeler", "judge"):
+        effective[part] = _decisive(effective.get(part) or {})
     identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": __version__}
+    identity |= {"prompts": sorted(prompts)} if prompts else {}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _decisive(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a labeler or judge, and of its members, that can change what it says."""
+    return {
+        key: _decisive(value) if isinstance(value, Mapping) else value
+        for key, value in part.items()
+        if key not in _WITHOUT_EFFECT_ON_REPLIES
+    }
+
+
+def _judges(scorers: Scorers) -> dict[str, Any] | None:
+    """How several judges voted, and how far they agree."""
+    between = between_judges(opinions_of(scorers.judge))
+    if between is None or not isinstance(scorers.judge, Panel):
+        return None
+    return {"rule": scorers.judge.rule, "tie": scorers.judge.tie, "ties": scorers.judge.ties} | between.as_json()
 
 
 def _warnings(job: Finished) -> list[str]:
@@ -95,6 +132,8 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(
             f"{job.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
         )
+    if job.scorers:
+        warnings += job.scorers.session.warnings()
     if job.skipped:
         warnings.append(f"{len(job.skipped)} images could not be decoded and were skipped.")
     return warnings

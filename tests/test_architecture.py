@@ -9,7 +9,7 @@ PACKAGE = Path(ccs_exp.__file__).parent
 ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"__main__"},
     {"notebook", "experiment"},
-    {"assemble"},
+    {"assemble", "plan"},
     {"tracking"},
     {"report"},
     {"summary"},
@@ -21,7 +21,8 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"data"},
     {"clip"},
     {"config", "results", "store"},
-    {"files"},
+    {"verdict_files"},
+    {"files", "services"},
     {"heads"},
     {"errors"},
 ]
