@@ -83,6 +83,8 @@ def run(cfg: DictConfig, job: Job) -> None:
         folder.write_predictions(evaluation.predictions)
 
     # report and track
+    if scorers.session.used:
+        write_replies(folder.path, jsonl(scorers.session.used.values()))
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
     folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, scorers)))
@@ -103,12 +105,10 @@ def _score(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
 
 
 def _write_verdicts(folder: RunFolder, scores: Scores, scorers: Scorers) -> None:
-    """What the judges have to say beyond their verdicts, and the replies that the scores rest on."""
-    opinions = opinions_of(scorers.judge)
+    """What the judges have to say beyond their verdicts, where they have."""
+    opinions = tuple(opinions_of(scorers.judge))
     if opinions:
         write_verdicts(folder.path, verdict_rows(scores, opinions), judge_rows(scores, opinions))
-    if scorers.session.used:
-        write_replies(folder.path, jsonl(scorers.session.used.values()))
 
 
 def _given_scores(cfg: DictConfig, scorers: Scorers) -> Scores | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,19 @@ from ccs_exp.errors import CcsError
 
 FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
 
+# setting -> whether it is a whole number, and the least it may be
+_NUMBERS = {
+    "concurrency": (True, 1),
+    "attempts": (True, 1),
+    "max_tokens": (True, 1),
+    "draw": (True, 0),
+    "seed": (True, 0),
+    "temperature": (False, 0),
+    "timeout_s": (False, 0.1),
+    "poll_s": (False, 0.01),
+    "max_cost_usd": (False, 0),
+}
+_MAY_BE_NULL = ("seed", "temperature", "max_cost_usd")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -60,25 +74,38 @@ def check_asked(service: Service, settings: Mapping[str, Any], where: str) -> No
     """
     if not settings.get("model"):
         raise CcsError(f"Still needed: {where}.model=... Name the model as the server does.")
+    _check_values(settings, where)
     absent = {"temperature": None, "seed": None, "logprobs": False, "batch": False}
     for feature, nothing in absent.items():
         asked = settings.get(feature, nothing)
-        if feature not in service.supports and asked not in (None, False):
+        if feature not in service.supports and asked is not None and asked is not False:  # 0 is asked for
             word = "null" if nothing is None else "false"
             raise CcsError(
                 f"{where}.{feature}={str(asked).lower()}: {service.name} does not support {feature}. It supports "
                 f"{', '.join(sorted(service.supports))}. Set {where}.{feature}={word}, or, if your server does support it, "
                 f"{where}.supports.{feature}=true."
             )
-    for key, least in {"concurrency": 1, "attempts": 1, "max_tokens": 1, "draw": 0, "timeout_s": 0.1, "poll_s": 0.01}.items():
-        if settings.get(key) is not None and settings[key] < least:
-            raise CcsError(f"{where}.{key}={settings[key]}: give a number of at least {least}.")
-    limit = settings.get("max_cost_usd")
-    if limit is not None and limit < 0:
-        raise CcsError(f"{where}.max_cost_usd={limit}: give dollars, 0 or more, or null for no limit.")
+    check_url(settings.get("base_url"), f"{where}.base_url")
+
+
+def _check_values(settings: Mapping[str, Any], where: str) -> None:
+    for key, (whole, least) in _NUMBERS.items():
+        value = settings.get(key, least)
+        if not ((value is None and key in _MAY_BE_NULL) or (_is_number(value, whole) and value >= least)):
+            kind = "a whole number" if whole else "a number"
+            null = ", or null" if key in _MAY_BE_NULL else ""
+            raise CcsError(f"{where}.{key}={value}: give {kind} of at least {least}{null}.")
+    for key in ("logprobs", "batch", "kept_only"):
+        if not isinstance(settings.get(key, False), bool):
+            raise CcsError(f"{where}.{key}={settings[key]}: give true or false.")
     if settings.get("descriptions_per_request", 1) not in (1, 5):
         raise CcsError(f"{where}.descriptions_per_request={settings['descriptions_per_request']} is not known. Choose 1 or 5.")
-    check_url(settings.get("base_url"), f"{where}.base_url")
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return False
+    return math.isfinite(value)
 
 
 def check_parts(conf: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:

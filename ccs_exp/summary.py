@@ -14,6 +14,7 @@ from ccs_exp.data.batches import ImageData
 from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
 from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.judge import Question
 from ccs_exp.scoring.opinion import opinions_of
 from ccs_exp.scoring.panel import Panel, between_judges
 from ccs_exp.scoring.pool import Pool
@@ -81,7 +82,7 @@ def summarise(job: Finished) -> dict[str, Any]:
         "unjudged": job.scores.unjudged,
         "from_store": [],
         "language_models": job.scorers and job.scorers.session.summary(),
-        "judges": job.scorers and _judges(job.scorers),
+        "judges": job.scorers and _judges(job.scorers, job.scores),
         "warnings": _warnings(job),
     }
 
@@ -110,12 +111,16 @@ def _decisive(part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _judges(scorers: Scorers) -> dict[str, Any] | None:
-    """How several judges voted, and how far they agree."""
-    between = between_judges(opinions_of(scorers.judge))
-    if between is None or not isinstance(scorers.judge, Panel):
+def _judges(scorers: Scorers, scores: Scores) -> dict[str, Any] | None:
+    """How several judges voted on the scored heads, and how far they agree."""
+    panel = scorers.judge
+    if not isinstance(panel, Panel):
         return None
-    return {"rule": scorers.judge.rule, "tie": scorers.judge.tie, "ties": scorers.judge.ties} | between.as_json()
+    asked = {Question(text, item.label) for item in scores.heads if item.label is not None for text in item.descriptions}
+    between = between_judges([opinion for opinion in opinions_of(panel) if opinion.question in asked])
+    if between is None:
+        return None
+    return {"rule": panel.rule, "tie": panel.tie, "ties": len(panel.tied & asked)} | between.as_json()
 
 
 def _warnings(job: Finished) -> list[str]:

@@ -530,3 +530,31 @@ def test_the_key_is_in_no_kept_file_even_if_the_server_repeats_it(server, cache)
     judge(server).judge(questions(3))
     written = [path for path in cache.rglob("*") if path.is_file()]
     assert len(written) > 6 and not any(KEY.encode() in path.read_bytes() for path in written)
+
+
+def test_another_draw_of_the_labeler_asks_again_and_the_same_one_does_not(server):
+    asked = labeler(server)
+    server.reply = lambda body: completion(body, json.dumps({"label": f"Draw {body['seed']}"}))
+    assert asked.label(heads(2)) == ["Draw 0"] * 2
+    assert asked.label(heads(2), draw=3) == ["Draw 3"] * 2 == labeler(server, draw=3).label(heads(2))
+    assert (
+        len(server.bodies) == 4 and len({request.settings for draw in (0, 3) for request in asked.requests(heads(2), draw)}) == 1
+    )
+
+
+def test_opinions_of_all_questions_are_there_after_a_second_round(server):
+    asked = judge(server)
+    asked.judge(questions(3))
+    asked.judge(questions(5)[3:])
+    assert [opinion.question for opinion in asked.opinions] == questions(5)
+
+
+def test_sigterm_ends_as_it_would_without_an_event_loop(server, cache):
+    server.latency = 0.2
+    handler = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (print('ended', flush=True), sys.exit(143)))"
+    running = program(server, f"{handler}\n{JUDGE_40}")
+    until(lambda: sum(server.answered.values()) >= 6)
+    running.send_signal(signal.SIGTERM)
+    output, _ = running.communicate(timeout=10)
+    assert running.returncode == 143 and output.splitlines() == ["ready", "ended"]
+    assert 6 <= len(kept_files(cache)) < 40

@@ -30,7 +30,7 @@ def panel(*votes, **settings):
     """The verdict on one question that the judges vote so on, and the number of ties."""
     judges = Panel({str(number): Says(vote) for number, vote in enumerate(votes)}, **settings)
     (verdict,) = judges.judge([Question("0", "L")])
-    return verdict, judges.ties
+    return verdict, len(judges.tied)
 
 
 @pytest.mark.parametrize(

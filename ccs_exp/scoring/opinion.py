@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,6 @@ class Opinion:
         return self.p_aligned if self.verdict is Verdict.ALIGNED else 1 - self.p_aligned
 
 
-def opinions_of(judge: Any) -> Sequence[Opinion]:
-    """The opinions behind the verdicts that `judge` gave last; none for a judge that has nothing to say beyond its verdicts."""
+def opinions_of(judge: Any) -> Iterable[Opinion]:
+    """The opinions behind all verdicts that `judge` has given; none for a judge that has nothing to say beyond its verdicts."""
     return getattr(judge, "opinions", ())

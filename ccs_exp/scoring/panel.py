@@ -46,9 +46,13 @@ class Panel:
         if rule not in RULES or tie not in TIES:
             raise CcsError(f"judge.rule is one of {', '.join(RULES)}, judge.tie one of {', '.join(TIES)}; not {rule} and {tie}.")
         self.judges, self.rule, self.tie, self.max_cost_usd = dict(judges), rule, tie, max_cost_usd
-        self.opinions: tuple[Opinion, ...] = ()
-        self.ties = 0
+        self.tied: set[Question] = set()
+        self._opinions: dict[tuple[str, Question], Opinion] = {}
         share_session(*self.judges.values())
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        return tuple(self._opinions.values())
 
     def join(self, session: Session) -> None:
         for judge in self._asking():
@@ -63,16 +67,15 @@ class Panel:
 
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question by the panel's rule, in the same order."""
-        opinions: list[Opinion] = []
         votes: list[list[Verdict]] = []
         for name, judge in self.judges.items():
             verdicts = judge.judge(questions)
             votes.append(verdicts)
-            detailed = opinions_of(judge) or [Opinion(name, *pair) for pair in zip(questions, verdicts, strict=True)]
-            opinions += [replace(opinion, judge=name) for opinion in detailed]
-        self.opinions = tuple(opinions)
+            detailed = {opinion.question: replace(opinion, judge=name) for opinion in opinions_of(judge)}
+            for question, verdict in zip(questions, verdicts, strict=True):
+                self._opinions[name, question] = detailed.get(question) or Opinion(name, question, verdict)
         told = [self._vote(given) for given in zip(*votes, strict=True)]
-        self.ties = sum(tied for _, tied in told)
+        self.tied |= {question for question, (_, tied) in zip(questions, told, strict=True) if tied}
         return [verdict for verdict, _ in told]
 
     def _vote(self, votes: tuple[Verdict, ...]) -> tuple[Verdict, bool]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from openai import AsyncOpenAI
 
 from ccs_exp.config import config_dir
 from ccs_exp.errors import CcsError
+from ccs_exp.scoring.llm.answers import Rejected
 from ccs_exp.scoring.llm.batch import ask_in_batches
 from ccs_exp.scoring.llm.forecast import Forecast, forecast_requests
 from ccs_exp.scoring.llm.ledger import Ledger
@@ -21,8 +21,12 @@ from ccs_exp.scoring.llm.prices import Price, find_price
 from ccs_exp.scoring.llm.replies import Kept, ReplyCache
 from ccs_exp.scoring.llm.reply_files import read_replies
 from ccs_exp.scoring.llm.request import ChatRequest, Subject
+from ccs_exp.scoring.llm.running import run_to_the_end
 from ccs_exp.scoring.llm.session import Session
 from ccs_exp.services import Service, check_asked, check_url, load_service, without_user
+
+log = logging.getLogger(__name__)
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each request is no news
 
 
 @dataclass
@@ -67,25 +71,36 @@ class Asker:
         self.session = Session(Ledger(self.max_cost_usd))
         self._more: dict[str, Kept] | None = None
 
-    def request(self, messages: Sequence[dict], schema: dict, subject: Subject, prompt: str) -> ChatRequest:
-        """A request with everything that the service supports, and nothing that it does not."""
+    def request(self, messages: Sequence[dict], schema: dict, subject: Subject, prompt: str, draw: int = 0) -> ChatRequest:
+        """A request with everything that the service supports, and nothing that it does not; `draw` counts from the setting's."""
+        draw += self.draw
         body: dict[str, Any] = {"model": self.model, "messages": list(messages), self.endpoint.max_tokens: self.max_tokens}
         if "schema" in self.endpoint.supports:
             body["response_format"] = schema
         if self.temperature is not None:
             body["temperature"] = self.temperature
         if self.seed is not None:
-            body["seed"] = self.seed + self.draw
+            body["seed"] = self.seed + draw
         if self.logprobs:
             body |= {"logprobs": True, "top_logprobs": 5}
-        return ChatRequest(without_user(self.url), body, self.draw, subject, prompt)
+        return ChatRequest(without_user(self.url), body, draw, subject, prompt)
 
     def kept(self, requests: Sequence[ChatRequest]) -> list[Kept | None]:
         """The kept replies to these requests, in their order."""
         if self._more is None:
-            found = read_replies(self.replies) if self.replies else []
-            self._more = {item.request.key: item for item in found if item.response is not None}
+            self._more = self._kept_elsewhere() if self.replies else {}
         return [self._more.get(request.key) or self.cache.get(request) for request in requests]
+
+    def _kept_elsewhere(self) -> dict[str, Kept]:
+        """The replies under ``replies``; what had no answer then has none in a run that may not ask."""
+        found: dict[str, Kept] = {}
+        for item in read_replies(self.replies):
+            try:
+                if item.answer is not None or self.kept_only:
+                    found[item.request.key] = item
+            except Rejected as error:
+                log.warning("%s: the reply %s is no answer and is not used: %s.", self.replies, item.request.key[:12], error)
+        return found
 
     def forecast(self, what: str, requests: Sequence[ChatRequest]) -> list[Forecast]:
         return forecast_requests(what, requests, self.kept(requests), self.cost, self.batch)
@@ -118,7 +133,7 @@ class Asker:
             )
         if missing:
             self.check_ready()
-            replies |= _run(lambda: self._ask(what, missing))
+            replies |= run_to_the_end(lambda: self._ask(what, missing))
         self.session.used |= {key: reply for key, reply in replies.items()}
         return [replies[request.key] for request in requests]
 
@@ -139,26 +154,3 @@ class Asker:
             "not_sent": silent,
             "batch": self.batch,
         }
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run `work` to its end, also where an event loop is running already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work())
-    result: list[Any] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work()))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]

@@ -32,7 +32,11 @@ class OpenAIJudge:
         packaged, place = ("judge_one.txt", "description") if single else ("judge_five.txt", "descriptions")
         self.prompt = read_prompt(prompt, packaged, ("label", place))
         self.name = self.asker.model
-        self.opinions: tuple[Opinion, ...] = ()
+        self._opinions: dict[Question, Opinion] = {}
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        return tuple(self._opinions.values())
 
     @property
     def max_cost_usd(self) -> float | None:
@@ -48,8 +52,9 @@ class OpenAIJudge:
         """One verdict a question, in the same order; unjudged where the model gave none in all attempts."""
         subjects = group(questions, self.descriptions_per_request)
         kept = self.asker.ask("verdicts", [self._request(subject) for subject in subjects])
-        self.opinions = tuple(opinion for item in kept for opinion in opinions_in(item, self.name))
-        return [opinion.verdict for opinion in self.opinions]
+        told = [opinion for item in kept for opinion in opinions_in(item, self.name)]
+        self._opinions |= {opinion.question: opinion for opinion in told}
+        return [opinion.verdict for opinion in told]
 
     def forecast(self, questions: Sequence[Question]) -> list[Forecast]:
         subjects = group(questions, self.descriptions_per_request)

@@ -38,9 +38,9 @@ class OpenAILabeler:
     def check_ready(self) -> None:
         self.asker.check_ready()
 
-    def label(self, heads: Sequence[HeadSpans]) -> list[str | None]:
-        """One label a head, in the same order; None where the model gave none in all attempts."""
-        kept = self.asker.ask("labels", self.requests(heads))
+    def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]:
+        """One label a head, in the same order; None where the model gave none in all attempts. Another `draw` asks again."""
+        kept = self.asker.ask("labels", self.requests(heads, draw))
         return [item.answer and item.answer.values[0] for item in kept]
 
     def kept_labels(self, heads: Sequence[HeadSpans]) -> list[str | None]:
@@ -50,11 +50,11 @@ class OpenAILabeler:
     def forecast(self, heads: Sequence[HeadSpans]) -> list[Forecast]:
         return self.asker.forecast("labels", self.requests(heads))
 
-    def requests(self, heads: Sequence[HeadSpans]) -> list[ChatRequest]:
+    def requests(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[ChatRequest]:
         subjects = [Subject("label", head.descriptions) for head in heads]
         return [
             self.asker.request(
-                self.prompt.fill(descriptions=numbered(subject.descriptions)), schema(subject), subject, self.prompt.sha256
+                self.prompt.fill(descriptions=numbered(subject.descriptions)), schema(subject), subject, self.prompt.sha256, draw
             )
             for subject in subjects
         ]

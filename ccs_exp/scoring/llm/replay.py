@@ -31,7 +31,7 @@ class _Replay:
         self.place = replies or str(ReplyCache().folder)
         self.model, self.settings = model, settings
         self.session = Session()
-        self._found: dict[Subject, Kept] | None = None
+        self._found: dict[tuple[Subject, int], Kept] | None = None
 
     def join(self, session: Session) -> None:
         self.session = session
@@ -44,8 +44,8 @@ class _Replay:
         return []
 
     @property
-    def found(self) -> dict[Subject, Kept]:
-        """The replies of the one model and settings that were chosen, or are the only ones."""
+    def found(self) -> dict[tuple[Subject, int], Kept]:
+        """The replies of the one model and settings that were chosen, or are the only ones, by draw (from 0)."""
         if self._found is None:
             kept = [item for item in read_replies(self.place) if item.request.subject.purpose == self.purpose]
             chosen = [
@@ -61,13 +61,14 @@ class _Replay:
                 part = "labeler" if self.purpose == "label" else "judge"
                 raise CcsError(
                     f"{self.place}: the kept {_WORD[self.purpose]} are {what}. There are: {listed}. Choose with {part}.model= and, if "
-                    f"that is not enough, {part}.settings=."
+                    f"that is not enough, {part}.settings=. A panel is repeated by judge=panel judge.kept_only=true."
                 )
-            self._found = {item.request.subject: item for item in chosen}
+            first = min(item.request.draw for item in chosen)
+            self._found = {(item.request.subject, item.request.draw - first): item for item in chosen}
         return self._found
 
-    def take(self, subjects: Sequence[Subject]) -> list[Kept]:
-        missing = [subject for subject in dict.fromkeys(subjects) if subject not in self.found]
+    def take(self, subjects: Sequence[Subject], draw: int = 0) -> list[Kept]:
+        missing = [subject for subject in dict.fromkeys(subjects) if (subject, draw) not in self.found]
         some = next(iter(self.found.values())).request
         if missing:
             raise CcsError(
@@ -76,7 +77,7 @@ class _Replay:
                 f"{missing[0].descriptions[0]!r}{f' under {missing[0].label!r}' if missing[0].label else ''}. Replay the same "
                 "descriptions, or ask a model for them."
             )
-        taken = [self.found[subject] for subject in subjects]
+        taken = [self.found[subject, draw] for subject in subjects]
         for item in taken:
             try:
                 _ = item.answer
@@ -103,13 +104,13 @@ class ReplayLabeler(_Replay):
 
     purpose: Purpose = "label"
 
-    def label(self, heads: Sequence[HeadSpans]) -> list[str | None]:
+    def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]:
         """One label a head; None where the model gave none then. Raises `CcsError` for heads that are not kept."""
-        kept = self.take([Subject("label", head.descriptions) for head in heads])
+        kept = self.take([Subject("label", head.descriptions) for head in heads], draw)
         return [item.answer and item.answer.values[0] for item in kept]
 
     def kept_labels(self, heads: Sequence[HeadSpans]) -> list[str | None]:
-        kept = [self.found.get(Subject("label", head.descriptions)) for head in heads]
+        kept = [self.found.get((Subject("label", head.descriptions), 0)) for head in heads]
         return [item and item.answer and item.answer.values[0] for item in kept]
 
 
@@ -118,9 +119,19 @@ class ReplayJudge(_Replay):
 
     purpose: Purpose = "verdicts"
 
+    def __init__(self, replies: str | None = None, model: str | None = None, settings: str | None = None) -> None:
+        """As for the labeler."""
+        super().__init__(replies, model, settings)
+        self._opinions: dict[Question, Opinion] = {}
+
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question; unjudged where the model gave none then. Raises `CcsError` for questions that are not kept."""
-        size = max(len(subject.descriptions) for subject in self.found)
+        size = max(len(subject.descriptions) for subject, _ in self.found)
         kept = self.take(group(questions, size))
-        self.opinions: tuple[Opinion, ...] = tuple(opinion for item in kept for opinion in opinions_in(item, item.request.model))
-        return [opinion.verdict for opinion in self.opinions]
+        told = [opinion for item in kept for opinion in opinions_in(item, item.request.model)]
+        self._opinions |= {opinion.question: opinion for opinion in told}
+        return [opinion.verdict for opinion in told]
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        return tuple(self._opinions.values())

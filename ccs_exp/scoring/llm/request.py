@@ -76,9 +76,11 @@ class ChatRequest:
 
     @cached_property
     def settings(self) -> str:
-        """Eight hexadecimal digits of everything that the request has in common with others of the same kind."""
+        """Eight hexadecimal digits of everything that the request has in common with others of the same kind, whatever the draw."""
         body = {key: value for key, value in self.body.items() if key not in ("messages", "response_format")}
-        kind = {"endpoint": self.endpoint, "body": body, "draw": self.draw, "prompt": self.prompt}
+        if "seed" in body:
+            body["seed"] -= self.draw
+        kind = {"endpoint": self.endpoint, "body": body, "prompt": self.prompt}
         return hashlib.sha256(canonical(kind).encode("utf-8")).hexdigest()[:8]
 
 
