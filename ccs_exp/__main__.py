@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.config import check, config_dir, register
 from ccs_exp.errors import CcsError
+from ccs_exp.services import refuse_secrets
 
 register()
 
@@ -54,6 +55,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)  # Lightning replaces the default, and then goes on to the end
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
+        refuse_secrets(sys.argv[1:])
         _job()
     except KeyboardInterrupt:
         print("\nInterrupted. Files written so far are whole.", file=sys.stderr)

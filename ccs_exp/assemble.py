@@ -24,7 +24,9 @@ from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
 from ccs_exp.pruning import Condition, Strategy
 from ccs_exp.scoring.ccs import Thresholds
+from ccs_exp.scoring.llm.session import share_session
 from ccs_exp.scoring.pool import Pool, file_pool, original_pool, taxonomy_pool
+from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.evaluation import Evaluation
 from ccs_exp.tasks.retrieval import retrieve
@@ -33,12 +35,18 @@ from ccs_exp.tasks.retrieval import retrieve
 def build(node: DictConfig, **more: Any) -> Any:
     """Instantiate what the node's ``_target_`` names; `CcsError`s of its constructor come through as they are."""
     try:
-        arguments = {key: value for key, value in OmegaConf.to_container(node, resolve=True).items() if key != "name"}
-        return instantiate(arguments, **more, _convert_="all")
+        return instantiate(_without_names(OmegaConf.to_container(node, resolve=True)), **more, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, CcsError):
             raise error.__cause__ from None
         raise
+
+
+def _without_names(node: Any) -> Any:
+    """What is built takes no ``name``: that is what the command line calls the choice."""
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_names(value) for key, value in node.items() if key != "name" or "_target_" not in node}
 
 
 def build_model(cfg: DictConfig) -> ClipModel:
@@ -99,6 +107,12 @@ def build_pool(node: DictConfig) -> Pool:
 
 def build_strategies(node: DictConfig) -> list[Strategy]:
     return [build(node[name]) for name in PruneConfig.STRATEGIES if node[name]]
+
+
+def build_scorers(cfg: DictConfig) -> Scorers:
+    """Labeler, judge and thresholds; those of them that ask language models share one budget and one record."""
+    labeler, judge = build(cfg.labeler), build(cfg.judge)
+    return Scorers(labeler, judge, build_thresholds(cfg.ccs), share_session(labeler, judge))
 
 
 def build_thresholds(node: DictConfig) -> Thresholds:

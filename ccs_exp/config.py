@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ccs_exp.errors import CcsError
+from ccs_exp.services import check_parts
 
 
 @dataclass
@@ -116,6 +117,7 @@ class Config:
     device: str = "auto"
     precision: str = "32"
     seed: int = 0
+    plan: bool = False
 
 
 def register() -> None:
@@ -203,6 +205,7 @@ def check(cfg: DictConfig) -> None:
         if value is not None and value < least:
             raise CcsError(f"{key}={value}: give a number of at least {least}.")
     _check_local_copy(cfg)
+    check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
     if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
         bad = [template for template in cfg.dataset.templates if "{}" not in template]
         if bad or not cfg.dataset.templates:

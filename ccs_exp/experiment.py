@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from ccs_exp import assemble
+from ccs_exp import assemble, plan
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import check_heads
 from ccs_exp.pruning import Condition, PruningContext, check_given, conditions
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.results import RunFolder
-from ccs_exp.rows import accuracy_rows, ccs_at_k_rows, head_rows
-from ccs_exp.scoring.ccs import Scores, Thresholds, score
+from ccs_exp.rows import accuracy_rows
+from ccs_exp.score_stage import given_scores, rescore, score_heads, write_scores
+from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.describe import describe_heads
-from ccs_exp.scoring.judge import Judge
-from ccs_exp.scoring.label import Labeler
-from ccs_exp.scoring.published import published_scores, scores_from_csv
-from ccs_exp.scoring.robustness import Rescored, extra_requests, relabel, shuffled_labels
-from ccs_exp.scoring.robustness_file import write_rescored
-from ccs_exp.scoring.spans import read_spans
+from ccs_exp.scoring.llm.reply_files import jsonl
 from ccs_exp.summary import Finished, summarise
-
-log = logging.getLogger(__name__)
+from ccs_exp.verdict_files import write_replies
 
 
 @dataclass(frozen=True)
@@ -38,20 +31,16 @@ class Job:
     sweep: str | None = None
 
 
-class Scoring(NamedTuple):
-    """What turns descriptions into scores."""
-
-    labeler: Labeler
-    judge: Judge
-    thresholds: Thresholds
-
-
 def run(cfg: DictConfig, job: Job) -> None:
     """Run one job and leave a complete run folder. Raises `CcsError` for what the user can mend."""
     strategies, tracker = assemble.build_strategies(cfg.prune), assemble.build(cfg.tracker)
-    scoring = Scoring(assemble.build(cfg.labeler), assemble.build(cfg.judge), assemble.build_thresholds(cfg.ccs))
+    scorers = assemble.build_scorers(cfg)
+    if cfg.plan:
+        return plan.show(plan.plan(cfg, scorers))
     _refuse_own_input(cfg, job.run_dir)
-    given = _given_scores(cfg, scoring)
+    if cfg.ccs.name == "computed":
+        scorers.check_ready()
+    given = given_scores(cfg, scorers)
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     folder = RunFolder(job.run_dir)
     folder.prepare()
@@ -69,15 +58,12 @@ def run(cfg: DictConfig, job: Job) -> None:
     if given is None:
         pool = assemble.build_pool(cfg.pool)
         probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-    scores = given or score(describe_heads(model, probe, pool, compute, cfg.textspan), *scoring)
+    scores = given or score_heads(describe_heads(model, probe, pool, compute, cfg.textspan), scorers)
     if model:
         check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
     folder.clear()
-    folder.write_heads(head_rows(name, scores))
-    folder.write_ccs_at_k(ccs_at_k_rows(scores))
-    rescored = _rescored(cfg, scores, scoring)
-    if rescored:
-        write_rescored(folder.path, rescored)
+    write_scores(folder, name, scores, scorers)
+    rescored = rescore(cfg, scores, scorers, folder)
 
     # prune and evaluate
     chosen: tuple[Condition, ...] = ()
@@ -90,9 +76,12 @@ def run(cfg: DictConfig, job: Job) -> None:
         folder.write_predictions(evaluation.predictions)
 
     # report and track
+    if scorers.session.used:
+        write_replies(folder.path, jsonl(scorers.session.used.values()))
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
-    folder.write_summary(summarise(Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored)))
+    finished = Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored, scorers)
+    folder.write_summary(summarise(finished))
     try:
         write_report(folder.path)
     except BaseException:
@@ -103,35 +92,11 @@ def run(cfg: DictConfig, job: Job) -> None:
     print_summary(folder.path)
 
 
-def _given_scores(cfg: DictConfig, scoring: Scoring) -> Scores | None:
-    """Scores that need no model: published, of an earlier run, or of given descriptions. None: they are to be computed."""
-    if cfg.ccs.name == "published":
-        return published_scores(cfg.model.variant)
-    if cfg.ccs.name == "file":
-        return scores_from_csv(cfg.ccs.path, scoring.thresholds)
-    return score(read_spans(cfg.spans.path), *scoring) if cfg.spans.name == "file" else None
-
-
-def _rescored(cfg: DictConfig, scores: Scores, scoring: Scoring) -> tuple[Rescored, ...]:
-    """The heads judged once more under other labels, where that is asked for; how many questions it takes is said before."""
-    asked = cfg.robustness
-    extra = extra_requests(len(scores.heads), asked.relabel_draws, asked.shuffled_labels)
-    if not any(extra):
-        return ()
-    log.info("Robustness asks for %d more labels and at most %d more verdicts", *extra)
-    rescored = []
-    if asked.relabel_draws:
-        rescored += relabel(scores, scoring.labeler, scoring.judge, scoring.thresholds, asked.relabel_draws, asked.seed)
-    if asked.shuffled_labels:
-        rescored += shuffled_labels(scores, scoring.judge, scoring.thresholds, asked.shuffled_labels, asked.seed)
-    return tuple(rescored)
-
-
 def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
     """A run folder is emptied when its run starts, so nothing in it can be read from."""
-    for key in ("ccs.path", "spans.path", "pool.path"):
+    for key in ("ccs.path", "spans.path", "pool.path", "judge.replies", "labeler.replies"):
         path = OmegaConf.select(cfg, key)
-        if path and Path(run_dir).resolve() in Path(path).expanduser().resolve().parents:
+        if path and Path(run_dir).resolve() in (Path(path).expanduser().resolve(), *Path(path).expanduser().resolve().parents):
             raise CcsError(
                 f"{key}={path} lies in the run folder {run_dir}, which this run would overwrite. Choose another hydra.run.dir."
             )

@@ -7,9 +7,12 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
+
+if TYPE_CHECKING:
+    import pandas
 
 DECIMALS = 6  # of every number in a run folder
 
@@ -95,6 +98,26 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str | None]]:
         raise CcsError(f"{path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise CcsError(f"{path} is not a CSV file in UTF-8: {error}.") from error
+
+
+def typed_table(path: Path, rows: list[dict], columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame:
+    """Rows of text as a table of Python values, in which None stays None. Raises `CcsError` for what is no number but must be."""
+    import pandas
+
+    for number, row in enumerate(rows, 1):
+        for column, kind in numbers.items():
+            try:
+                row[column] = None if row[column] is None else _number(row[column], kind)
+            except (ValueError, OverflowError) as error:
+                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}, which is no number as needed.") from error
+    return pandas.DataFrame(rows, columns=list(columns), dtype=object)
+
+
+def _number(text: str, kind: type) -> int | float:
+    value = float(text)
+    if not math.isfinite(value) or (kind is int and value != int(value)):
+        raise ValueError(text)
+    return kind(value)
 
 
 def _cell(value: Any) -> str:

@@ -45,7 +45,8 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = False) -> Sc
     cfg = _configure(model, overrides)
     probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     spans = describe_heads(model, probe, assemble.build_pool(cfg.pool), assemble.build_compute(cfg, progress), cfg.textspan)
-    return score(spans, assemble.build(cfg.labeler), assemble.build(cfg.judge), assemble.build_thresholds(cfg.ccs))
+    scorers = assemble.build_scorers(cfg)
+    return score(spans, scorers.labeler, scorers.judge, scorers.thresholds)
 
 
 def evaluate(

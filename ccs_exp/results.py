@@ -20,6 +20,7 @@
                          ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
 ``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
+``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.verdict_files`
 =======================  =============================================================================================
 
 Every file is written aside and renamed into place. Numbers have six decimals, so the same rows give the same bytes.
@@ -28,13 +29,13 @@ Every file is written aside and renamed into place. Numbers have six decimals, s
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, write_whole
+from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.verdict_files import VERDICT_FILES
 
 if TYPE_CHECKING:
     import pandas
@@ -66,7 +67,10 @@ OPTIONAL_SUMMARY_KEYS = (
     *("tagged_share", "weights", "decoder", "choices", "robustness"),
 )
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
-_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html")
+_FILES = (
+    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),
+    *VERDICT_FILES,
+)
 
 
 class RunFolder:
@@ -201,7 +205,7 @@ class RunFolder:
 
     def _read(self, name: str, columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame | None:
         path = self.path / name
-        return _frame(path, read_csv(path, columns), columns, numbers) if path.exists() else None
+        return typed_table(path, read_csv(path, columns), columns, numbers) if path.exists() else None
 
 
 def read_heads_csv(path: str | Path) -> pandas.DataFrame:
@@ -212,31 +216,11 @@ def read_heads_csv(path: str | Path) -> pandas.DataFrame:
         for column, allowed in [("ccs_class", CCS_CLASSES), *((column, VERDICTS) for column in VERDICT_COLUMNS)]:
             if row[column] is not None and row[column] not in allowed:
                 raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}. It is one of {', '.join(allowed)}, or empty.")
-    table = _frame(path, rows, HEADS_COLUMNS, {"layer": int, "ccs": int, "explained_variance": float})
+    table = typed_table(path, rows, HEADS_COLUMNS, {"layer": int, "ccs": int, "explained_variance": float})
     for number, ccs in enumerate(table["ccs"], 1):
         if ccs is not None and not 0 <= ccs <= 5:
             raise CcsError(f"{path}, row {number}: ccs is {ccs}. It is a whole number from 0 to 5, or empty.")
     return table
-
-
-def _frame(path: Path, rows: list[dict], columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame:
-    """Rows of text as a table of Python values, in which None stays None."""
-    import pandas
-
-    for number, row in enumerate(rows, 1):
-        for column, kind in numbers.items():
-            try:
-                row[column] = None if row[column] is None else _number(row[column], kind)
-            except (ValueError, OverflowError) as error:
-                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}, which is no number as needed.") from error
-    return pandas.DataFrame(rows, columns=list(columns), dtype=object)
-
-
-def _number(text: str, kind: type) -> int | float:
-    value = float(text)
-    if not math.isfinite(value) or (kind is int and value != int(value)):
-        raise ValueError(text)
-    return kind(value)
 
 
 def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:

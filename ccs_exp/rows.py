@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ccs_exp.heads import Head
 from ccs_exp.pruning import ORIGINAL, Condition
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.judge import Question, Verdict
+from ccs_exp.scoring.opinion import Opinion
 from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 from ccs_exp.tasks.evaluation import Evaluation
 
@@ -25,6 +28,39 @@ def head_rows(model: str, scores: Scores) -> list[dict]:
             | {"explained_variance": score.explained_variance}
         )
     return rows
+
+
+def verdict_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
+    """One row for each description and judge, for ``verdicts.csv``; the judges in the order in which they speak."""
+    return [
+        {"head": str(head), "label": opinion.question.label, "number": number, "description": opinion.question.description}
+        | {"judge": opinion.judge, "verdict": str(opinion.verdict), "p_aligned": opinion.p_aligned}
+        | {"confidence": opinion.confidence, "model": opinion.model, "fingerprint": opinion.fingerprint}
+        | {"reply": opinion.reply, "reason": opinion.reason}
+        for head, given in _opinions_of_heads(scores, opinions)
+        for number, opinion in enumerate(given, 1)
+    ]
+
+
+def judge_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
+    """One row for each head and judge, for ``judges.csv``: the CCS that this judge alone gives, and the one it expects."""
+    rows = []
+    for head, given in _opinions_of_heads(scores, opinions):
+        verdicts, shares = [opinion.verdict for opinion in given], [opinion.p_aligned for opinion in given]
+        ccs = None if Verdict.UNJUDGED in verdicts else verdicts.count(Verdict.ALIGNED)
+        expected = None if None in shares else sum(shares)
+        rows.append({"head": str(head), "judge": given[0].judge, "ccs": ccs, "expected_ccs": expected})
+    return rows
+
+
+def _opinions_of_heads(scores: Scores, opinions: Sequence[Opinion]) -> Iterator[tuple[Head, list[Opinion]]]:
+    """Each labelled head with one judge's opinions on its descriptions, in their order."""
+    by_judge: dict[str, dict[Question, Opinion]] = {}
+    for opinion in opinions:
+        by_judge.setdefault(opinion.judge, {})[opinion.question] = opinion
+    for score in scores.heads:
+        for given in by_judge.values() if score.label is not None and score.descriptions else ():
+            yield score.head, [given[Question(text, score.label)] for text in score.descriptions]
 
 
 def ccs_at_k_rows(scores: Scores) -> list[dict] | None:

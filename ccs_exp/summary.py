@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,21 @@ from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
 from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.concepts import load_concepts
+from ccs_exp.scoring.judge import Question
+from ccs_exp.scoring.opinion import opinions_of
+from ccs_exp.scoring.panel import Panel, between_judges
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.robustness import Rescored, summarise_null, summarise_relabel
+from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.tasks.evaluation import Evaluation
 
 # What a job computes does not depend on these.
-_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache")
+_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan")
+_WITHOUT_EFFECT_ON_REPLIES = (
+    *("concurrency", "attempts", "timeout_s", "poll_s", "batch"),
+    *("price", "max_cost_usd", "kept_only", "replies"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Finished:
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
     rescored: tuple[Rescored, ...] = ()
+    scorers: Scorers | None = None
 
     @property
     def skipped(self) -> list[str]:
@@ -56,7 +65,13 @@ def summarise(job: Finished) -> dict[str, Any]:
         "model": job.name,
         "dataset": job.dataset,
         "choices": _choices(job.config),
-        "config_hash": config_hash(job.config, weights.sha256 if weights else None, pool.sha256 if pool else None, decoder),
+        "config_hash": config_hash(
+            job.config,
+            weights.sha256 if weights else None,
+            pool.sha256 if pool else None,
+            decoder,
+            job.scorers.session.prompts if job.scorers else (),
+        ),
         "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
         "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
         "decoder": decoder,
@@ -79,22 +94,30 @@ def summarise(job: Finished) -> dict[str, Any]:
         "skipped": job.skipped,
         "unjudged": job.scores.unjudged,
         "from_store": [],
+        "language_models": job.scorers and job.scorers.session.summary(),
+        "judges": job.scorers and _judges(job.scorers, job.scores),
         "warnings": _warnings(job),
     }
 
 
 def config_hash(
-    config: Mapping[str, Any], weights_sha256: str | None, pool_sha256: str | None, decoder: str | None = None
+    config: Mapping[str, Any],
+    weights_sha256: str | None,
+    pool_sha256: str | None,
+    decoder: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> str:
-    """Sixteen hexadecimal digits that change with the configuration, the weights, the pool, the decoder of videos and the version of
-    the package.
+    """Sixteen hexadecimal digits that change with configuration, weights, pool, decoder of videos, prompts and the package's version.
 
     Images and files named in the configuration count by their path alone.
     """
     effective = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}
+    for part in ("labeler", "judge"):
+        effective[part] = _decisive(effective.get(part) or {})
     identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": __version__}
     if decoder:
         identity["decoder"] = decoder
+    identity |= {"prompts": sorted(prompts)} if prompts else {}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -122,6 +145,27 @@ def _concept_warnings(job: Finished) -> list[str]:
     return warnings
 
 
+def _decisive(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a labeler or judge, and of its members, that can change what it says."""
+    return {
+        key: _decisive(value) if isinstance(value, Mapping) else value
+        for key, value in part.items()
+        if key not in _WITHOUT_EFFECT_ON_REPLIES
+    }
+
+
+def _judges(scorers: Scorers, scores: Scores) -> dict[str, Any] | None:
+    """How several judges voted on the scored heads, and how far they agree."""
+    panel = scorers.judge
+    if not isinstance(panel, Panel):
+        return None
+    asked = {Question(text, item.label) for item in scores.heads if item.label is not None for text in item.descriptions}
+    between = between_judges([opinion for opinion in opinions_of(panel) if opinion.question in asked])
+    if between is None:
+        return None
+    return {"rule": panel.rule, "tie": panel.tie, "ties": len(panel.tied & asked)} | between.as_json()
+
+
 def _warnings(job: Finished) -> list[str]:
     warnings = []
     if job.model is not None and job.model.origin.random:
@@ -136,6 +180,8 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(
             f"{job.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
         )
+    if job.scorers:
+        warnings += job.scorers.session.warnings()
     if job.probe is not None and job.probe.skipped:
         warnings.append(f"{len(job.probe.skipped)} images of the probe could not be decoded and were skipped.")
     return [*warnings, *(job.evaluation.warnings if job.evaluation else [])]

@@ -9,7 +9,8 @@ PACKAGE = Path(ccs_exp.__file__).parent
 ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"__main__"},
     {"notebook", "experiment"},
-    {"assemble"},
+    {"assemble", "score_stage"},
+    {"plan"},
     {"tracking", "agreement"},
     {"report"},
     {"summary"},
@@ -21,7 +22,8 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"data"},
     {"clip"},
     {"config", "results", "statistics", "store"},
-    {"files"},
+    {"verdict_files"},
+    {"files", "services"},
     {"heads"},
     {"errors"},
 ]

@@ -30,6 +30,8 @@ NEEDS = {  # what a choice cannot do without
     "pool=file": ["pool.path=somewhere"],
     "spans=file": ["spans.path=somewhere"],
     "ccs=file": ["ccs.path=somewhere"],
+    "judge=local": ["judge.model=llama"],
+    "labeler=local": ["labeler.model=llama"],
     "labeler=given": ["spans=file", "spans.path=somewhere"],
     "prune=concept": ["prune.concept.names=[locations]"],
 }

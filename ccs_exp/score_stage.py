@@ -1,0 +1,56 @@
+"""The middle of a job: descriptions become scores, and what the judges said is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from ccs_exp import plan
+from ccs_exp.results import RunFolder
+from ccs_exp.rows import ccs_at_k_rows, head_rows, judge_rows, verdict_rows
+from ccs_exp.scoring.ccs import Scores, score
+from ccs_exp.scoring.opinion import opinions_of
+from ccs_exp.scoring.published import published_scores, scores_from_csv
+from ccs_exp.scoring.robustness import Rescored, relabel, shuffled_labels
+from ccs_exp.scoring.robustness_file import write_rescored
+from ccs_exp.scoring.scorers import Scorers
+from ccs_exp.scoring.spans import HeadSpans, read_spans
+from ccs_exp.verdict_files import write_verdicts
+
+
+def given_scores(cfg: DictConfig, scorers: Scorers) -> Scores | None:
+    """Scores that need no model: published, of an earlier run, or of given descriptions. None: they are to be computed."""
+    if cfg.ccs.name == "published":
+        return published_scores(cfg.model.variant)
+    if cfg.ccs.name == "file":
+        return scores_from_csv(cfg.ccs.path, scorers.thresholds)
+    return score_heads(read_spans(cfg.spans.path), scorers) if cfg.spans.name == "file" else None
+
+
+def score_heads(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
+    """Label and judge, once what that costs was said."""
+    plan.show(plan.forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
+    return score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+
+
+def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers) -> None:
+    """The files of the scores, and what the judges have to say beyond their verdicts, where they have."""
+    folder.write_heads(head_rows(model, scores))
+    folder.write_ccs_at_k(ccs_at_k_rows(scores))
+    opinions = tuple(opinions_of(scorers.judge))
+    if opinions:
+        write_verdicts(folder.path, verdict_rows(scores, opinions), judge_rows(scores, opinions))
+
+
+def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder) -> tuple[Rescored, ...]:
+    """The heads judged once more under other labels, where that is asked for; how much it takes at most is said before."""
+    asked, rescored = cfg.robustness, []
+    plan.show(plan.robustness_lines(len(scores.heads), asked))
+    if asked.relabel_draws:
+        rescored += relabel(scores, scorers.labeler, scorers.judge, scorers.thresholds, asked.relabel_draws, asked.seed)
+    if asked.shuffled_labels:
+        rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, asked.shuffled_labels, asked.seed)
+    if rescored:
+        write_rescored(folder.path, tuple(rescored))
+    return tuple(rescored)

@@ -1,0 +1,94 @@
+"""One chat request as plain data, and the key that everything which can change its reply goes into."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+Purpose = Literal["label", "verdicts"]
+
+# How many characters of English a token has on average, as OpenAI states it. No tokenizer is fetched for an estimate.
+CHARACTERS_PER_TOKEN = 4
+TOKENS_PER_MESSAGE = 4
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a request is about: a label is wanted for the descriptions, or verdicts on them under `label`."""
+
+    purpose: Purpose
+    descriptions: tuple[str, ...]
+    label: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"purpose": self.purpose, "descriptions": list(self.descriptions), "label": self.label}
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What is sent (`body`) and where to; `draw` tells apart requests that ask the same again. `prompt` names its template.
+
+    Two requests with the same key are the same request.
+    """
+
+    endpoint: str
+    body: Mapping[str, Any]
+    draw: int
+    subject: Subject
+    prompt: str
+
+    @cached_property
+    def key(self) -> str:
+        return request_key(self.endpoint, self.body, self.draw)
+
+    @property
+    def model(self) -> str:
+        return self.body["model"]
+
+    @property
+    def max_tokens(self) -> int:
+        return self.body.get("max_completion_tokens") or self.body["max_tokens"]
+
+    @property
+    def input_tokens(self) -> int:
+        """About how many tokens the request has."""
+        return math.ceil(len(self._text) / CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(self.body["messages"])
+
+    @property
+    def most_input_tokens(self) -> int:
+        """No fewer tokens than the request can have: a token is at least one byte."""
+        return len(self._text.encode("utf-8")) + 16 * len(self.body["messages"])
+
+    @property
+    def output_tokens(self) -> int:
+        """About how many tokens the reply has, where the model does not think aloud."""
+        return 10 if len(self.subject.descriptions) == 1 or self.subject.purpose == "label" else 50
+
+    @cached_property
+    def _text(self) -> str:
+        schema = self.body.get("response_format")
+        return "".join(message["content"] for message in self.body["messages"]) + (canonical(schema) if schema else "")
+
+    @cached_property
+    def settings(self) -> str:
+        """Eight hexadecimal digits of everything that the request has in common with others of the same kind, whatever the draw."""
+        body = {key: value for key, value in self.body.items() if key not in ("messages", "response_format")}
+        if "seed" in body:
+            body["seed"] -= self.draw
+        kind = {"endpoint": self.endpoint, "body": body, "prompt": self.prompt}
+        return hashlib.sha256(canonical(kind).encode("utf-8")).hexdigest()[:8]
+
+
+def request_key(endpoint: str, body: Mapping[str, Any], draw: int) -> str:
+    """The key of a request: sha256 of its canonical JSON."""
+    return hashlib.sha256(canonical({"endpoint": endpoint, "body": body, "draw": draw}).encode("utf-8")).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """JSON that is the same for the same content."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

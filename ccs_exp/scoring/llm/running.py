@@ -1,0 +1,71 @@
+"""Runs a coroutine to its end from ordinary code: interrupted cleanly, and also inside a notebook, whose event loop is running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+def run_to_the_end(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """The result of `work`. Ctrl-C and SIGTERM cancel it, let it clean up, and then act as they would have."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run_here(work)
+    return _run_in_a_thread(work)
+
+
+def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """With SIGTERM made a cancellation: what a handler raises in the middle of an event loop ends in a heap of tracebacks."""
+    terminated = []
+
+    async def run() -> Any:
+        if handled:
+            task = asyncio.current_task()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (terminated.append(True), task.cancel()))
+        return await work()
+
+    handled = threading.current_thread() is threading.main_thread() and os.name == "posix"
+    before = signal.getsignal(signal.SIGTERM) if handled else None
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        if terminated:
+            signal.signal(signal.SIGTERM, before)
+            signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        if handled:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    loop, outcome = asyncio.new_event_loop(), []
+
+    async def run() -> Any:
+        outcome.append(asyncio.current_task())
+        return await work()
+
+    def target() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            try:
+                outcome.append((runner.run(run()), None))
+            except BaseException as error:
+                outcome.append((None, error))
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        loop.call_soon_threadsafe(lambda: outcome[0].cancel())
+        thread.join()
+        raise
+    result, error = outcome[-1]
+    if error is not None:
+        raise error
+    return result

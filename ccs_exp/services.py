@@ -1,0 +1,165 @@
+"""Services that speak the chat-completions protocol: where they are, what they support, and what a configuration may ask of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ccs_exp.errors import CcsError
+
+FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
+
+# setting -> whether it is a whole number, and the least it may be
+_NUMBERS = {
+    "concurrency": (True, 1),
+    "attempts": (True, 1),
+    "max_tokens": (True, 1),
+    "draw": (True, 0),
+    "seed": (True, 0),
+    "temperature": (False, 0),
+    "timeout_s": (False, 0.1),
+    "poll_s": (False, 0.01),
+    "max_cost_usd": (False, 0),
+}
+_MAY_BE_NULL = ("seed", "temperature", "max_cost_usd")
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+@dataclass(frozen=True)
+class Service:
+    """An entry of ``conf/services.yaml``."""
+
+    name: str
+    url: str
+    url_variable: str | None
+    key_variable: str
+    needs_key: bool
+    max_tokens: str
+    supports: frozenset[str]
+
+    def address(self, base_url: str | None) -> str:
+        """Where requests go: `base_url`, the service's environment variable, or its own address."""
+        return (base_url or (self.url_variable and os.environ.get(self.url_variable)) or self.url).rstrip("/")
+
+    def key(self) -> str | None:
+        return os.environ.get(self.key_variable) or None
+
+
+def load_service(conf: Path, name: str, supports: Mapping[str, bool | None] | None = None) -> Service:
+    """The service of that name, with corrections of what it supports (None: none). Raises `CcsError` for unknown names and features."""
+    known = _table(conf / "services.yaml")
+    if name not in known:
+        raise CcsError(f"No service {name!r} is known. Choose one of: {', '.join(known)}; for any other server, service=local.")
+    entry = dict(known[name])
+    unknown = sorted(set(supports or {}) - set(FEATURES))
+    if unknown:
+        raise CcsError(f"supports.{unknown[0]} is not known. What a service may support: {', '.join(FEATURES)}.")
+    features = entry.pop("supports") | {name: value for name, value in (supports or {}).items() if value is not None}
+    return Service(name, supports=frozenset(feature for feature in FEATURES if features[feature]), **entry)
+
+
+def check_asked(service: Service, settings: Mapping[str, Any], where: str) -> None:
+    """Raise `CcsError` where `settings` ask for a feature that the service lacks, or hold what no request can have.
+
+    Args:
+        where: how the settings are called on the command line (``judge``).
+    """
+    if not settings.get("model"):
+        raise CcsError(f"Still needed: {where}.model=... Name the model as the server does.")
+    _check_values(settings, where)
+    absent = {"temperature": None, "seed": None, "logprobs": False, "batch": False}
+    for feature, nothing in absent.items():
+        asked = settings.get(feature, nothing)
+        if feature not in service.supports and asked is not None and asked is not False:  # 0 is asked for
+            word = "null" if nothing is None else "false"
+            raise CcsError(
+                f"{where}.{feature}={str(asked).lower()}: {service.name} does not support {feature}. It supports "
+                f"{', '.join(sorted(service.supports))}. Set {where}.{feature}={word}, or, if your server does support it, "
+                f"{where}.supports.{feature}=true."
+            )
+    check_url(settings.get("base_url"), f"{where}.base_url")
+
+
+def _check_values(settings: Mapping[str, Any], where: str) -> None:
+    for key, (whole, least) in _NUMBERS.items():
+        value = settings.get(key, least)
+        if not ((value is None and key in _MAY_BE_NULL) or (_is_number(value, whole) and value >= least)):
+            kind = "a whole number" if whole else "a number"
+            null = ", or null" if key in _MAY_BE_NULL else ""
+            raise CcsError(f"{where}.{key}={value}: give {kind} of at least {least}{null}.")
+    for key in ("logprobs", "batch", "kept_only"):
+        if not isinstance(settings.get(key, False), bool):
+            raise CcsError(f"{where}.{key}={settings[key]}: give true or false.")
+    if settings.get("descriptions_per_request", 1) not in (1, 5):
+        raise CcsError(f"{where}.descriptions_per_request={settings['descriptions_per_request']} is not known. Choose 1 or 5.")
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return False
+    return math.isfinite(value)
+
+
+def check_parts(conf: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check what a configuration asks of language models, before anything is loaded.
+
+    Args:
+        parts: ``labeler`` and ``judge`` as configured; those that ask no service are left alone, the members of a panel are not.
+    """
+    for where, settings in parts.items():
+        members = settings.get("judges") or {}
+        for name, member in {where: settings, **{f"{where}.judges.{name}": member for name, member in members.items()}}.items():
+            if "service" in member:
+                check_asked(load_service(conf, member["service"], member.get("supports")), member, name)
+    services = [parts[where].get("service") for where in ("labeler", "judge")]
+    urls = [parts[where].get("base_url") for where in ("labeler", "judge")]
+    if None not in (*services, *urls) and services[0] != services[1] and urls[0] == urls[1]:
+        # a key would be sent to another service than its own
+        raise CcsError(
+            f"judge.base_url={urls[1]} would be the labeler's address too, but labeler={services[0]} and judge={services[1]} are "
+            "different services. Give labeler.base_url as well: null for its own address."
+        )
+
+
+def check_url(url: str | None, where: str) -> None:
+    """Raise `CcsError` unless `url` is None or an http address without a user name or password in it."""
+    if url is None:
+        return
+    if _USER_IN_URL.search(url):
+        raise CcsError(
+            f"{where} has a user name or password in it, which would be written into every record of the run. Give the address "
+            "alone; a key comes from the environment."
+        )
+    if not re.match(r"https?://[^/]", url):
+        raise CcsError(f"{where}={url} is no address. Give one as in {where}=http://127.0.0.1:8000/v1.")
+
+
+def without_user(url: str) -> str:
+    """`url` without a user name and password, as it may be recorded."""
+    return _USER_IN_URL.sub("", url)
+
+
+def refuse_secrets(arguments: Iterable[str]) -> None:
+    """Raise `CcsError` if a command line holds a secret: Hydra writes the command line into the run folder."""
+    secrets = [value for name, value in os.environ.items() if re.search(r"(?i)(key|token|secret|password)$", name)]
+    for argument in arguments:
+        if _USER_IN_URL.search(argument):
+            check_url(argument.partition("=")[2] or argument, argument.partition("=")[0])
+        if any(len(secret) >= 8 and secret in argument for secret in secrets):
+            raise CcsError(
+                f"{argument.partition('=')[0]} holds a secret of the environment, and the command line is written into the run "
+                "folder. Leave it out: keys are read from the environment."
+            )
+
+
+@cache
+def _table(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
