@@ -13,7 +13,6 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 
-import open_clip
 import operations
 import torch
 from timing import Result, close, compare, show
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccs_exp.clip.engine import PlainEngine
-from ccs_exp.clip.loading import load_clip
+from ccs_exp.clip.loading import load_clip, open_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import read_heads
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine

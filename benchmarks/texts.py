@@ -9,11 +9,10 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-import open_clip
 import torch
 from timing import Result, close, compare, show
 
-from ccs_exp.clip.loading import load_clip
+from ccs_exp.clip.loading import load_clip, open_clip
 from ccs_exp.clip.text import TEXT_BATCH, encode_texts
 from ccs_exp.scoring.pool import taxonomy_pool
 

@@ -127,6 +127,13 @@ def _build(name: str, seed: int, device: str | torch.device) -> nn.Module:
             return open_clip.create_model(name, pretrained=None, pretrained_text=False, device=device)
 
 
+def unloaded(name: str, architecture: str | None = None) -> nn.Module:
+    """The model without its weights, on torch's meta device. Raises `CcsError` for a name that open_clip does not know."""
+    if architecture is not None:
+        open_clip.add_model_config(_bundled(architecture))
+    return _build(name, 0, "meta")
+
+
 class _quiet_open_clip:
     """open_clip warns that a model has no weights yet; here they are loaded afterwards."""
 

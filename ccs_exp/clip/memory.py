@@ -1,0 +1,48 @@
+"""What encoding needs in memory, known before a model is loaded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ccs_exp.clip.loading import unloaded
+from ccs_exp.heads import SCORED_LAYERS
+
+_NUMBER = 4  # bytes, in single precision
+
+
+class MemoryNeed(NamedTuple):
+    """Bytes: of the `weights` (on a CPU the packed copies of linear layers too), and of what is computed beside them, at most."""
+
+    weights: int
+    activations: int
+
+
+def memory_need(name: str, architecture: str | None, batch_size: int, stack_size: int, on_cpu: bool) -> MemoryNeed:
+    """Of evaluating any number of conditions with `engine=shared`, by the model's shape and the sizes of batch and stack alone.
+
+    Counted in copies of a batch's activations ``[batch, tokens, width]``. The walk down the tree of masks keeps two copies (what
+    enters a layer, and its heads' outputs) for each branch of a stack in each layer but the last where masks part, and computes
+    with five more for each branch; on a device other than a CPU, where the MLP is not computed in pieces, with eight more.
+    """
+    clip = unloaded(name, architecture)
+    tokens, width = clip.visual.positional_embedding.shape
+    copies = stack_size * (2 * (SCORED_LAYERS - 1) + (5 if on_cpu else 13))
+    weights = sum(parameter.numel() for parameter in clip.parameters())
+    if on_cpu:
+        weights += sum(module.weight.numel() for module in clip.modules() if isinstance(module, nn.Linear))
+        weights += sum(module.in_proj_weight.numel() for module in clip.modules() if isinstance(module, nn.MultiheadAttention))
+    pixels = batch_size * 3 * clip.visual.image_size[0] * clip.visual.image_size[1]
+    return MemoryNeed(_NUMBER * weights, _NUMBER * (copies * batch_size * tokens * width + 4 * pixels))
+
+
+def stated(need: MemoryNeed, device: torch.device | str) -> str:
+    """One line for people.
+
+    >>> stated(MemoryNeed(6 * 10**8, 25 * 10**7), "cpu")
+    'on cpu at most 0.85 GB: weights 0.60 GB, batches 0.25 GB'
+    """
+    total = sum(need)
+    return f"on {device} at most {total / 1e9:.2f} GB: weights {need.weights / 1e9:.2f} GB, batches {need.activations / 1e9:.2f} GB"
