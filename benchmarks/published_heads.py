@@ -74,6 +74,9 @@ def measure_embedding(spans: tuple[HeadSpans, ...], published: dict[str, str], j
     print(
         f"leave-pair-out area {won.mean():.3f} {_interval_of_pairs(won)}; chosen on all: {choose_threshold(own, high, CANDIDATES):.2f}"
     )
+    chosen = [choose_threshold(np.delete(own, head, 0), np.delete(high, head), CANDIDATES) for head in range(len(high))]
+    alone = np.array([(own[head] >= at).sum() for head, at in enumerate(chosen)])
+    print(f"leave-one-out  {area(high, alone)}, pooled; thresholds {min(chosen):.2f} to {max(chosen):.2f}")
     print(f"no threshold   mean similarity: {area(high, own.mean(axis=1))}")
     others = [(text, other.label) for item in spans for text in item.descriptions for other in spans if other.label != item.label]
     null = judge.similarities([Question(*pair) for pair in others])
