@@ -96,7 +96,7 @@ def _open(path: Path) -> Any:
 
 
 def _stream(container: Any) -> Any:
-    stream = container.streams.best("video")  # not, for instance, the picture of a cover
+    stream = container.streams.best("video")  # FFmpeg's own choice among several: the largest, never the picture of a cover
     if stream is None:
         raise ValueError("the file has no video stream")
     stream.codec_context.thread_count = 1  # videos are decoded side by side; and frames are skipped packet by packet
