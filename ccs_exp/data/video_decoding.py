@@ -90,8 +90,7 @@ class _Packets(NamedTuple):
 
 
 def _open(path: Path) -> Any:
-    # FFmpeg's file protocol: a file's name is never taken for an address or another protocol
-    # and a playlist that passes for a video opens nothing elsewhere
+    # by FFmpeg's file protocol alone, so that no file's name is taken for an address and no playlist opens one
     return _pyav().open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
 
 
