@@ -22,8 +22,9 @@ from ccs_exp.data.videos import VIDEO_SUFFIXES
 
 def plain_loop(path: Path, number: int) -> list[Image.Image]:
     with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        frames = [frame.to_image() for frame in container.decode(video=0)]
+        stream = container.streams.best("video")
+        stream.codec_context.thread_count = 1
+        frames = [frame.to_image() for frame in container.decode(stream)]
     return [frames[index] for index in frame_indices(len(frames), number)]
 
 

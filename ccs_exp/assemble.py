@@ -70,7 +70,7 @@ def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> Fr
     """The frames of a data set's videos as batches; ``protocol=paper`` normalises by OpenAI's mean and std for every model."""
     return FrameData(
         videos.limited(cfg.dataset.limit),
-        with_openai_statistics(model.transform) if cfg.protocol == "paper" else model.preprocess,
+        with_openai_statistics(model.transform) if cfg.protocol == "paper" else model.transform,
         frames=cfg.dataset.frames,
         batch_size=cfg.batch_size,
         on_error=cfg.on_error,

@@ -25,11 +25,19 @@ CLIPS = (
 @given(st.integers(1, 5000), st.integers(1, 64))
 def test_indices_are_the_middles_of_equal_intervals(count, number):
     chosen = frame_indices(count, number)
-    assert len(chosen) == number and chosen == sorted(chosen) and chosen[0] >= 0 and chosen[-1] < count
     distinct = min(count, number)
-    ends = np.linspace(0, count, distinct + 1).astype(int)  # as retrieval's loaders cut a video
-    assert chosen[:distinct] == [(a + b - 1) // 2 for a, b in itertools.pairwise(ends)]
-    assert set(chosen[distinct:]) <= {chosen[distinct - 1]}
+    assert len(chosen) == number and set(chosen[distinct:]) <= {chosen[distinct - 1]}
+    for interval, index in enumerate(chosen[:distinct]):
+        a, b = (count * end // distinct for end in (interval, interval + 1))
+        assert a <= index < b and -1 <= (index - a) - (b - 1 - index) <= 0  # as many before as after, or one less
+
+
+@pytest.mark.parametrize("number", [12, 32])
+def test_indices_are_those_of_retrievals_loaders(number):
+    for count in range(1, 3000):  # they cut by floating point, which for these numbers cuts at the same places
+        ends = np.linspace(0, count, min(count, number) + 1).astype(int)
+        middles = [(a + b - 1) // 2 for a, b in itertools.pairwise(ends)]
+        assert frame_indices(count, number) == middles + [middles[-1]] * (number - len(middles))
 
 
 def test_no_frame_is_no_choice():
@@ -40,7 +48,7 @@ def test_no_frame_is_no_choice():
 def plain_frames(path, number):
     """The reference: decode everything in order, then choose."""
     with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
+        frames = list(container.decode(container.streams.best("video")))
         return [frames[index].to_image() for index in frame_indices(len(frames), number)]
 
 
@@ -67,7 +75,7 @@ def test_real_clips_give_ffmpegs_frames(clip):
     images = read_frames(clip, 12)
     indices = frame_indices(len(plain_times(clip)), 12)
     select = "+".join(rf"eq(n\,{index})" for index in indices)
-    command = ["ffmpeg", "-v", "error", "-i", clip, "-map", "0:v:0", "-vf", f"select={select}", "-vsync", "0"]
+    command = ["ffmpeg", "-v", "error", "-i", clip, "-vf", f"select={select}", "-vsync", "0"]
     raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
     theirs = np.frombuffer(raw, np.uint8).reshape(12, images[0].height, images[0].width, 3).astype(int)
     difference = np.abs(np.stack([np.asarray(image) for image in images]) - theirs)
@@ -76,7 +84,7 @@ def test_real_clips_give_ffmpegs_frames(clip):
 
 def plain_times(path):
     with av.open(str(path)) as container:
-        return [frame.pts for frame in container.decode(video=0)]
+        return [frame.pts for frame in container.decode(container.streams.best("video"))]
 
 
 @pytest.mark.parametrize(

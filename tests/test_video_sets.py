@@ -75,11 +75,21 @@ def test_a_missing_video_is_counted_and_named_or_left_out_on_purpose(msrvtt_copy
         load_msrvtt(msrvtt_copy, partial=True)
 
 
+def test_linked_folders_are_followed_once(msrvtt_copy, tmp_path_factory):
+    here = tmp_path_factory.mktemp("links")
+    shutil.copy(msrvtt_copy / "MSRVTT_JSFUSION_test.csv", here)
+    (here / "videos").symlink_to(msrvtt_copy / "TestVideo")
+    (here / "frames").symlink_to(msrvtt_copy / "frames")
+    (here / "flat").symlink_to(msrvtt_copy / "flat")
+    (here / "round").symlink_to(here)
+    assert [len(video.frames(4)) for video in load_msrvtt(here).videos] == [4, 4, 4]
+
+
 def test_what_else_is_wrong_with_a_copy(msrvtt_copy):
     with pytest.raises(CcsError, match="1,000 videos are expected, but the captions are of 3"):
         load_msrvtt(msrvtt_copy, num_videos=1000)
     shutil.copy(msrvtt_copy / "TestVideo" / "video9.mp4", msrvtt_copy / "video9.avi")
-    with pytest.raises(CcsError, match=r"video9 is there twice: .*TestVideo.video9\.mp4 and .*video9\.avi"):
+    with pytest.raises(CcsError, match=r"video9 is there twice: .*video9\.avi and .*TestVideo.video9\.mp4"):
         load_msrvtt(msrvtt_copy)
     (msrvtt_copy / "video9.avi").unlink()
     captions = msrvtt_copy / "MSRVTT_JSFUSION_test.csv"

@@ -90,13 +90,12 @@ class _Packets(NamedTuple):
 
 
 def _open(path: Path) -> Any:
-    # FFmpeg's file protocol: a file's name is never taken for an address or another protocol
-    # and a playlist that passes for a video opens nothing elsewhere
+    # by FFmpeg's file protocol alone, so that no file's name is taken for an address and no playlist opens one
     return _pyav().open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
 
 
 def _stream(container: Any) -> Any:
-    stream = container.streams.best("video")  # not, for instance, the picture of a cover
+    stream = container.streams.best("video")  # FFmpeg's own choice among several: the largest, never the picture of a cover
     if stream is None:
         raise ValueError("the file has no video stream")
     stream.codec_context.thread_count = 1  # videos are decoded side by side; and frames are skipped packet by packet

@@ -18,6 +18,7 @@ from ccs_exp.data.videos import (
     VideoFile,
     captioned,
     counted,
+    files_below,
     find_videos,
     listed,
     sorted_images,
@@ -104,7 +105,7 @@ def captioned_folder(path: str, protocol: str, partial: bool = False) -> Caption
 
 def _refuse_uncaptioned(folder: Path, file: Path, found: Mapping[str, VideoFile | FrameImages], partial: bool) -> None:
     captioned_files = {video.path for video in found.values() if isinstance(video, VideoFile)}
-    files = {path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")}
+    files = {path for path in files_below(folder) if path.suffix.lower() in VIDEO_SUFFIXES}
     names = [path.relative_to(folder).as_posix() for path in sorted(files - captioned_files)]
     if names and not partial:
         raise CcsError(
@@ -127,13 +128,14 @@ def _check_number(name: str, captions: Mapping[str, list[str]], number: int, par
 
 def _msvd_descriptions(folder: Path, layout: str) -> list[tuple[str, str]]:
     """Pairs of video and caption."""
-    corpus = next((file for name in _MSVD_CORPORA for file in sorted(folder.rglob(name))), None)
+    files = {file.name: file for file in files_below(folder)}
+    corpus = next((files[name] for name in _MSVD_CORPORA if name in files), None)
     if corpus is not None:
         rows = _csv_rows(corpus, ("VideoID", "Start", "End", "Language", "Description"))
         return [
             (f"{row['VideoID']}_{row['Start']}_{row['End']}", row["Description"]) for row in rows if row["Language"] == "English"
         ]
-    if not list(folder.rglob("AllVideoDescriptions.txt")) and list(folder.rglob("raw-captions.pkl")):
+    if "AllVideoDescriptions.txt" not in files and "raw-captions.pkl" in files:
         raise CcsError(
             f"{folder} has MSVD's captions as raw-captions.pkl only. Reading a pickle can run any code, so it is not read; add "
             f"AllVideoDescriptions.txt or {_MSVD_CORPORA[0]}, which hold the same captions."
@@ -154,7 +156,7 @@ def _folder(path: str) -> Path:
 
 
 def _one_file(folder: Path, name: str, layout: str) -> Path:
-    found = sorted(path for path in folder.rglob(name) if path.is_file())
+    found = [path for path in files_below(folder) if path.name == name]
     if not found:
         raise CcsError(f"{folder} holds no {name}, at any depth. Expected is: {layout}")
     if len({path.read_bytes() for path in found}) > 1:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -157,9 +158,9 @@ def find_videos(folder: Path, wanted: Iterable[str], key: Callable[[str], str] =
     identifier = {key(video): video for video in wanted}
     files: dict[str, Path] = {}
     images: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         suffix = path.suffix.lower()
-        if path.name.startswith(".") or suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES or not path.is_file():
+        if suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
             continue
         if suffix in VIDEO_SUFFIXES:
             video = identifier.get(key(path.stem))
@@ -176,6 +177,17 @@ def find_videos(folder: Path, wanted: Iterable[str], key: Callable[[str], str] =
         video: FrameImages(video, tuple(sorted(paths, key=_by_numbers))) for video, paths in images.items()
     }
     return found | {video: VideoFile(video, path) for video, path in files.items()}
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files below a folder, hidden ones left out, by name; links to folders are followed, each folder once."""
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        seen.add(real)
 
 
 def sorted_images(folder: Path) -> tuple[Path, ...]:
