@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ccs_exp.report.reproduction import heads
-from ccs_exp.report.reproduction.export import condition_title, value_text
+from ccs_exp.report.reproduction.typeset import condition_title, value_text
 from ccs_exp.report.reproduction.figures import bars
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
 from ccs_exp.report.wording import is_rank, metric_name, p_value, plain
@@ -38,9 +38,7 @@ def render(found: Reproduction) -> str:
         coverage=_coverage(found),
         paper_first=any(table.filled for _, tables in found.views for table in tables),
         warnings=_warnings(found),
-        examples=heads.examples(found.book, found.seed),
         paper_examples=heads.paper_examples(found.paper),
-        agreement=heads.agreement(found.collection, found.paper),
         labels=heads.labels(found.book),
         extras=_extras(found),
         pictures={
