@@ -40,7 +40,7 @@ def render(found: Reproduction) -> str:
         warnings=_warnings(found),
         paper_examples=heads.paper_examples(found.paper),
         labels=heads.labels(found.book),
-        extras=_extras(found),
+        extras=other_conditions(found),
         pictures={
             (table.name, table.edition): _picture(table)
             for table in found.tables
@@ -115,14 +115,14 @@ def _warnings(found: Reproduction) -> list[tuple[str, int]]:
     return list(said.items())
 
 
-def _extras(found: Reproduction) -> list[dict[str, Any]]:
+def other_conditions(found: Reproduction) -> list[dict[str, Any]]:
     """Conditions that no table has, for each edition, model and data set."""
     views, extras = found.paper.views.values(), []
     for edition in found.book.editions:
         for dataset, models in found.book.datasets(edition).items():
-            in_figures = {name for view in views if dataset in view.datasets for name in view.conditions}
+            in_paper = {c for view in views if view.equal == edition.equal and dataset in view.datasets for c in view.conditions}
             for model in models:
-                known = set(TITLES) | (in_figures if model in found.paper.models else set())
+                known = in_paper if in_paper and model in found.paper.models else set(TITLES)
                 cells = found.book.others(edition, model, dataset, known)
                 singles = found.book.single_heads(edition, model, dataset)
                 if cells or singles:

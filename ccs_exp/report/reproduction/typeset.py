@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _MISSING = "–"
+_LATEX = {"–": "--", "±": r"$\pm$", "≤": r"$\leq$"}  # pdfLaTeX does not know these letters
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
@@ -63,10 +64,12 @@ def markdown(titled: Iterable[tuple[str, DataFrame]]) -> str:
 
 def latex(titled: Iterable[tuple[str, DataFrame]]) -> str:
     """The tables as LaTeX (packages booktabs and multirow), one `table` each; special characters escaped."""
-    parts = ["% Written by ccs_exp. Needs \\usepackage{booktabs,multirow}.\n"]
+    parts = ["% Written by ccs_exp. Needs \\usepackage{booktabs,multirow}; names in other scripts need XeLaTeX or LuaLaTeX.\n"]
     for title, table in titled:
         caption = _latex_text(title)
         text = table.to_latex(escape=True, caption=caption, multicolumn_format="c", column_format=_column_format(table))
+        for sign, command in _LATEX.items():
+            text = text.replace(sign, command)
         parts.append(text)
     return "\n".join(parts)
 
