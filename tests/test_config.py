@@ -159,7 +159,7 @@ def test_help_is_fast_shows_the_choices_and_imports_no_torch(tmp_path):
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert time.perf_counter() - started < 30  # a hang, not a benchmark
-    for choice in ("vitl14_laion", "scenes_shape", "high_ccs", "wandb_offline", "python -m ccs_exp"):
+    for choice in ("vitl14_laion", "scenes_shape", "high_ccs", "wandb_offline", "figure2_equal", "python -m ccs_exp"):
         assert choice in done.stdout
     assert "| torch\n" not in done.stderr and "| lightning\n" not in done.stderr
 

@@ -22,6 +22,7 @@ from ccs_exp.report.__main__ import main
 from ccs_exp.report.reproduction import FILES, Reproduction, reproduce, write_reproduction
 from ccs_exp.report.reproduction.collect import PUBLISHED
 from ccs_exp.report.reproduction.heads import examples
+from ccs_exp.report.reproduction.page import other_conditions
 from ccs_exp.report.reproduction.paper import load_paper
 from ccs_exp.report.reproduction.tables import Table
 from ccs_exp.statistics import holm
@@ -284,8 +285,9 @@ def test_hostile_names_are_text_in_every_file(tmp_path):
     markdown = (tmp_path / "page" / "tables.md").read_text()
     for line in markdown.splitlines():
         assert "<script" not in line.replace("\\<", "") and "\x1b" not in line
-    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if "alert" in line and line.startswith("|")}
-    assert len(widths) <= 2  # an unescaped bar would add a column
+    for block in markdown.split("## "):
+        bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines() if line.startswith("|")}
+        assert len(bars) <= 1  # an unescaped bar would add a column
     latex = (tmp_path / "page" / "tables.tex").read_text()
     hostile = next(line for line in latex.splitlines() if "alert(1)" in line)
     assert r"\&\%\$\_\textbackslash" in hostile.replace(" ", "")
@@ -300,7 +302,7 @@ def test_the_same_runs_give_the_same_files(table4, written, tmp_path):
 
 def test_the_csv_has_every_cell_once_and_says_what_the_table_says(four, written):
     found, rows = four, pandas.read_csv(written / "cells.csv")
-    assert len(rows) == sum(len(table.entries) for table in found.tables) + 72  # table 3 of two sources
+    assert len(rows) == sum(len(table.entries) for table in found.tables) + 72 + 9  # table 3 of two sources, table 2
     assert not rows.duplicated(["table", "scores", "protocol", "model", "dataset", "condition"]).any()
     cell = rows[
         (rows.table == "table4") & (rows.model == "vitl14_laion") & (rows.condition == "high_ccs") & (rows.dataset == "food101")
@@ -326,7 +328,13 @@ def test_markdown_and_latex_are_in_the_paper_s_arrangement(written):
     lines = [line for line in part.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1 and "CIFAR-10 High CCS" in lines[0]
     assert "75.68" in part and "71.31 (-4.37)" in part and "89.83" in part
+    assert (
+        "L23" not in markdown
+        and markdown.count("## Table 1") == 2
+        and "0.757" in markdown.split("## Table 2", 1)[1].split("##")[0]
+    )
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == markdown.count("## ")
+    assert not set("–±≤") & set(latex) and r"$\leq$" in latex and r"$\pm$" in latex
     assert r"\multicolumn{3}{c}{CIFAR-10}" in latex and "71.31 (-4.37)" in latex
 
 
@@ -368,6 +376,30 @@ def test_concepts_retrieval_single_heads_and_other_conditions_have_their_places(
     assert (high.metric, high.paired.lost, high.paired.gained, high.paper) == ("t2v_R@1", 10, 0, None)
     text, _ = page_of(found, tmp_path / "page")
     assert "concept/food" in text and "5 heads pruned one at a time" in text and "heads/mine" in text and "no such head" in text
+
+
+def test_no_condition_of_any_run_is_left_out(tmp_path):
+    """Each condition stands in a table, or among the other conditions, wherever the paper shows its data set or not."""
+    everything = {
+        "original": (0, 0.9),
+        "high_ccs": (3, 0.8),
+        "low_ccs": (3, 0.8),
+        "random/0": (3, 0.8),
+        "concept/colors": (3, 0.8),
+    }
+    for dataset in ("cifar10", "country211", "cifar10_objects", "cifar10_animals", "digits"):
+        for model in ("vitb16_laion", "tiny"):
+            for equal in (None, "min"):
+                choices = AUTHORS | {"match_count": equal}
+                path = tmp_path / f"{model}-{dataset}-{equal}"
+                write_run(path, head_rows(1, 4, model), everything, 20, dataset=dataset, choices=choices)
+    found = reproduce([tmp_path])
+    shown = {(table.edition, model, e.dataset, e.condition) for table in found.tables for model, e in table.entries if e.runs}
+    for extra in other_conditions(found):
+        shown |= {(extra["edition"], extra["model"], extra["dataset"], c.condition.name.split("/0")[0]) for c in extra["cells"]}
+    for run in found.collection.runs:
+        names = {name.split("/0")[0] for name in everything}
+        assert {name for *key, name in shown if key == [run.edition, run.model, run.dataset]} == names, run.path
 
 
 def test_agreement_files_stand_beside_table_2(tmp_path):

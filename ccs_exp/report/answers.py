@@ -49,7 +49,7 @@ class Answers:
         if ranks is None:
             return None
         if name.startswith("R@") and name[2:].isdigit():
-            return wilson(int((ranks <= int(name[2:])).sum()), len(ranks))
+            return wilson(round(value * len(ranks)), len(ranks))
         return bootstrap([ranks], _OF_RANKS[name]) if name in _OF_RANKS else None
 
     def against(self, original: Answers) -> Paired | None:

@@ -119,10 +119,14 @@ def delta_figure(contents: Contents) -> Figure:
         figure, axes = _rows_figure(rows)
         deltas = [scale * (row.deltas.get(metric) or 0.0) for row in rows]
         bars = axes.barh(range(len(rows)), deltas, 0.62, color=[_LOSS if delta < 0 else _GAIN for delta in deltas])
-        axes.bar_label(bars, [metric_delta(metric, row.deltas.get(metric)) for row in rows], padding=3, fontsize=8, color=_INK)
+        axes.bar_label(bars, [metric_delta(metric, row.deltas.get(metric)) for row in rows], padding=6, fontsize=8, color=_INK)
         axes.axvline(0, color=_QUIET, linewidth=0.8)
+        ends = {y: row.paired.interval for y, row in enumerate(rows) if row.paired and row.paired.interval and scale == 100}
+        for y, interval in ends.items():
+            axes.plot([scale * end for end in interval], [y, y], color=_INK, linewidth=1)
         axes.margins(x=0.14)
-        axes.set_xlabel(f"{metric_name(metric)}, difference to the original" + ("" if scale == 1 else " (percentage points)"))
+        unit = "" if scale == 1 else f" (percentage points{', 95% interval' if ends else ''})"
+        axes.set_xlabel(f"{metric_name(metric)}, difference to the original{unit}")
         _title(axes, contents, "What is lost")
     return figure
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from ccs_exp.files import write_whole
 from ccs_exp.report.reproduction.cells import Book
 from ccs_exp.report.reproduction.collect import Collection, Edition, collect
-from ccs_exp.report.reproduction.export import at_k_frame, cells_csv, frame, latex, markdown
-from ccs_exp.report.reproduction.heads import AtK, ccs_at_k
+from ccs_exp.report.reproduction.export import cells_csv
+from ccs_exp.report.reproduction.heads import Agreement, AtK, Example, agreement, ccs_at_k, examples
 from ccs_exp.report.reproduction.paper import Paper, View, load_paper
 from ccs_exp.report.reproduction.tables import Table, other_tables, paper_table
+from ccs_exp.report.reproduction.typeset import agreement_frame, at_k_frame, examples_frame, frame, latex, markdown
 
 FILES = ("reproduction.html", "cells.csv", "tables.md", "tables.tex")
 _NO_RUNS = Edition("no run", "standard")
@@ -27,6 +28,8 @@ class Reproduction:
     paper: Paper
     views: tuple[tuple[View, tuple[Table, ...]], ...]
     others: tuple[Table, ...]
+    examples: dict[str, list[Example]]
+    agreement: list[Agreement]
     at_k: dict[str, list[AtK]]
     seed: int
 
@@ -45,7 +48,8 @@ def reproduce(directories: Iterable[str | Path], seed: int = 0) -> Reproduction:
         filled = tuple(table for table in tables if table.filled)
         views.append((view, filled or (paper_table(book, paper, view, _NO_RUNS),)))
     others = tuple(table for edition in book.editions for table in other_tables(book, paper, edition))
-    return Reproduction(collection, book, paper, tuple(views), others, ccs_at_k(book, paper), seed)
+    drawn, agreed = examples(book, seed), agreement(collection, paper)
+    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, ccs_at_k(book, paper), seed)
 
 
 def write_reproduction(found: Reproduction, output: str | Path) -> Path:
@@ -53,9 +57,12 @@ def write_reproduction(found: Reproduction, output: str | Path) -> Path:
     from ccs_exp.report.reproduction.page import render
 
     folder = Path(output)
-    titled = [(f"Table 3: CCS@K{f' ({scores})' if scores else ''}", at_k_frame(rows)) for scores, rows in found.at_k.items()]
+    titled = [(f"Table 1: example heads ({scores})", examples_frame(heads)) for scores, heads in found.examples.items()]
+    titled += [("Table 2: agreement of the judge with a person", agreement_frame(found.agreement))]
+    titled += [(f"Table 3: CCS@K{f' ({scores})' if scores else ''}", at_k_frame(rows)) for scores, rows in found.at_k.items()]
     titled += [(f"{table.title}: {table.what} ({table.edition})", frame(table)) for table in found.tables]
-    contents = (render(found).encode(), cells_csv(found.tables, found.at_k), markdown(titled).encode(), latex(titled).encode())
+    cells = cells_csv(found.tables, found.at_k, found.agreement)
+    contents = (render(found).encode(), cells, markdown(titled).encode(), latex(titled).encode())
     for name, content in zip(FILES, contents, strict=True):
         write_whole(folder / name, content, choose="--output DIR")
     return folder / FILES[0]

@@ -1,32 +1,27 @@
-"""The same tables as files: CSV in long form, Markdown and LaTeX in the paper's arrangement (by pandas)."""
+"""The tables as CSV in long form: one row for each cell, of all tables and figures."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccs_exp.files import csv_bytes
 from ccs_exp.report.contents import ORIGINAL
-from ccs_exp.report.reproduction.heads import AtK
-from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
-from ccs_exp.report.wording import is_rank, plain
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from ccs_exp.report.reproduction.heads import STATISTICS, Agreement, AtK
+from ccs_exp.report.reproduction.tables import Table
+from ccs_exp.report.wording import plain
 
 CSV_COLUMNS = (
     *("table", "scores", "protocol", "model", "dataset", "condition", "metric", "num_pruned", "draws"),
     *("ours", "sd", "interval_low", "interval_high", "delta", "delta_low", "delta_high", "p", "p_holm", "empirical_p"),
     *("paper", "paper_delta", "reference", "difference", "run"),
 )
-_MISSING = "–"
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
-def cells_csv(tables: Iterable[Table], at_k: dict[str, list[AtK]]) -> bytes:
+def cells_csv(tables: Iterable[Table], at_k: dict[str, list[AtK]], agreement: Iterable[Agreement]) -> bytes:
     """One row for each cell of each table. Fractions (ranks in items); what is missing is empty."""
-    return csv_bytes([*_at_k_rows(at_k), *(row for table in tables for row in _rows(table))], CSV_COLUMNS)
+    rows = [*_agreement_rows(agreement), *_at_k_rows(at_k), *(row for table in tables for row in _rows(table))]
+    return csv_bytes(rows, CSV_COLUMNS)
 
 
 def _rows(table: Table) -> Iterator[dict[str, Any]]:
@@ -78,110 +73,17 @@ def _at_k_rows(tables: dict[str, list[AtK]]) -> Iterator[dict[str, Any]]:
                 }
 
 
-def frame(table: Table) -> DataFrame:
-    """A table as text: a row for each model and source (ours, paper, open_clip), columns data set and condition."""
-    import pandas
-
-    columns = pandas.MultiIndex.from_tuples(
-        [(plain(table.dataset_titles.get(dataset, dataset)), condition_title(condition)) for dataset, condition in table.columns]
-    )
-    index, cells = [], []
-    for _, title, entries in table.rows:
-        for source, text in (("ours", _ours), ("paper", _paper), ("open_clip", _reference)):
-            texts = [text(entry) for entry in entries]
-            if source == "ours" or any(value != _MISSING for value in texts):
-                index.append((plain(title), source))
-                cells.append(texts)
-    return pandas.DataFrame(cells, pandas.MultiIndex.from_tuples(index, names=["Model", ""]), columns)
-
-
-def at_k_frame(rows: list[AtK]) -> DataFrame:
-    """Table 3 as text."""
-    import pandas
-
-    index, cells = [], []
+def _agreement_rows(rows: Iterable[Agreement]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        known = row.known
-        described = [known.size, str(known.patch), known.data] if known else [_MISSING] * 3
-        for source, values in (("ours", row.ours), ("paper", row.paper)):
-            index.append((plain(row.title), *described, source))
-            cells.append([_MISSING if value is None else f"{value:.3f}" for value in values])
-    names = ["Model", "Size", "Patch", "Pre-training data", ""]
-    return pandas.DataFrame(cells, pandas.MultiIndex.from_tuples(index, names=names), [f"CCS@{k}" for k in range(6)])
-
-
-def markdown(titled: Iterable[tuple[str, DataFrame]]) -> str:
-    """Titles and tables as Markdown, in which names show as they are."""
-    parts = []
-    for title, table in titled:
-        flat = table.reset_index()
-        flat.columns = [_escaped(" ".join(filter(None, map(str, c if isinstance(c, tuple) else (c,))))) for c in flat.columns]
-        text = flat.map(lambda cell: _escaped(str(cell))).to_markdown(index=False, disable_numparse=True)
-        parts.append(f"## {_escaped(title)}\n\n{text}\n")
-    return "\n".join(parts)
-
-
-def latex(titled: Iterable[tuple[str, DataFrame]]) -> str:
-    """The tables as LaTeX (packages booktabs and multirow), one `table` each; special characters escaped."""
-    parts = ["% Written by ccs_exp. Needs \\usepackage{booktabs,multirow}.\n"]
-    for title, table in titled:
-        caption = _latex_text(title)
-        text = table.to_latex(escape=True, caption=caption, multicolumn_format="c", column_format=_column_format(table))
-        parts.append(text)
-    return "\n".join(parts)
-
-
-def condition_title(condition: str) -> str:
-    """What people read for a condition.
-
-    >>> condition_title("high_ccs"), condition_title("concept/locations")
-    ('High CCS', 'locations')
-    """
-    return TITLES.get(condition, plain(condition.removeprefix("concept/")))
-
-
-def value_text(metric: str, value: float | None, signed: bool = False) -> str:
-    """A value or difference in per cent (ranks: items), two decimals."""
-    if value is None:
-        return _MISSING
-    text = f"{value if is_rank(metric) else 100 * value:{'+' if signed else ''}.2f}"
-    return "0.00" if float(text) == 0 else text
-
-
-def _ours(entry: Entry) -> str:
-    if entry.ours is None:
-        return _MISSING
-    text = value_text(entry.metric, entry.ours)
-    if entry.sd is not None:
-        text += f" ± {value_text(entry.metric, entry.sd)}"
-    if entry.condition != ORIGINAL and entry.delta is not None:
-        star = "*" if entry.adjusted is not None and entry.adjusted < SIGNIFICANT else ""
-        text += f" ({value_text(entry.metric, entry.delta, signed=True)}{star})"
-    return text
-
-
-def _paper(entry: Entry) -> str:
-    if entry.paper is None:
-        return _MISSING
-    delta = "" if entry.paper_delta is None else f" ({value_text('top1', entry.paper_delta, signed=True)})"
-    return value_text("top1", entry.paper) + delta
-
-
-def _reference(entry: Entry) -> str:
-    return value_text("top1", entry.reference)
-
-
-def _column_format(table: DataFrame) -> str:
-    return "l" * table.index.nlevels + "r" * len(table.columns)
-
-
-def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", text)
-
-
-def _latex_text(text: str) -> str:
-    import pandas
-
-    # pandas escapes cells and headers, but not captions
-    one = pandas.DataFrame([[text]]).to_latex(escape=True, header=False, index=False, column_format="l")
-    return one.split("\\toprule\n", 1)[1].split(" \\\\\n", 1)[0]
+        for name in STATISTICS:
+            ours, paper = ((values or {}).get(name) for values in (row.ours, row.paper))
+            yield dict.fromkeys(CSV_COLUMNS) | {
+                "table": "table2",
+                "model": plain(row.model),
+                "condition": name,
+                "metric": "agreement",
+                "ours": ours,
+                "paper": paper,
+                "difference": None if ours is None or paper is None else ours - paper,
+                "run": plain(row.path) if row.path else None,
+            }

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ccs_exp.report.reproduction.export import condition_title
+from ccs_exp.report.reproduction.typeset import condition_title
 from ccs_exp.report.reproduction.tables import Table
 from ccs_exp.report.wording import is_rank, metric_name, plain
 

@@ -15,6 +15,7 @@ from ccs_exp.report.reproduction.collect import Collection, Run
 from ccs_exp.report.reproduction.paper import Paper, PaperModel
 from ccs_exp.scoring.concepts import load_concepts
 
+STATISTICS = ("kappa", "spearman", "kendall")
 _EXAMPLES = 3  # heads of each class, as in Table 1
 COLUMNS = {"high": ("High CCS", "CCS = 5"), "moderate": ("Moderate CCS", "CCS = 3"), "low": ("Low CCS", "CCS ≤ 1")}
 _OF_CLASS = {"high": (5,), "moderate": (3,), "low": (0, 1)}

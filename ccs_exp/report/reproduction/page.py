@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ccs_exp.report.reproduction import heads
-from ccs_exp.report.reproduction.export import condition_title, value_text
+from ccs_exp.report.reproduction.typeset import condition_title, value_text
 from ccs_exp.report.reproduction.figures import bars
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
 from ccs_exp.report.wording import is_rank, metric_name, p_value, plain
@@ -38,11 +38,9 @@ def render(found: Reproduction) -> str:
         coverage=_coverage(found),
         paper_first=any(table.filled for _, tables in found.views for table in tables),
         warnings=_warnings(found),
-        examples=heads.examples(found.book, found.seed),
         paper_examples=heads.paper_examples(found.paper),
-        agreement=heads.agreement(found.collection, found.paper),
         labels=heads.labels(found.book),
-        extras=_extras(found),
+        extras=other_conditions(found),
         pictures={
             (table.name, table.edition): _picture(table)
             for table in found.tables
@@ -117,14 +115,14 @@ def _warnings(found: Reproduction) -> list[tuple[str, int]]:
     return list(said.items())
 
 
-def _extras(found: Reproduction) -> list[dict[str, Any]]:
+def other_conditions(found: Reproduction) -> list[dict[str, Any]]:
     """Conditions that no table has, for each edition, model and data set."""
     views, extras = found.paper.views.values(), []
     for edition in found.book.editions:
         for dataset, models in found.book.datasets(edition).items():
-            in_figures = {name for view in views if dataset in view.datasets for name in view.conditions}
+            in_paper = {c for view in views if view.equal == edition.equal and dataset in view.datasets for c in view.conditions}
             for model in models:
-                known = set(TITLES) | (in_figures if model in found.paper.models else set())
+                known = in_paper if in_paper and model in found.paper.models else set(TITLES)
                 cells = found.book.others(edition, model, dataset, known)
                 singles = found.book.single_heads(edition, model, dataset)
                 if cells or singles:

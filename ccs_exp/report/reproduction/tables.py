@@ -102,7 +102,7 @@ def paper_table(book: Book, paper: Paper, view: View, edition: Edition) -> Table
 
 def other_tables(book: Book, paper: Paper, edition: Edition, at_once: int = 3) -> list[Table]:
     """What the paper does not have: other models, other data sets; as many data sets in one table as `at_once`."""
-    shown = {dataset for view in paper.views.values() for dataset in view.datasets}
+    shown = {dataset for view in paper.views.values() if view.equal == edition.equal for dataset in view.datasets}
     datasets = {
         dataset: [model for model in models if dataset not in shown or model not in paper.models]
         for dataset, models in book.datasets(edition).items()
