@@ -187,6 +187,8 @@ def _check_local_copy(cfg: DictConfig) -> None:
             raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
     if cfg.dataset.partial and not cfg.dataset.path:
         raise CcsError("dataset.partial=true is about a local copy: add dataset.path=DIR, or leave it out.")
+    if cfg.dataset.streaming and cfg.num_workers:
+        raise CcsError(f"dataset.streaming=true reads in one process, so num_workers={cfg.num_workers} cannot be. Leave it out.")
     if cfg.dataset.partial and cfg.dataset.streaming:
         raise CcsError(
             "dataset.partial=true and dataset.streaming=true exclude each other: a stream's length is not known before."
