@@ -141,6 +141,9 @@ def test_tars_that_are_missing_cut_or_no_data_set(tmp_path):
         with pytest.raises(CcsError, match=message):
             load("oxford_pets", tmp_path)
     (tmp_path / "test/1.tar").write_bytes(content)
+    (tmp_path / "classnames.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(CcsError, match="classnames.txt cannot be read as lines of text"):
+        load("oxford_pets", tmp_path)
     (tmp_path / "classnames.txt").unlink()
     with pytest.raises(CcsError, match="has no classnames.txt"):
         load("oxford_pets", tmp_path)
@@ -163,6 +166,10 @@ def test_parquet_files_with_other_columns_or_labels(tmp_path):
     parquet(file, "img", "label", [0, -1], datasets.Value("int64"))
     with pytest.raises(CcsError, match="none of the 10 classes: -1"):
         load("cifar10", tmp_path)
+    for labels, feature in (([0.0, 1.0], datasets.Value("float32")), ([[0], [1]], datasets.List(datasets.Value("int64")))):
+        parquet(file, "img", "label", labels, feature)
+        with pytest.raises(CcsError, match="expected are names or whole numbers"):
+            load("cifar10", tmp_path)
     parquet(file, "img", "label", [0, 1], datasets.ClassLabel(names=["cat", "dog"]))
     with pytest.raises(CcsError, match="names 2 classes, expected are 10. Missing: airplane"):
         load("cifar10", tmp_path)

@@ -82,6 +82,9 @@ def targets_of(labels: Sequence[int | str | None], names: Sequence[str] | None, 
 
     Raises `CcsError` for labels that are none of the classes, and for `names` that are not those of the table.
     """
+    strange = next((label for label in labels if label is not None and not isinstance(label, int | str)), None)
+    if strange is not None:
+        raise CcsError(f"{where} has labels like {str(strange)[:40]}, expected are names or whole numbers.")
     if any(isinstance(label, str) for label in labels):
         classes = {label: table.index(str(label)) for label in set(labels)}
     else:

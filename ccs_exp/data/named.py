@@ -19,7 +19,7 @@ from ccs_exp.errors import CcsError
 
 
 class NamedImages:
-    """The images of a source whose class is among `kept`, their classes renumbered as `class_names` has them.
+    """The images of a source whose class has a number in `new_class`, which is the position of its name in `class_names`.
 
     Attributes:
         notes: what a reader of the results must be told about the copy.
