@@ -239,6 +239,9 @@ def test_the_paper_compresses_lossless_images_and_leaves_jpegs_alone(tmp_path):
     for copy in ("png", "bin", "jpg"):
         assert (copies[copy, "paper"] == copies["jpg", "standard"]).all()
     assert np.abs(original.astype(int) - copies["png", "paper"]).mean() > 1
+    picture(0).save(tmp_path / "jpg/airplane/0000.jpg", quality=95)
+    finer = [load("cifar10", tmp_path / "jpg", *small(10, 1), f"protocol={name}")[0].image for name in ("standard", "paper")]
+    assert finer[0].tobytes() == finer[1].tobytes() != copies["jpg", "paper"].tobytes()
 
 
 def test_the_authors_jpegs_have_the_quality_of_our_copies(shared):

@@ -130,6 +130,10 @@ def test_tars_that_are_missing_cut_or_no_data_set(tmp_path):
     (tmp_path / "test/1.tar").write_bytes(content[: len(content) // 2])
     with pytest.raises(CcsError, match=r"1.tar (is cut short|cannot be read as a tar)"):
         load("oxford_pets", tmp_path)
+    at = content.rindex(b"RIFF")  # the last image
+    (tmp_path / "test/1.tar").write_bytes(content[: at + 100])
+    with pytest.raises(CcsError, match="1.tar is cut short: it ends within s00000"):
+        load("oxford_pets", tmp_path)
     for members, message in (
         ({"a.webp": encoded(1)}, "samples without an image or without a label: a"),
         ({"a.cls": b"x", "a.webp": encoded(1)}, "the label of a is 'x', not a number"),
