@@ -222,6 +222,8 @@ def _check_local_copy(cfg: DictConfig) -> None:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:
         raise CcsError("dataset.partial=true is about a local copy: add dataset.path=DIR, or leave it out.")
+    if cfg.dataset.streaming and cfg.num_workers:
+        raise CcsError(f"dataset.streaming=true reads in one process, so num_workers={cfg.num_workers} cannot be. Leave it out.")
     if cfg.dataset.partial and cfg.dataset.streaming:
         raise CcsError(
             "dataset.partial=true and dataset.streaming=true exclude each other: a stream's length is not known before."

@@ -46,9 +46,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder.prepare()
 
     # load
+    source = assemble.build(cfg.dataset.source) if evaluates else None  # first: a wrong local copy is known at once
     model = assemble.build_model(cfg) if evaluates or given is None else None
     name = model.name if model else _name_without_model(cfg, job, given)
-    source = assemble.build(cfg.dataset.source) if evaluates else None
     if model:
         check_given(strategies, model.layers, model.heads_per_layer, name)
 

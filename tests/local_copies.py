@@ -9,8 +9,20 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import torch
 from PIL import Image
 
+from ccs_exp.assemble import build
+from ccs_exp.config import configure
+from ccs_exp.data.classes import class_table
+
+CLASSES = {
+    "cifar10": 10, "cifar100": 100, "food101": 101, "country211": 211, "oxford_pets": 37, "imagenet_a": 200, "imagenet_r": 200,
+}  # fmt: skip
+SAMPLES = {
+    "cifar10": 10_000, "cifar10_objects": 4_000, "cifar10_animals": 6_000, "cifar100": 10_000, "food101": 25_250,
+    "country211": 21_100, "oxford_pets": 3_669, "imagenet_a": 7_500, "imagenet_r": 30_000,
+}  # fmt: skip
 SHADES = 190
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)  # what JPEG cannot keep
 
@@ -94,3 +106,34 @@ def split_archive(root: Path, split_file: str, lines: Sequence[str], images: Seq
     (root / split_file).parent.mkdir(parents=True, exist_ok=True)
     (root / split_file).write_text("\n".join(lines) + "\n")
     return root
+
+
+PETS = [(f"{folder}_{number}", folder) for folder in class_table("oxford_pets").folders for number in (1, 201)]
+
+
+def pets_archive(root: Path) -> Path:
+    """Two test photographs a breed and one that the split file does not list; breeds are numbered from 1 in the set's own order."""
+    lines = ["# Image CLASS-ID SPECIES BREED"] + [f"{stem} {1 + index // 2} 1 1" for index, (stem, _) in enumerate(PETS)]
+    return split_archive(root, "annotations/test.txt", lines, [f"{stem}.jpg" for stem, _ in PETS] + ["Bombay_9.jpg"])
+
+
+def load(data_set, path, *overrides):
+    return build(configure(f"dataset={data_set}", f"dataset.path={path}", *overrides).dataset.source)
+
+
+def small(samples, per_class=None):
+    """Overrides for a copy in which the test set is smaller than it really is."""
+    return f"dataset.source.samples={samples}", f"++dataset.source.per_class={'null' if per_class is None else per_class}"
+
+
+def to_tensor(image):
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()
+
+
+def batches(data):
+    return [data.on_before_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+
+
+def pairs(source):
+    samples = [source[index] for index in range(len(source))]
+    return [(sample.target, shade_of(sample.image)) for sample in samples]

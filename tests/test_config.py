@@ -170,6 +170,7 @@ def test_help_is_fast_shows_the_choices_and_imports_no_torch(tmp_path):
         (["spans=file", "spans.path=a", "ccs=published"], "spans=file and ccs=published both say"),
         (["ccs=published", "ccs.high=4"], "ccs.high and ccs.low cannot change them"),
         (["dataset=none", "dataset.path=somewhere"], "not used by dataset=none"),
+        (["dataset=food101", "dataset.streaming=true", "num_workers=2"], "reads in one process, so num_workers=2 cannot be"),
         (["dataset=food101", "dataset.partial=true"], "add dataset.path=DIR"),
         (["dataset=food101", "dataset.path=a", "dataset.partial=true", "dataset.streaming=true"], "exclude each other"),
     ],

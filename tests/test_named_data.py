@@ -1,55 +1,34 @@
-"""The published image data sets: every layout of a local copy, both protocols, and copies that are wrong."""
+"""The published image data sets: what is known of them, every layout of a local copy, and both protocols."""
 
-import csv
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from ccs_exp.assemble import build
 from ccs_exp.config import config_dir, configure
 from ccs_exp.data.classes import class_table
 from ccs_exp.data.verify_hub import recorded
 from ccs_exp.errors import CcsError
 from local_copies import (
+    CLASSES,
+    SAMPLES,
     SHADES,
     cifar_binary,
     class_folders,
-    encoded,
+    load,
+    pairs,
     parquet,
+    pets_archive,
     picture,
-    shade_of,
+    small,
     split_archive,
-    tar_of,
     webdataset,
-    write_image,
 )
-
-CLASSES = {
-    "cifar10": 10, "cifar100": 100, "food101": 101, "country211": 211, "oxford_pets": 37, "imagenet_a": 200, "imagenet_r": 200,
-}  # fmt: skip
-SAMPLES = {
-    "cifar10": 10_000, "cifar10_objects": 4_000, "cifar10_animals": 6_000, "cifar100": 10_000, "food101": 25_250,
-    "country211": 21_100, "oxford_pets": 3_669, "imagenet_a": 7_500, "imagenet_r": 30_000,
-}  # fmt: skip
-
-
-def load(data_set, path, *overrides):
-    return build(configure(f"dataset={data_set}", f"dataset.path={path}", *overrides).dataset.source)
-
-
-def small(samples, per_class=None):
-    """Overrides for a copy in which the test set is smaller than it really is."""
-    return f"dataset.source.samples={samples}", f"++dataset.source.per_class={'null' if per_class is None else per_class}"
-
-
-def pairs(source):
-    samples = [source[index] for index in range(len(source))]
-    return [(sample.target, shade_of(sample.image)) for sample in samples]
 
 
 # what is known of the data sets
@@ -175,14 +154,9 @@ def test_food101_as_distributed(tmp_path):
     assert len(load("food101", tmp_path, "dataset.partial=true")) == 201
 
 
-PETS = [(f"{folder}_{number}", folder) for folder in class_table("oxford_pets").folders for number in (1, 201)]
-
-
 @pytest.fixture
 def pets(tmp_path):
-    """The distributed layout; the breed's number in the split file counts from 1 in the set's own order."""
-    lines = ["# Image CLASS-ID SPECIES BREED"] + [f"{stem} {1 + index // 2} 1 1" for index, (stem, _) in enumerate(PETS)]
-    return split_archive(tmp_path, "annotations/test.txt", lines, [f"{stem}.jpg" for stem, _ in PETS] + ["Bombay_9.jpg"])
+    return pets_archive(tmp_path)
 
 
 def test_pets_standard_and_paper(pets):
@@ -265,204 +239,17 @@ def test_the_paper_compresses_lossless_images_and_leaves_jpegs_alone(tmp_path):
     for copy in ("png", "bin", "jpg"):
         assert (copies[copy, "paper"] == copies["jpg", "standard"]).all()
     assert np.abs(original.astype(int) - copies["png", "paper"]).mean() > 1
+    picture(0).save(tmp_path / "jpg/airplane/0000.jpg", quality=95)
+    finer = [load("cifar10", tmp_path / "jpg", *small(10, 1), f"protocol={name}")[0].image for name in ("standard", "paper")]
+    assert finer[0].tobytes() == finer[1].tobytes() != copies["jpg", "paper"].tobytes()
 
 
 def test_the_authors_jpegs_have_the_quality_of_our_copies(shared):
     quality = configure("dataset=cifar10", "protocol=paper").dataset.source.jpeg_quality
     file = shared / "data/cifar10/cat/0000.jpg"
-    from io import BytesIO
-
-    from PIL import JpegImagePlugin
-
     with Image.open(file) as theirs:
         again = BytesIO()
         theirs.save(again, "JPEG", quality=quality, subsampling="4:2:0")
         with Image.open(again) as ours:
             assert ours.quantization == theirs.quantization
             assert JpegImagePlugin.get_sampling(ours) == JpegImagePlugin.get_sampling(theirs)
-
-
-# copies that are wrong
-
-
-def test_a_number_of_images_that_is_off_says_which_classes(tmp_path):
-    folders = class_table("cifar10").folders
-    class_folders(tmp_path, folders, 3)
-    with pytest.raises(CcsError, match=r"holds 30 of the 40 .*; 3 of airplane, 3 of automobile, .* and 5 more instead of 4"):
-        load("cifar10", tmp_path, *small(40, 4))
-    with pytest.raises(CcsError, match="holds 30 images, the test set of cifar10 has 20.*Give the test set alone"):
-        load("cifar10", tmp_path, *small(20, 2), "dataset.partial=true")
-    (tmp_path / "cat/0000.png").unlink()
-    write_image(tmp_path / "dog/new.png", 1)
-    with pytest.raises(CcsError, match="2 of cat, 4 of dog instead of 3"):
-        load("cifar10", tmp_path, *small(30, 3))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (
-            lambda root: write_image(root / "plane/1.png", 0),
-            "none of the 10 classes: plane. .* named like airplane, automobile, bird",
-        ),
-        (lambda root: write_image(root / "Airplane/1.png", 0), "several folders of one class: Airplane, airplane"),
-        (lambda root: [path.unlink() for path in root.rglob("*.png")], "has class folders, but no image in them"),
-    ],
-)
-def test_strange_class_folders(tmp_path, spoil, message):
-    spoil(class_folders(tmp_path, class_table("cifar10").folders, 1))
-    with pytest.raises(CcsError, match=message):
-        load("cifar10", tmp_path, *small(10, 1), "dataset.partial=true")
-
-
-def test_a_folder_that_is_no_copy_says_what_it_holds_and_what_is_known(tmp_path):
-    (tmp_path / "notes.txt").write_text("nothing")
-    message = (
-        r"no copy of food101: it holds notes.txt. Known layouts: ``meta/test.txt`` lists .*; A folder for each class.*wds_food101"
-    )
-    with pytest.raises(CcsError, match=message):
-        load("food101", tmp_path)
-    with pytest.raises(CcsError, match="is not a folder"):
-        load("food101", tmp_path / "notes.txt")
-
-
-def test_pickles_are_not_read(tmp_path):
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    (tmp_path / "cifar-10-batches-py/test_batch").write_bytes(b"cos\nsystem\n(S'touch stolen'\ntR.")
-    for folder in (tmp_path, tmp_path / "cifar-10-batches-py"):
-        with pytest.raises(CcsError, match=r"pickle files.*Fetch the binary version \(cifar-10-batches-bin/test_batch.bin\)"):
-            load("cifar10", folder)
-
-
-def test_damaged_and_foreign_binary_files(tmp_path):
-    table = class_table("cifar10")
-    file = cifar_binary(tmp_path / "test_batch.bin", range(10), "batches.meta.txt", table.folders)
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-1])
-    with pytest.raises(CcsError, match=r"30,729 bytes, not a whole number of records of 3,073"):
-        load("cifar10", tmp_path)
-    file.write_bytes(b"\x0b" + whole[1:])
-    with pytest.raises(CcsError, match="labels that are none of the 10 classes: 11"):
-        load("cifar10", tmp_path)
-    (tmp_path / "batches.meta.txt").write_text("\n".join([*table.folders[:9], "lorry"]))
-    with pytest.raises(CcsError, match=r"Unknown: lorry\. Missing: truck\."):
-        load("cifar10", tmp_path)
-
-
-def test_split_files_that_list_what_is_not_there_or_elsewhere(pets):
-    for stem, _ in PETS[:7]:
-        (pets / f"images/{stem}.jpg").unlink()
-    with pytest.raises(CcsError, match=r"7 of the 74 images .*: Abyssinian_1.jpg, .* and 2 more\. Complete the copy"):
-        load("oxford_pets", pets)
-    assert len(load("oxford_pets", pets, "dataset.partial=true")) == 67
-    split = pets / "annotations/test.txt"
-    split.write_text(split.read_text() + "../../pug_1 26 1 1\n")
-    with pytest.raises(CcsError, match="lists files outside its folder: ../../pug_1.jpg"):
-        load("oxford_pets", pets)
-    split.write_text("poodle_1 38 1 1\n")
-    with pytest.raises(CcsError, match="labels that are none of the 37 classes: poodle"):
-        load("oxford_pets", pets)
-    split.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CcsError, match="cannot be read as a list of images"):
-        load("oxford_pets", pets)
-    split.unlink()
-    with pytest.raises(CcsError, match="has images/ but no annotations/test.txt"):
-        load("oxford_pets", pets)
-
-
-def test_tars_that_are_missing_cut_or_no_data_set(tmp_path):
-    names = list(class_table("oxford_pets").names)
-    webdataset(tmp_path, names, list(range(37)), shards=3)
-    (tmp_path / "test/1.tar").rename(tmp_path / "away.tar")
-    with pytest.raises(CcsError, match="lacks 1.tar of 3 shards"):
-        load("oxford_pets", tmp_path)
-    assert 0 < len(load("oxford_pets", tmp_path, "dataset.partial=true")) < 37
-    content = (tmp_path / "away.tar").read_bytes()
-    (tmp_path / "test/1.tar").write_bytes(content[: len(content) // 2])
-    with pytest.raises(CcsError, match=r"1.tar (is cut short|cannot be read as a tar)"):
-        load("oxford_pets", tmp_path)
-    for members, message in (
-        ({"a.webp": encoded(1)}, "samples without an image or without a label: a"),
-        ({"a.cls": b"x", "a.webp": encoded(1)}, "the label of a is 'x', not a number"),
-        ({"a.cls": b"9" * 5000, "a.webp": encoded(1)}, "not a number"),
-        ({"a.cls": b"37", "a.webp": encoded(1)}, "labels that are none of the 37 classes: 37"),
-        ({"README": b"text"}, "no samples of an image and a label"),
-    ):
-        tar_of(tmp_path / "test/1.tar", members)
-        with pytest.raises(CcsError, match=message):
-            load("oxford_pets", tmp_path)
-    (tmp_path / "test/1.tar").write_bytes(content)
-    (tmp_path / "classnames.txt").unlink()
-    with pytest.raises(CcsError, match="has no classnames.txt"):
-        load("oxford_pets", tmp_path)
-
-
-def test_names_in_a_tar_are_never_paths(tmp_path):
-    webdataset(tmp_path / "copy", list(class_table("oxford_pets").names), [0])
-    tar_of(tmp_path / "copy/test/0.tar", {"../../../etc/evil.cls": b"3", "../../../etc/evil.webp": encoded(3)})
-    tar_of(tmp_path / "copy/test/1.tar", {"/abs/evil.cls": b"4", "/abs/evil.webp": encoded(4)})
-    before = sorted(tmp_path.rglob("*"))
-    source = load("oxford_pets", tmp_path / "copy", "dataset.partial=true")
-    assert pairs(source) == [(3, 3), (4, 4)] and sorted(tmp_path.rglob("*")) == before
-
-
-def test_parquet_files_with_other_columns_or_labels(tmp_path):
-    file = tmp_path / "test-00000-of-00001.parquet"
-    parquet(file, "image", "label", [0, 1], datasets.Value("int64"))
-    with pytest.raises(CcsError, match="no column img, only image, label"):
-        load("cifar10", tmp_path)
-    parquet(file, "img", "label", [0, -1], datasets.Value("int64"))
-    with pytest.raises(CcsError, match="none of the 10 classes: -1"):
-        load("cifar10", tmp_path)
-    parquet(file, "img", "label", [0, 1], datasets.ClassLabel(names=["cat", "dog"]))
-    with pytest.raises(CcsError, match="names 2 classes, expected are 10. Missing: airplane"):
-        load("cifar10", tmp_path)
-    file.write_bytes(b"PAR1 no")
-    with pytest.raises(CcsError, match="uoft-cs/cifar10 cannot be loaded from its local copy"):
-        load("cifar10", tmp_path)
-
-
-def test_a_path_in_a_parquet_cell_opens_no_file(tmp_path):
-    import pyarrow
-    import pyarrow.parquet
-
-    secret = tmp_path / "secret.png"
-    secret.write_bytes(encoded(7))
-    table = pyarrow.table({"img": [{"bytes": None, "path": str(secret)}], "label": [0]})
-    pyarrow.parquet.write_table(table, tmp_path / "test-00000-of-00001.parquet")
-    source = load("cifar10", tmp_path, "dataset.partial=true")
-    with pytest.raises(Exception, match="Row 0 cannot be decoded"):
-        source[0]
-
-
-# streams
-
-
-def test_a_stream_may_be_asked_out_of_order_and_ends_with_an_error(tmp_path):
-    webdataset(tmp_path, list(class_table("oxford_pets").names), list(range(12)), shards=2)
-    source = load("oxford_pets", tmp_path, "dataset.streaming=true", *small(13))
-    assert [source[index].target for index in (0, 5, 6, 2, 11)] == [0, 5, 6, 2, 11]
-    with pytest.raises(CcsError, match="ended after 12 of 13 images"):
-        source[12]
-    with pytest.raises(CcsError, match="cifar10_objects is a part of one"):
-        load("cifar10_objects", tmp_path, "dataset.streaming=true")
-    with pytest.raises(CcsError, match="holds no test/\\*.tar"):
-        load("oxford_pets", tmp_path / "..", "dataset.streaming=true")
-
-
-# the hub
-
-
-@pytest.mark.parametrize("data_set", SAMPLES)
-@pytest.mark.parametrize("streaming", ["false", "true"])
-def test_a_hub_that_cannot_be_reached_names_the_way_out(data_set, streaming):
-    if data_set.startswith("cifar10_") and streaming == "true":
-        pytest.skip("a part of a set is not streamed")
-    with pytest.raises(CcsError, match=r"cannot be loaded from the hub .*dataset\.path=DIR"):
-        build(configure(f"dataset={data_set}", f"dataset.streaming={streaming}").dataset.source)
-
-
-def test_hub_table_is_plain_csv():
-    text = (Path(config_dir()).parent / "ccs_exp/assets/hub.csv").read_text()
-    rows = list(csv.reader(text.splitlines()))
-    assert len({len(row) for row in rows}) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ccs_exp.data.classes import text_lines
 from ccs_exp.data.images import Decoder, Sample
 from ccs_exp.errors import CcsError
 
@@ -35,7 +36,7 @@ class CifarBinary:
         self.labels = records[:, label_bytes - 1].tolist()
         self.targets = self.labels
         names = file.with_name(names_file)
-        self.label_names = names.read_text(encoding="utf-8").split() if names.is_file() else None
+        self.label_names = text_lines(names) if names.is_file() else None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -58,6 +58,14 @@ def class_table(name: str) -> ClassTable:
     return ClassTable(*(tuple(row[column] for row in rows) for column in ("folder", "name", "also")))
 
 
+def text_lines(file: Path) -> list[str]:
+    """The lines of a text file in UTF-8, empty ones left out. Raises `CcsError` for what is none."""
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CcsError(f"{file} cannot be read as lines of text in UTF-8 ({error}).") from error
+
+
 def some(items: Iterable[object], shown: int = 5) -> str:
     """The first few of `items`, and how many more there are."""
     items = [str(item) for item in items]
@@ -74,6 +82,9 @@ def targets_of(labels: Sequence[int | str | None], names: Sequence[str] | None, 
 
     Raises `CcsError` for labels that are none of the classes, and for `names` that are not those of the table.
     """
+    strange = next((label for label in labels if label is not None and not isinstance(label, int | str)), None)
+    if strange is not None:
+        raise CcsError(f"{where} has labels like {str(strange)[:40]}, expected are names or whole numbers.")
     if any(isinstance(label, str) for label in labels):
         classes = {label: table.index(str(label)) for label in set(labels)}
     else:

@@ -72,9 +72,14 @@ def read_image(path: Path, decode: Decoder = AS_IT_IS) -> Image.Image:
 
 
 def existing_folder(path: str | Path) -> Path:
+    """`path`, its ``~`` resolved. Raises `CcsError` unless it is a folder that can be read."""
     folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise CcsError(f"{path} is not a folder. Give the folder that holds the images.")
+    try:
+        if not folder.is_dir():
+            raise CcsError(f"{path} is not a folder. Give the folder that holds the images.")
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise CcsError(f"{path} cannot be read: {error.strerror}. Give the folder that holds the images.") from error
     return folder
 
 

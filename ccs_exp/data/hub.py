@@ -13,10 +13,11 @@ import datasets
 
 import huggingface_hub
 import numpy as np
-from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub import constants
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.file_download import repo_folder_name
 
+from ccs_exp.data.folder import existing_folder
 from ccs_exp.data.images import AS_IT_IS, ImageSource
 from ccs_exp.data.parquet import ParquetImages
 from ccs_exp.data.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, by_number
@@ -86,7 +87,7 @@ def commit(hub: HubSource) -> str:
     """The revision, with a commit given by its first digits spelt out (from the hub's cache, or else its list of commits)."""
     if not re.fullmatch(r"[0-9a-f]{7,39}", hub.revision):
         return hub.revision
-    cache = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=hub.repository, repo_type="dataset") / "snapshots"
+    cache = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub.repository, repo_type="dataset") / "snapshots"
     known = [path.name for path in cache.glob("*")]
     if not any(name.startswith(hub.revision) for name in known):
         known = [item.commit_id for item in huggingface_hub.HfApi().list_repo_commits(hub.repository, repo_type="dataset")]
@@ -114,7 +115,7 @@ def balanced_images(hub: HubSource, num_images: int, seed: int, path: str | None
     """`num_images` images, as many of each class as can be, drawn with `seed`; classes are not named."""
     files = None
     if path is not None:
-        files = local_files(hub, Path(path).expanduser())
+        files = local_files(hub, existing_folder(path))
         if not files:
             raise CcsError(f"{path} holds no {Path(hub.files).name}, the hub's files of {hub.repository}. Check the folder.")
     images = ParquetImages(parquet_rows(hub, files), hub.image_column, hub.label_column, AS_IT_IS)

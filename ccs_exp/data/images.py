@@ -53,7 +53,7 @@ class Decoder(NamedTuple):
 
     def finish(self, image: Image.Image) -> Image.Image:
         """RGB, and compressed if that is asked for and `image` does not come from a JPEG file."""
-        if self.jpeg_quality is None or image.format == "JPEG":
+        if self.jpeg_quality is None or image.format in ("JPEG", "MPO"):  # MPO: JPEG with more pictures behind
             return image.convert("RGB")
         compressed = io.BytesIO()
         image.convert("RGB").save(compressed, "JPEG", quality=self.jpeg_quality, subsampling="4:2:0")

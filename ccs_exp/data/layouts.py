@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ccs_exp.data.cifar import CifarBinary
-from ccs_exp.data.classes import ClassTable, some, targets_of
+from ccs_exp.data.classes import ClassTable, some, targets_of, text_lines
 from ccs_exp.data.folder import IMAGE_SUFFIXES, images_below, read_image
 from ccs_exp.data.images import Decoder, Sample
 from ccs_exp.errors import CcsError
@@ -121,10 +121,7 @@ def _lines(root: Path, name: str, needs: str) -> list[str] | None:
         return None
     if not (root / name).is_file():
         raise CcsError(f"{root} has {needs}/ but no {name}, the list of the test images. Both belong to the distributed archive.")
-    try:
-        return [line.strip() for line in (root / name).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CcsError(f"{root / name} cannot be read as a list of images in UTF-8 ({error}).") from error
+    return text_lines(root / name)
 
 
 def _listed(look: Look, root: Path, name: str, files: Sequence[str], class_names: Sequence[str]) -> LabelledFiles:

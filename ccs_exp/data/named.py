@@ -19,7 +19,7 @@ from ccs_exp.errors import CcsError
 
 
 class NamedImages:
-    """The images of a source whose class is among `kept`, their classes renumbered as `class_names` has them.
+    """The images of a source whose class has a number in `new_class`, which is the position of its name in `class_names`.
 
     Attributes:
         notes: what a reader of the results must be told about the copy.
@@ -71,7 +71,9 @@ def named_images(
         CcsError: the hub or the copy cannot be read, or the copy has other classes or another number of images.
     """
     table, decode = class_table(classes), Decoder(jpeg_quality)
-    kept = range(len(table)) if only is None else [table.folders.index(name) for name in only]
+    kept = range(len(table)) if only is None else [table.index(name) for name in only]
+    if None in kept:
+        raise CcsError(f"dataset.source.only names what is no class of {classes}. Classes: {some(table.names, len(table))}.")
     where = hub.page if path is None else str(path)
     if streaming:
         if only is not None:

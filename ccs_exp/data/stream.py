@@ -8,8 +8,9 @@ from typing import Any
 
 import datasets
 import huggingface_hub
+from torch.utils.data import get_worker_info
 
-from ccs_exp.data.classes import ClassTable, targets_of
+from ccs_exp.data.classes import ClassTable, targets_of, text_lines
 from ccs_exp.data.hub import HubSource, commit, parquet_rows, reaching_the_hub
 from ccs_exp.data.images import Decoder, Sample
 from ccs_exp.data.parquet import check_columns, encoded_image, names_of
@@ -20,10 +21,11 @@ from ccs_exp.errors import CcsError
 class StreamedImages:
     """`samples` images of a split, meant to be asked for in order: going back starts the stream again.
 
-    `files` are local copies of the hub's files, None: they are read from the hub itself. Raises `CcsError` when the stream ends early.
+    `files` are local copies of the hub's files, None: they are read from the hub itself. Raises `CcsError` when the stream ends early,
+    and in a process of a data loader, where `datasets` would give each process a part of the files only.
     """
 
-    in_memory = True  # one reader: several processes would each read the whole stream
+    in_memory = True  # read in the main process
     targets = None  # known only as samples come
 
     def __init__(self, hub: HubSource, files: Sequence[Path] | None, table: ClassTable, samples: int, decode: Decoder):
@@ -46,6 +48,8 @@ class StreamedImages:
         return self._samples
 
     def __getitem__(self, index: int) -> Sample:
+        if get_worker_info() is not None:
+            raise CcsError("dataset.streaming reads in one process. Leave num_workers out, or set num_workers=0.")
         if self._next is None or index < self._next:
             self._rows, self._next = iter(self._dataset), 0
         row = None
@@ -63,9 +67,6 @@ class StreamedImages:
         (target,) = targets_of([row[self._label_column]], self._names, self._table, self._hub.repository)
         return Sample(str(index), encoded_image(row[self._image_column], self._decode, f"Row {index}"), target)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_rows": iter(()), "_next": None}  # an open stream stays in its process
-
 
 def _tar_samples(hub: HubSource, files: Sequence[Path] | None) -> tuple[datasets.IterableDataset, list[str]]:
     if files is not None:
@@ -73,7 +74,7 @@ def _tar_samples(hub: HubSource, files: Sequence[Path] | None) -> tuple[datasets
     else:
         revision = commit(hub)
         file = huggingface_hub.hf_hub_download(hub.repository, CLASS_NAMES_FILE, repo_type="dataset", revision=revision)
-        names = Path(file).read_text(encoding="utf-8").splitlines()
+        names = text_lines(Path(file))
         urls = [f"hf://datasets/{hub.repository}@{revision}/{hub.files}"]
     return datasets.load_dataset("webdataset", data_files={hub.split: urls}, split=hub.split, streaming=True), names
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ccs_exp.data.classes import some
+from ccs_exp.data.classes import some, text_lines
 from ccs_exp.data.folder import IMAGE_SUFFIXES
 from ccs_exp.data.images import Decoder, Sample
 from ccs_exp.errors import CcsError
@@ -61,6 +61,8 @@ class TarImages:
         labels: dict[str, int] = {}
         shard = self._shards[number]
         for key, suffix, member, content in _members(shard):
+            if (suffix in IMAGE_SUFFIXES and key in images) or (suffix == _LABEL_SUFFIX and key in labels):
+                raise CcsError(f"{shard} holds the sample {key} twice. It is no webdataset, or a damaged one.")
             if suffix in IMAGE_SUFFIXES:
                 images[key] = _Member(number, key, member.offset_data, member.size)
             elif suffix == _LABEL_SUFFIX:
@@ -119,7 +121,7 @@ def class_names_beside(shards: Sequence[Path], partial: bool = False) -> list[st
         )
     for place in (folder.parent, folder):
         if (place / CLASS_NAMES_FILE).is_file():
-            return (place / CLASS_NAMES_FILE).read_text(encoding="utf-8").splitlines()
+            return text_lines(place / CLASS_NAMES_FILE)
     raise CcsError(
         f"{folder.parent} has no {CLASS_NAMES_FILE}, which says what the numbers in the tars mean. It lies at the root of the repository."
     )

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ccs_exp.config import prompt_templates
-from ccs_exp.data.classes import class_table
+from ccs_exp.data.classes import class_table, text_lines
 from ccs_exp.data.hub import HubSource, commit
 from ccs_exp.data.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE
 from ccs_exp.errors import CcsError
@@ -147,7 +147,7 @@ def _row(cells: dict[str, str | None]) -> Row:
 
 def _lines(row: Row, revision: str, name: str) -> list[str]:
     file = huggingface_hub.hf_hub_download(row.hub.repository, name, repo_type="dataset", revision=revision)
-    return Path(file).read_text(encoding="utf-8").splitlines()
+    return text_lines(Path(file))
 
 
 def _columns_of_tar(folder: huggingface_hub.HfFileSystem, path: str) -> list[str]:
