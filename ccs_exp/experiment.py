@@ -100,7 +100,7 @@ def run(cfg: DictConfig, job: Job) -> None:
 
 def _score(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
     """Label and judge, once what that costs was said."""
-    plan.show(plan.forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
+    plan.announce(scorers, heads)
     return score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from omegaconf import DictConfig
@@ -61,6 +62,11 @@ def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]
     if limit is not None and sum(known) > limit:
         lines.append(PlanLine("ask", f"that is above max_cost_usd={limit:g}: the job would stop there, and keep what came"))
     return lines
+
+
+def announce(scorers: Scorers, heads: Sequence[HeadSpans]) -> None:
+    """Say what scoring these heads asks of language models, before the first request."""
+    show(forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
 
 
 def show(lines: list[PlanLine], console: Console | None = None) -> None:

@@ -110,17 +110,15 @@ class _Run:
         return seconds_to_wait(error, state.attempt_number)
 
     async def _attempt(self, request: ChatRequest) -> Kept:
-        session, price = self.asker.session, self.asker.cost
+        session, most, about = self.asker.session, self.asker.most(request), self.asker.about(request)
         await asyncio.sleep(max(0.0, self.quiet_until - time.monotonic()))
         if self.problem is not None:
             raise Outage("not asked", "the run is ending")
-        most = price.cost(request.most_input_tokens, request.max_tokens) if price else 0.0
-        about = price.cost(request.input_tokens, request.output_tokens) if price else 0.0
         await session.ledger.reserve(most)
         session.sent += 1
         try:
             response = await self._send(request)
-            session.pay(price, request, response)
+            session.pay(self.asker.cost, response, about)
         except Outage as error:
             session.outages[error.kind] += 1
             session.ledger.spent += about if error.maybe_paid else 0.0

@@ -66,7 +66,7 @@ class ChatRequest:
 
     @property
     def output_tokens(self) -> int:
-        """About how many tokens the reply has, where the model does not think aloud."""
+        """About how many tokens the answer has."""
         return 10 if len(self.subject.descriptions) == 1 or self.subject.purpose == "label" else 50
 
     @cached_property
