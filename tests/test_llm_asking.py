@@ -129,7 +129,9 @@ def test_what_a_service_does_not_support_is_not_sent_and_that_is_recorded(server
 
 
 def test_five_descriptions_in_one_request_give_the_same_verdicts(server):
-    asked = [Question(text, str(head.head)) for head in heads(4) for text in head.descriptions]
+    asked = [Question(text, str(head.head)) for head in heads(4) for text in head.descriptions][
+        :-4
+    ]  # the last request has but one
     assert judge(server, descriptions_per_request=5).judge(asked) == expected(asked)
     assert len(server.bodies) == 4
 
@@ -546,7 +548,10 @@ def test_opinions_of_all_questions_are_there_after_a_second_round(server):
     asked = judge(server)
     asked.judge(questions(3))
     asked.judge(questions(5)[3:])
-    assert [opinion.question for opinion in asked.opinions] == questions(5)
+    first = asked.opinions
+    assert [opinion.question for opinion in first] == questions(5)
+    asked.asker.seed, server.reply = 1, lambda body: completion(body, '{"verdict": "aligned"}')
+    assert asked.judge(questions(5)) == [Verdict.ALIGNED] * 5 and asked.opinions == first
 
 
 def test_sigterm_ends_as_it_would_without_an_event_loop(server, cache):
