@@ -101,7 +101,10 @@ def run(cfg: DictConfig, job: Job) -> None:
 def _score(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
     """Label and judge, once what that costs was said."""
     plan.announce(scorers, heads)
-    return score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+    scores = score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+    if scorers.session.sent:
+        plan.show([plan.PlanLine("asked", scorers.session.line())])
+    return scores
 
 
 def _write_verdicts(folder: RunFolder, scores: Scores, scorers: Scorers) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ccs_exp.scoring.llm.forecast import Forecast
-from ccs_exp.scoring.llm.ledger import Ledger
+from ccs_exp.scoring.llm.ledger import Ledger, dollars
 from ccs_exp.scoring.llm.prices import Price
 from ccs_exp.scoring.llm.replies import Kept
 
@@ -67,6 +67,10 @@ class Session:
             "cost_usd": self.ledger.spent,
             "prompts": list(self.prompts),
         }
+
+    def line(self) -> str:
+        """What was asked and paid, as people read it."""
+        return f"{self.sent} requests sent, {dollars(self.ledger.spent)}; {self.kept} replies were kept already"
 
     def warnings(self) -> list[str]:
         missing = self.unanswered
