@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ccs_exp import assemble
+from ccs_exp import assemble, plan
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.config import config_dir, configure
@@ -46,6 +46,7 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = False) -> Sc
     probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     spans = describe_heads(model, probe, assemble.build_pool(cfg.pool), assemble.build_compute(cfg, progress), cfg.textspan)
     scorers = assemble.build_scorers(cfg)
+    plan.announce(scorers, spans)
     return score(spans, scorers.labeler, scorers.judge, scorers.thresholds)
 
 

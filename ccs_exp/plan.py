@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from omegaconf import DictConfig
@@ -71,6 +72,11 @@ def robustness_lines(heads: int, asked: DictConfig) -> list[PlanLine]:
     if not any(extra):
         return []
     return [PlanLine("ask", f"robustness: {extra.labels} more labels, at most {extra.questions} more verdicts")]
+
+
+def announce(scorers: Scorers, heads: Sequence[HeadSpans]) -> None:
+    """Say what scoring these heads asks of language models, before the first request."""
+    show(forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
 
 
 def show(lines: list[PlanLine], console: Console | None = None) -> None:

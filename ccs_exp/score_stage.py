@@ -30,8 +30,11 @@ def given_scores(cfg: DictConfig, scorers: Scorers) -> Scores | None:
 
 def score_heads(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
     """Label and judge, once what that costs was said."""
-    plan.show(plan.forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
-    return score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+    plan.announce(scorers, heads)
+    scores = score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+    if scorers.session.sent:
+        plan.show([plan.PlanLine("asked", scorers.session.line())])
+    return scores
 
 
 def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers) -> None:

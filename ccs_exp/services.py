@@ -22,6 +22,7 @@ _NUMBERS = {
     "concurrency": (True, 1),
     "attempts": (True, 1),
     "max_tokens": (True, 1),
+    "thinking_tokens": (True, 0),
     "draw": (True, 0),
     "seed": (True, 0),
     "temperature": (False, 0),

@@ -15,7 +15,7 @@ from ccs_exp.scoring.llm.judge import group
 from ccs_exp.scoring.llm.prompts import numbered, quoted, read_prompt
 from ccs_exp.scoring.llm.request import Subject, request_key
 
-ONE = Subject("verdicts", ("a red square",), "Colors")
+ONE = Subject("verdicts", ("a red square",), "Colors", numbered=False)
 FIVE = Subject("verdicts", tuple("abcde"), "Letters")
 LABEL = Subject("label", tuple("abcde"))
 BODY = {"model": "m", "messages": []}
@@ -31,6 +31,7 @@ def reply(content, **changes):
         '{"verdict": "aligned"}',
         ' \n{"verdict":"aligned"}\n',
         '{"verdict": " Aligned "}',
+        '\ufeff{"verdict": "aligned"}',
         '```json\n{"verdict": "aligned"}\n```',
         '```\n{"verdict": "ALIGNED"}```',
         '<think>It could be {"verdict": "not_aligned"}, but no.</think>\n{"verdict": "aligned"}',

@@ -73,7 +73,7 @@ class Panel:
             votes.append(verdicts)
             detailed = {opinion.question: replace(opinion, judge=name) for opinion in opinions_of(judge)}
             for question, verdict in zip(questions, verdicts, strict=True):
-                self._opinions[name, question] = detailed.get(question) or Opinion(name, question, verdict)
+                self._opinions.setdefault((name, question), detailed.get(question) or Opinion(name, question, verdict))
         told = [self._vote(given) for given in zip(*votes, strict=True)]
         self.tied |= {question for question, (_, tied) in zip(questions, told, strict=True) if tied}
         return [verdict for verdict, _ in told]

@@ -82,7 +82,7 @@ def _content(response: Any) -> tuple[str, Mapping[str, Any]]:
 
 def _object(content: str) -> dict[str, Any]:
     """The JSON object that a text is, alone or in a fence, thoughts before it left out."""
-    text = _THOUGHTS.sub("", content).strip()
+    text = _THOUGHTS.sub("", content.lstrip("\ufeff")).strip()
     fenced = _FENCE.fullmatch(text)
     try:
         found = json.loads(fenced[1] if fenced else text, object_pairs_hook=_without_repetition)
@@ -118,7 +118,7 @@ def _verdict(text: str) -> Verdict:
 
 
 def _names(subject: Subject) -> tuple[str, ...]:
-    if len(subject.descriptions) == 1:
+    if not subject.numbered:
         return ("verdict",)
     return tuple(f"verdict_{number}" for number in range(1, len(subject.descriptions) + 1))
 

@@ -45,6 +45,7 @@ class Asker:
     draw: int = 0
     logprobs: bool = False
     max_tokens: int = 60
+    thinking_tokens: int = 0  # about how many the model has before it answers
     price: Mapping[str, float] | None = None
     batch: bool = False
     max_cost_usd: float | None = None
@@ -91,6 +92,17 @@ class Asker:
             self._more = self._kept_elsewhere() if self.replies else {}
         return [self._more.get(request.key) or self.cache.get(request) for request in requests]
 
+    def about(self, request: ChatRequest) -> float:
+        """About what a request costs; 0 where the price is not known."""
+        return self.cost.cost(request.input_tokens, self.output_tokens(request)) if self.cost else 0.0
+
+    def most(self, request: ChatRequest) -> float:
+        """No less than a request can cost; 0 where the price is not known."""
+        return self.cost.cost(request.most_input_tokens, request.max_tokens) if self.cost else 0.0
+
+    def output_tokens(self, request: ChatRequest) -> int:
+        return min(request.output_tokens + self.thinking_tokens, request.max_tokens)
+
     def _kept_elsewhere(self) -> dict[str, Kept]:
         """The replies under ``replies``; what had no answer then has none in a run that may not ask."""
         found: dict[str, Kept] = {}
@@ -103,7 +115,7 @@ class Asker:
         return found
 
     def forecast(self, what: str, requests: Sequence[ChatRequest]) -> list[Forecast]:
-        return forecast_requests(what, requests, self.kept(requests), self.cost, self.batch)
+        return forecast_requests(what, requests, self.kept(requests), self)
 
     def check_ready(self) -> None:
         if self.kept_only:
@@ -146,7 +158,7 @@ class Asker:
 
     def _record(self) -> None:
         silent = [feature for feature in ("schema", "temperature", "seed") if feature not in self.endpoint.supports]
-        self.session.models[f"{self.where} {self.model} {self.draw}"] = {
+        self.session.models[f"{self.where} {self.url} {self.model} {self.draw}"] = {
             "for": self.where,
             "service": self.service,
             "endpoint": without_user(self.url),

@@ -108,10 +108,10 @@ class _Batches:
 
     async def _submit(self, requests: Sequence[ChatRequest]) -> list[dict]:
         """Submit what fits the budget, in as many batches as it takes. Raises `BudgetReached` if nothing fits."""
-        ledger, price = self.asker.session.ledger, self.asker.cost
+        ledger = self.asker.session.ledger
         fitting, reserved = [], 0.0
         for request in requests:
-            most = price.cost(request.most_input_tokens, request.max_tokens) if price else 0.0
+            most = self.asker.most(request)
             if not ledger.fits(reserved + most):
                 if not fitting:
                     raise ledger.reached(most)
@@ -193,7 +193,7 @@ class _Batches:
             return
         session = self.asker.session
         if status == 200:
-            session.pay(self.asker.cost, request, body)
+            session.pay(self.asker.cost, body, self.asker.about(request))
         try:
             if status != 200 or error:
                 raise Rejected(f"status {status}" if status else "expired", json.dumps(error or body)[:200])

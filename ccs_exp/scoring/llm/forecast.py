@@ -14,6 +14,7 @@ from ccs_exp.scoring.llm.request import ChatRequest
 
 if TYPE_CHECKING:
     from ccs_exp.scoring.label import Labeler
+    from ccs_exp.scoring.llm.asker import Asker
     from ccs_exp.scoring.spans import HeadSpans
 
 UNKNOWN_LABEL = "x" * 16  # in place of a label that is not known yet
@@ -47,20 +48,25 @@ class Forecast:
         return f"{count}; {tokens}; about {dollars(self.cost)}{way}, at most {dollars(self.most)} (prices of {self.price.as_of})"
 
 
-def forecast_requests(
-    what: str, requests: Sequence[ChatRequest], kept: Sequence[Kept | None], price: Price | None, batch: bool
-) -> list[Forecast]:
-    """The forecast of distinct requests, of which some are kept."""
+def forecast_requests(what: str, requests: Sequence[ChatRequest], kept: Sequence[Kept | None], asker: Asker) -> list[Forecast]:
+    """The forecast of distinct requests to `asker`, of which some are kept."""
     by_key = {request.key: (request, known) for request, known in zip(requests, kept, strict=True)}
     missing = [request for request, known in by_key.values() if known is None]
     if not by_key:
         return []
-    tokens_in, tokens_out = (sum(getattr(request, name) for request in missing) for name in ("input_tokens", "output_tokens"))
-    cost = price and price.cost(tokens_in, tokens_out)
-    most = price and sum(price.cost(request.most_input_tokens, request.max_tokens) for request in missing)
+    cost, most = ((sum(map(price, missing)) if asker.cost else None) for price in (asker.about, asker.most))
     return [
         Forecast(
-            what, requests[0].model, len(by_key), len(by_key) - len(missing), tokens_in, tokens_out, cost, most, price, batch
+            what,
+            asker.model,
+            requests=len(by_key),
+            kept=len(by_key) - len(missing),
+            input_tokens=sum(request.input_tokens for request in missing),
+            output_tokens=sum(asker.output_tokens(request) for request in missing),
+            cost=cost,
+            most=most,
+            price=asker.cost,
+            batch=asker.batch,
         )
     ]
 

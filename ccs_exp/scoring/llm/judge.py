@@ -53,7 +53,8 @@ class OpenAIJudge:
         subjects = group(questions, self.descriptions_per_request)
         kept = self.asker.ask("verdicts", [self._request(subject) for subject in subjects])
         told = [opinion for item in kept for opinion in opinions_in(item, self.name)]
-        self._opinions |= {opinion.question: opinion for opinion in told}
+        for opinion in told:
+            self._opinions.setdefault(opinion.question, opinion)  # what was said first of a question counts
         return [opinion.verdict for opinion in told]
 
     def forecast(self, questions: Sequence[Question]) -> list[Forecast]:
@@ -61,10 +62,8 @@ class OpenAIJudge:
         return self.asker.forecast("verdicts", [self._request(subject) for subject in subjects])
 
     def _request(self, subject: Subject) -> ChatRequest:
-        if len(subject.descriptions) == 1 and self.descriptions_per_request == 1:
-            places = {"description": quoted(subject.descriptions[0])}
-        else:
-            places = {"descriptions": numbered(subject.descriptions)}
+        texts = subject.descriptions
+        places = {"descriptions": numbered(texts)} if subject.numbered else {"description": quoted(texts[0])}
         messages = self.prompt.fill(label=quoted(subject.label), **places)
         return self.asker.request(messages, schema(subject), subject, self.prompt.sha256)
 
@@ -76,7 +75,9 @@ def group(questions: Sequence[Question], size: int) -> list[Subject]:
         if not grouped or len(grouped[-1]) == size or grouped[-1][0].label != question.label:
             grouped.append([])
         grouped[-1].append(question)
-    return [Subject("verdicts", tuple(item.description for item in items), items[0].label) for items in grouped]
+    return [
+        Subject("verdicts", tuple(item.description for item in items), items[0].label, numbered=size > 1) for items in grouped
+    ]
 
 
 def opinions_in(kept: Kept, judge: str) -> list[Opinion]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ccs_exp.scoring.llm.asker import Asker
 
 DEAD = 20  # requests given up one after the other, none answered between them: the server is not there
+ABSENT = 3  # attempts of each worker that found nobody listening, before anything was ever answered
 GRACE = 2.0  # seconds that Ctrl-C leaves to requests under way
 _POLL = 0.1  # seconds between looks for a reply that another process is asking for
 
@@ -31,7 +32,7 @@ _POLL = 0.1  # seconds between looks for a reply that another process is asking 
 async def ask_live(asker: Asker, client: AsyncOpenAI, what: str, missing: Sequence[ChatRequest]) -> dict[str, Kept]:
     """Ask for everything that is missing; see `Asker.ask`."""
     with progress(what, len(missing), asker.session.ledger) as advance:
-        run = _Run(asker, client, iter(missing), advance)
+        run = _Run(asker, client, iter(missing), advance, len(missing))
         workers = [asyncio.create_task(run.work()) for _ in range(min(asker.concurrency, len(missing)))]
         try:
             await asyncio.wait(workers)
@@ -52,10 +53,12 @@ class _Run:
     client: AsyncOpenAI
     todo: Iterator[ChatRequest]
     advance: Advance
+    total: int
     replies: dict[str, Kept] = field(default_factory=dict)
     problem: CcsError | None = None
     quiet_until: float = 0.0  # a server that asks one request to wait means all of them
     given_up: int = 0
+    unheard: int = 0
 
     async def work(self) -> None:
         """Take requests until there are none, or until some request shows that going on makes no sense."""
@@ -110,19 +113,18 @@ class _Run:
         return seconds_to_wait(error, state.attempt_number)
 
     async def _attempt(self, request: ChatRequest) -> Kept:
-        session, price = self.asker.session, self.asker.cost
+        session, most, about = self.asker.session, self.asker.most(request), self.asker.about(request)
         await asyncio.sleep(max(0.0, self.quiet_until - time.monotonic()))
         if self.problem is not None:
             raise Outage("not asked", "the run is ending")
-        most = price.cost(request.most_input_tokens, request.max_tokens) if price else 0.0
-        about = price.cost(request.input_tokens, request.output_tokens) if price else 0.0
         await session.ledger.reserve(most)
         session.sent += 1
         try:
             response = await self._send(request)
-            session.pay(price, request, response)
+            session.pay(self.asker.cost, response, about)
         except Outage as error:
             session.outages[error.kind] += 1
+            self._check_there(error)
             session.ledger.spent += about if error.maybe_paid else 0.0
             raise
         except asyncio.CancelledError:
@@ -131,6 +133,16 @@ class _Run:
         finally:
             session.ledger.release(most)
         return await self._keep(request, response)
+
+    def _check_there(self, error: Outage) -> None:
+        """Raise `CcsError` if nobody listens, and nobody has until now: that is not worth all attempts of all requests."""
+        if error.kind != "connection" or error.maybe_paid or self.replies:
+            return
+        self.unheard += 1
+        if self.unheard >= ABSENT * max(2, min(self.asker.concurrency, self.total)):
+            raise CcsError(
+                f"Nobody answers at {self.asker.url}: {error}. Start the server there, or correct judge.base_url."
+            ) from error
 
     async def _send(self, request: ChatRequest) -> Any:
         try:

@@ -126,10 +126,11 @@ class ReplayJudge(_Replay):
 
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question; unjudged where the model gave none then. Raises `CcsError` for questions that are not kept."""
-        size = max(len(subject.descriptions) for subject, _ in self.found)
+        size = 5 if any(subject.numbered for subject, _ in self.found) else 1
         kept = self.take(group(questions, size))
         told = [opinion for item in kept for opinion in opinions_in(item, item.request.model)]
-        self._opinions |= {opinion.question: opinion for opinion in told}
+        for opinion in told:
+            self._opinions.setdefault(opinion.question, opinion)  # what was said first of a question counts
         return [opinion.verdict for opinion in told]
 
     @property

@@ -60,7 +60,7 @@ def kept_from_json(found: Any) -> Kept:
         request, subject = found["request"], found["subject"]
         if found["key"] != request_key(request["endpoint"], request["body"], request["draw"]):
             raise ValueError("its key is not that of its request")
-        about = Subject(subject["purpose"], tuple(map(str, subject["descriptions"])), subject["label"])
+        about = Subject(subject["purpose"], tuple(map(str, subject["descriptions"])), subject["label"], bool(subject["numbered"]))
         if about.purpose not in ("label", "verdicts") or not about.descriptions:
             raise ValueError("it is neither about a label nor about verdicts")
         asked = ChatRequest(request["endpoint"], request["body"], request["draw"], about, request["prompt"])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,14 +19,18 @@ TOKENS_PER_MESSAGE = 4
 
 @dataclass(frozen=True)
 class Subject:
-    """What a request is about: a label is wanted for the descriptions, or verdicts on them under `label`."""
+    """What a request is about: a label is wanted for the descriptions, or verdicts on them under `label`.
+
+    `numbered`: the descriptions stand in a numbered list, even if there is only one of them.
+    """
 
     purpose: Purpose
     descriptions: tuple[str, ...]
     label: str | None = None
+    numbered: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        return {"purpose": self.purpose, "descriptions": list(self.descriptions), "label": self.label}
+        return asdict(self) | {"descriptions": list(self.descriptions)}
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class ChatRequest:
 
     @property
     def output_tokens(self) -> int:
-        """About how many tokens the reply has, where the model does not think aloud."""
+        """About how many tokens the answer has."""
         return 10 if len(self.subject.descriptions) == 1 or self.subject.purpose == "label" else 50
 
     @cached_property

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ccs_exp.scoring.llm.forecast import Forecast
-from ccs_exp.scoring.llm.ledger import Ledger
+from ccs_exp.scoring.llm.ledger import Ledger, dollars
 from ccs_exp.scoring.llm.prices import Price
 from ccs_exp.scoring.llm.replies import Kept
-from ccs_exp.scoring.llm.request import ChatRequest
 
 
 @dataclass
@@ -28,16 +27,14 @@ class Session:
     outages: Counter[str] = field(default_factory=Counter)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def pay(self, price: Price | None, request: ChatRequest, response: Any) -> float:
-        """Count a reply's tokens and spend its cost: by its own usage, else about what the request should cost."""
+    def pay(self, price: Price | None, response: Any, about: float) -> None:
+        """Count a reply's tokens and spend its cost: by its own usage, else `about`."""
         usage = response.get("usage") if isinstance(response, dict) else None
         if isinstance(usage, dict):
             self.input_tokens += _count(usage.get("prompt_tokens"))
             self.output_tokens += _count(usage.get("completion_tokens"))
         known = price.of_usage(usage) if price else 0.0
-        cost = price.cost(request.input_tokens, request.output_tokens) if known is None else known
-        self.ledger.spent += cost
-        return cost
+        self.ledger.spent += about if known is None else known
 
     @property
     def unanswered(self) -> Counter[str]:
@@ -70,6 +67,10 @@ class Session:
             "cost_usd": self.ledger.spent,
             "prompts": list(self.prompts),
         }
+
+    def line(self) -> str:
+        """What was asked and paid, as people read it."""
+        return f"{self.sent} requests sent, {dollars(self.ledger.spent)}; {self.kept} replies were kept already"
 
     def warnings(self) -> list[str]:
         missing = self.unanswered
