@@ -35,13 +35,13 @@ def run(cfg: DictConfig, job: Job) -> None:
     """Run one job and leave a complete run folder. Raises `CcsError` for what the user can mend."""
     strategies, tracker = assemble.build_strategies(cfg.prune), assemble.build(cfg.tracker)
     scorers = assemble.build_scorers(cfg)
+    evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
-        return plan.show(plan.plan(cfg, scorers))
+        return plan.show(plan.plan(cfg, scorers, evaluates))
     _refuse_own_input(cfg, job.run_dir)
     if cfg.ccs.name == "computed":
         scorers.check_ready()
     given = given_scores(cfg, scorers)
-    evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     folder = RunFolder(job.run_dir)
     folder.prepare()
 
@@ -54,6 +54,7 @@ def run(cfg: DictConfig, job: Job) -> None:
 
     # score
     compute = assemble.build_compute(cfg)
+    plan.show(plan.encoding_lines(cfg, evaluates))
     pool, probe = None, None
     if given is None:
         pool = assemble.build_pool(cfg.pool)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.heads import scored_heads
 from ccs_exp.scoring.llm.forecast import Forecast
 from ccs_exp.scoring.llm.ledger import dollars
@@ -28,9 +30,27 @@ class PlanLine(NamedTuple):
     text: str
 
 
-def plan(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:
+def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
     """The lines of a job's plan. Stages that know their cost add theirs here."""
-    return scoring_lines(cfg, scorers)
+    return encoding_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
+
+
+def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
+    """The passes over images, and the memory that they need at most."""
+    passes = []
+    if cfg.ccs.name == "computed" and cfg.spans.name != "file":
+        passes.append(f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else ""))
+    if evaluates:
+        how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
+        passes.append(f"one over {cfg.dataset.name}, {how}")
+    if not passes:
+        return []
+    on_cpu = cfg.device in ("cpu", "mps") or not torch.cuda.is_available()
+    need = memory_need(cfg.model.name, cfg.model.architecture, cfg.batch_size, cfg.stack_size, on_cpu)
+    return [
+        PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
+        PlanLine("encode", stated(need, "a CPU" if on_cpu else "the GPU")),
+    ]
 
 
 def scoring_lines(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from ccs_exp.clip.loading import unloaded
@@ -38,11 +37,11 @@ def memory_need(name: str, architecture: str | None, batch_size: int, stack_size
     return MemoryNeed(_NUMBER * weights, _NUMBER * (copies * batch_size * tokens * width + 4 * pixels))
 
 
-def stated(need: MemoryNeed, device: torch.device | str) -> str:
+def stated(need: MemoryNeed, device: str) -> str:
     """One line for people.
 
-    >>> stated(MemoryNeed(6 * 10**8, 25 * 10**7), "cpu")
-    'on cpu at most 0.85 GB: weights 0.60 GB, batches 0.25 GB'
+    >>> stated(MemoryNeed(6 * 10**8, 25 * 10**7), "a CPU")
+    'memory on a CPU: at most 0.85 GB beside the libraries (weights 0.60, batches 0.25)'
     """
-    total = sum(need)
-    return f"on {device} at most {total / 1e9:.2f} GB: weights {need.weights / 1e9:.2f} GB, batches {need.activations / 1e9:.2f} GB"
+    weights, batches = need.weights / 1e9, need.activations / 1e9
+    return f"memory on {device}: at most {weights + batches:.2f} GB beside the libraries (weights {weights:.2f}, batches {batches:.2f})"
