@@ -6,6 +6,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 
+import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 import torch
 from lightning.pytorch.callbacks import RichProgressBar

@@ -39,7 +39,9 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """The passes over images, and the memory that they need at most."""
     passes = []
     if cfg.ccs.name == "computed" and cfg.spans.name != "file":
-        passes.append(f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else ""))
+        passes.append(
+            f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else "")
+        )
     if evaluates:
         how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
         passes.append(f"one over {cfg.dataset.name}, {how}")

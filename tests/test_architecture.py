@@ -1,6 +1,7 @@
 """Arrows point down: the rooms of ARCHITECTURE.md import only from rooms below them."""
 
 import ast
+import re
 from pathlib import Path
 
 import ccs_exp
@@ -68,3 +69,12 @@ def test_only_the_clip_room_knows_open_clip():
 def test_rooms_are_small():
     long = {str(path.relative_to(PACKAGE)): lines for path in modules() if (lines := path.read_text().count("\n")) > 250}
     assert not long
+
+
+def test_whatever_imports_torchvision_first_declares_its_operators():
+    """Any module can be the first that is imported; outside the clip room, whose package does it, each must see to it."""
+    imported = re.compile(r"^(?:import|from) (lightning|torchvision|open_clip|torchmetrics|ccs_exp\.clip)\b", re.MULTILINE)
+    for path in modules():
+        names = imported.findall(path.read_text(encoding="utf-8"))
+        if room_of(path) != "clip" and set(names) - {"ccs_exp.clip"}:
+            assert names[0] == "ccs_exp.clip", path

@@ -14,7 +14,7 @@ from ccs_exp import assemble
 from ccs_exp.config import config_dir, configure
 from ccs_exp.errors import CcsError
 from ccs_exp.experiment import Job, run
-from ccs_exp.plan import plan
+from ccs_exp.plan import scoring_lines
 from ccs_exp.results import RunFolder
 from ccs_exp.services import FEATURES, load_service
 from ccs_exp.verdict_files import read_judges, read_verdicts
@@ -65,7 +65,7 @@ def job(folder, *overrides):
 
 def planned(*overrides):
     cfg = configure(*overrides)
-    return [line.text for line in plan(cfg, assemble.build_scorers(cfg))]
+    return [line.text for line in scoring_lines(cfg, assemble.build_scorers(cfg))]
 
 
 def test_a_run_folder_says_what_was_judged_by_whom_and_what_it_cost(server, spans, tmp_path):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ccs_exp.data.pixel_store import PixelStore
 from ccs_exp.errors import CcsError
 
 OnError = Literal["raise", "skip"]
-_MOST_WORKERS = 4
+_MOST_WORKERS = 16  # more than that, and moving pixels between processes is what takes time
 
 
 class ImageBatch(NamedTuple):
@@ -58,9 +59,7 @@ class ImageData(lightning.LightningDataModule):
         self.source, self.batch_size, self.on_error = source, batch_size, on_error
         self.skipped: list[str] = []
         self.indices = _subset(len(source), limit)
-        if num_workers is None:
-            num_workers = 0 if getattr(source, "in_memory", False) else min(_MOST_WORKERS, os.cpu_count() or 1)
-        self.num_workers = num_workers
+        self.num_workers = default_workers(getattr(source, "in_memory", False)) if num_workers is None else num_workers
         self._dataset = _Decoded(source, transform, self.indices, pixel_store)
 
     def __len__(self) -> int:
@@ -83,6 +82,12 @@ class ImageData(lightning.LightningDataModule):
             )
         self.skipped.extend(batch.skipped)
         return batch
+
+
+def default_workers(in_memory: bool) -> int:
+    """Decoding processes: none for what is in memory, else one for each core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if in_memory else min(_MOST_WORKERS, cores)
 
 
 def _subset(size: int, limit: int | None) -> Sequence[int]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ccs_exp.data.batches import OnError
+from ccs_exp.data.batches import OnError, default_workers
 from ccs_exp.data.images import UnreadableImage
 from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
-
-_MOST_WORKERS = 4
 
 
 class FrameBatch(NamedTuple):
@@ -52,9 +50,7 @@ class FrameData(lightning.LightningDataModule):
     ):
         super().__init__()
         self.captioned, self.frames, self.batch_size, self.on_error = videos, frames, batch_size, on_error
-        self.num_workers = num_workers
-        if num_workers is None:
-            self.num_workers = 0 if videos.in_memory else min(_MOST_WORKERS, os.cpu_count() or 1)
+        self.num_workers = default_workers(videos.in_memory) if num_workers is None else num_workers
         self.skipped: list[str] = []
         self.unreadable: list[int] = []
         self._dataset = _DecodedVideos(videos, transform, frames)

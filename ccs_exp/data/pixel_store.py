@@ -76,7 +76,9 @@ class PixelStore:
         record = self._records[index]
         if not record["crc"] or record["crc"] != _checksum(record):
             return None
-        return Sample(record["id"].decode("utf-8", "surrogatepass"), Image.fromarray(np.array(record["picture"])), int(record["target"]))
+        return Sample(
+            record["id"].decode("utf-8", "surrogatepass"), Image.fromarray(np.array(record["picture"])), int(record["target"])
+        )
 
     def put(self, index: int, sample: Sample) -> None:
         """Keep an image, unless its shape or its identifier has no place in a record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 
 from ccs_exp.clip.model import ClipModel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 import numpy as np
 import torch
