@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -53,17 +54,13 @@ def branched(model: ClipModel, layer: int, copies: int, branches: Sequence[Branc
 
     Yields a list that holds the size of the stacked batch of every run through the hook point so far.
     """
-    silenced = torch.zeros(len(branches), 1, model.heads_per_layer, 1, 1, dtype=torch.bool)
-    for row, branch in zip(silenced, branches, strict=True):
-        row[:, sorted(branch.silenced)] = True
-    silences = bool(silenced.any())
-    silenced = silenced.to(model.device, non_blocking=True)
+    silenced = _silenced(tuple(branches), model.heads_per_layer, model.device)
     runs: list[int] = []
 
     def silence(_module, _inputs, z: Tensor) -> Tensor:  # z: [copies * batch, heads, tokens, head_dim]
         runs.append(len(z))
         stacked = branch_copies(z, copies, branches)
-        return (stacked.masked_fill(silenced, 0) if silences else stacked).flatten(0, 1)
+        return (stacked if silenced is None else stacked.masked_fill(silenced, 0)).flatten(0, 1)
 
     handle = model.head_outputs(layer).register_forward_hook(silence)
     try:
@@ -75,10 +72,27 @@ def branched(model: ClipModel, layer: int, copies: int, branches: Sequence[Branc
 def branch_copies(x: Tensor, copies: int, branches: Sequence[Branch]) -> Tensor:
     """From ``[copies * batch, ...]`` to ``[branches, batch, ...]``, each branch with its parent's values; a view where it can be."""
     stacked = x.unflatten(0, (copies, -1))
-    parents = [branch.parent for branch in branches]
-    if parents == list(range(copies)):
+    parents = tuple(branch.parent for branch in branches)
+    if parents == tuple(range(copies)):
         return stacked
-    return stacked.expand(len(branches), *stacked.shape[1:]) if copies == 1 else stacked[parents]
+    return stacked.expand(len(branches), *stacked.shape[1:]) if copies == 1 else stacked[_indices(parents, x.device)]
+
+
+# Every batch of a job needs the same few of these; made anew, each would wait for its way to the GPU.
+@lru_cache(maxsize=1024)
+def _silenced(branches: tuple[Branch, ...], heads_per_layer: int, device: torch.device) -> Tensor | None:
+    """``[branches, 1, heads, 1, 1]``; None where no branch silences a head."""
+    if not any(branch.silenced for branch in branches):
+        return None
+    silenced = torch.zeros(len(branches), 1, heads_per_layer, 1, 1, dtype=torch.bool)
+    for row, branch in zip(silenced, branches, strict=True):
+        row[:, sorted(branch.silenced)] = True
+    return silenced.to(device)
+
+
+@lru_cache(maxsize=1024)
+def _indices(values: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device)
 
 
 @contextmanager
