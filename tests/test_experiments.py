@@ -11,6 +11,7 @@ import yaml
 
 from ccs_exp.assemble import build_strategies
 from ccs_exp.config import config_dir, configure
+from ccs_exp.report.__main__ import main
 from ccs_exp.report.reproduction.paper import load_paper
 
 EXPERIMENTS = sorted(path.stem for path in Path(config_dir(), "experiment").glob("*.yaml"))
@@ -64,9 +65,7 @@ def test_the_small_grid_runs_and_the_command_line_narrows_it(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/summary.json")) == ["0", "1"]
-    command = [sys.executable, "-m", "ccs_exp.report", "sweep", "--output", "page"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ)
-    assert done.returncode == 0, done.stderr
+    main([str(tmp_path / "sweep"), "--output", str(tmp_path / "page")])
     with open(tmp_path / "page" / "cells.csv", newline="") as file:
         assert {row["model"] for row in csv.DictReader(file) if row["dataset"] == "digits" and row["ours"]} == {
             "tiny_1",
