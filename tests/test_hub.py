@@ -53,6 +53,8 @@ def test_a_stream_goes_through_batches_in_one_process(tmp_path):
 def test_tars_in_the_hubs_cache_are_used_without_network_and_the_commit_is_spelt_out(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     snapshots = tmp_path / "datasets--clip-benchmark--wds_imagenet-a" / "snapshots"
+    for other in (digit * 40 for digit in "0123456789abcdef"):
+        (snapshots / other).mkdir(parents=True)
     webdataset(snapshots / ("614c3a5" + "0" * 33), list(class_table("imagenet_a").names), range(200), shards=4, kind="jpg")
     source = build(configure("dataset=imagenet_a", "dataset.source.samples=200").dataset.source)
     assert [source[index].target for index in (0, 199)] == [0, 199]
