@@ -31,6 +31,7 @@ _NUMBERS = {
     "max_cost_usd": (False, 0),
 }
 _MAY_BE_NULL = ("seed", "temperature", "max_cost_usd")
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -134,13 +135,17 @@ def check_url(url: str | None, where: str) -> None:
     """Raise `CcsError` unless `url` is None or an http address without a user name or password in it."""
     if url is None:
         return
+    _refuse_user(url, where)
+    if not re.match(r"https?://[^/]", url):
+        raise CcsError(f"{where}={url} is no address. Give one as in {where}=http://127.0.0.1:8000/v1.")
+
+
+def _refuse_user(url: str, where: str) -> None:
     if _USER_IN_URL.search(url):
         raise CcsError(
             f"{where} has a user name or password in it, which would be written into every record of the run. Give the address "
             "alone; a key comes from the environment."
         )
-    if not re.match(r"https?://[^/]", url):
-        raise CcsError(f"{where}={url} is no address. Give one as in {where}=http://127.0.0.1:8000/v1.")
 
 
 def without_user(url: str) -> str:
@@ -152,8 +157,9 @@ def refuse_secrets(arguments: Iterable[str]) -> None:
     """Raise `CcsError` if a command line holds a secret: Hydra writes the command line into the run folder."""
     secrets = [value for name, value in os.environ.items() if re.search(r"(?i)(key|token|secret|password)$", name)]
     for argument in arguments:
-        if _USER_IN_URL.search(argument):
-            check_url(argument.partition("=")[2] or argument, argument.partition("=")[0])
+        key, _, value = argument.partition("=")
+        if key.endswith("base_url") or _PASSWORD_IN_URL.search(value):  # Hub paths have an @ of their own: hf://NAME@REVISION
+            _refuse_user(value, key)
         if any(len(secret) >= 8 and secret in argument for secret in secrets):
             raise CcsError(
                 f"{argument.partition('=')[0]} holds a secret of the environment, and the command line is written into the run "

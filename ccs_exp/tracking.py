@@ -68,6 +68,7 @@ class WandbTracker:
         """
         # unless told otherwise, W&B reports its own errors to its makers, which takes the network offline too
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # it advertises itself where a language model was asked
         folder = RunFolder(run_dir)
         summary = folder.read_summary()
         description = {

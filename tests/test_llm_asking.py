@@ -274,6 +274,24 @@ def test_it_works_where_an_event_loop_is_running(server):
     assert asyncio.run(cell()) == expected(questions(3))
 
 
+def test_interrupted_where_an_event_loop_is_running_it_stops_asking(server, cache):
+    server.latency = 0.2
+    running = program(
+        server,
+        """
+        import asyncio
+        async def cell():
+            asked.judge([Question(f'text {n}', 'Texts') for n in range(40)])
+        asyncio.new_event_loop().run_until_complete(cell())
+        """,
+    )
+    until(lambda: sum(server.answered.values()) >= 6)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=10)
+    assert running.returncode != 0 and "KeyboardInterrupt" in output
+    assert 6 <= len(kept_files(cache)) < 40
+
+
 # load
 
 

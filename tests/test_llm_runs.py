@@ -16,7 +16,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.experiment import Job, run
 from ccs_exp.plan import scoring_lines
 from ccs_exp.results import RunFolder
-from ccs_exp.services import FEATURES, load_service
+from ccs_exp.services import FEATURES, load_service, refuse_secrets
 from ccs_exp.verdict_files import read_judges, read_verdicts
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -378,6 +378,13 @@ def test_the_key_is_nowhere(server, spans, tmp_path, monkeypatch):
     assert read_record(tmp_path / "run").config["judge"]["model"] == "gpt-4o-2024-08-06"
     holding = [str(path) for path in files if KEY.encode() in path.read_bytes()]
     assert not holding and KEY not in done.stdout + done.stderr
+
+
+def test_an_at_sign_in_a_path_is_no_secret():
+    refuse_secrets(["dataset.path=hf://name@main/folder", "hydra.run.dir=/tmp/x@y"])
+    for argument in ("judge.base_url=http://token@host/v1", "dataset.path=https://me:hunter22@host/x"):
+        with pytest.raises(CcsError, match="user name or password"):
+            refuse_secrets([argument])
 
 
 @pytest.mark.parametrize("argument", ["judge.base_url=https://me:hunter22@127.0.0.1/v1", f"+judge.api_key={KEY}-OPENAI_API_KEY"])

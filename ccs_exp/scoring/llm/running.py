@@ -44,7 +44,7 @@ def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    loop, outcome = asyncio.new_event_loop(), []
+    loop, outcome, done = asyncio.new_event_loop(), [], threading.Event()
 
     async def run() -> Any:
         outcome.append(asyncio.current_task())
@@ -56,14 +56,15 @@ def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
                 outcome.append((runner.run(run()), None))
             except BaseException as error:
                 outcome.append((None, error))
+            finally:
+                done.set()
 
-    thread = threading.Thread(target=target)
-    thread.start()
+    threading.Thread(target=target).start()
     try:
-        thread.join()
+        done.wait()  # join() takes a thread for ended once it was interrupted
     except KeyboardInterrupt:
         loop.call_soon_threadsafe(lambda: outcome[0].cancel())
-        thread.join()
+        done.wait()
         raise
     result, error = outcome[-1]
     if error is not None:
