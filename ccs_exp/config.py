@@ -112,6 +112,7 @@ class Config:
     stack_size: int = 4
     num_workers: int | None = None
     pixel_cache: bool = False
+    data_dir: str | None = None
     on_error: str = "raise"
     protocol: str = "standard"
     device: str = "auto"
@@ -121,9 +122,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``, and ``${prompt_templates:NAME}``: the lines of ``assets/templates/NAME.txt``."""
+    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``, and
+    ``${copy_in:DIR,NAME}``, the local copy of a data set."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
+    OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+
+
+def copy_in(data_dir: str | None, name: str) -> str | None:
+    """``<data_dir>/<name>`` if there is such a folder; without it a data set comes from where it is published."""
+    copy = Path(data_dir).expanduser() / name if data_dir else None
+    return str(copy) if copy and copy.is_dir() else None
 
 
 def prompt_templates(name: str) -> list[str]:
@@ -179,6 +188,8 @@ def check(cfg: DictConfig) -> None:
         layout = (
             f" dataset.path is a folder with: {cfg.dataset.layout}" if cfg.dataset.layout and "dataset.path" in missing else ""
         )
+        if layout and cfg.data_dir:
+            layout = f" data_dir={cfg.data_dir} has no folder {cfg.dataset.name}.{layout}"
         raise CcsError(f"Still needed: {', '.join(f'{key}=...' for key in missing)}. Add it to the command line.{layout}")
     for group, name in _NEED_A_PATH.items():
         used = "path" in cfg[group].source if group in ("dataset", "probe") else cfg[group].name == name

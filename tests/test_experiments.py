@@ -18,6 +18,14 @@ EXPERIMENTS = sorted(path.stem for path in Path(config_dir(), "experiment").glob
 VARIANTS = set(load_paper().models)
 
 
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path, monkeypatch):
+    """Where videos lie, which come from nowhere else."""
+    for name in ("msrvtt", "msvd", "didemo"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    monkeypatch.setenv("CCS_EXP_DATA", str(tmp_path / "data"))
+
+
 def sweep(name: str) -> dict[str, list[str]]:
     content = yaml.safe_load(Path(config_dir(), "experiment", f"{name}.yaml").read_text())
     return {key: str(values).split(",") for key, values in content["hydra"]["sweeper"]["params"].items()}

@@ -1,6 +1,7 @@
 """Video retrieval under several conditions at once, and the flat stream of frames that it reads."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -177,6 +178,7 @@ def test_the_protocols_differ_as_documented(monkeypatch):
 
     def fake(model, data, conditions, engine, compute, *, renormalise):
         seen[protocol] = (data._dataset.transform, renormalise, len(data.captioned.videos), data.frames)
+        return SimpleNamespace(warnings=[])
 
     monkeypatch.setattr(assemble, "retrieve", fake)
     for protocol in ("standard", "paper"):
