@@ -1,6 +1,6 @@
 """Images under many head masks, the plain embedding, and decomposition, against full passes.
 
-    python benchmarks/encoding.py [--device cpu] [--precision 32]
+    python benchmarks/encoding.py [--device cpu]
 
 The first reference is one full masked pass for each condition by the same kernels (`engine=plain`), so that its ratio shows shared work
 alone. The second is what one would do with open_clip itself: its own encoder, a head's columns of ``out_proj.weight`` zeroed.

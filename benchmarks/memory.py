@@ -83,7 +83,8 @@ def main() -> None:
         for images in DECOMPOSED:
             print(f"decomposition of {images:6,} images    peak {in_a_process('--decompose', images):8.0f} MiB", flush=True)
         for conditions, stack_size in EVALUATED:
-            stated = sum(memory_need(NAME, None, BATCH, stack_size, on_cpu=True)) / 2**20
+            sizes = {"batch_size": BATCH, "stack_size": stack_size, "on_cpu": True, "parting_layers": 4, "workers": 0}
+            stated = sum(memory_need(NAME, None, **sizes)) / 2**20
             taken = in_a_process("--evaluate", conditions, stack_size)
             print(
                 f"{conditions:3} conditions, stack {stack_size:2}     peak {taken:8.0f} MiB   stated {stated:8.0f} MiB",

@@ -40,7 +40,11 @@ def compare(
 ) -> Result:
     """Run both once untimed and hold their results together, then `repeats` times in turn. `agree` raises where they differ."""
     agreement = agree(ours(), reference())
-    pairs = [(_seconds(ours), _seconds(reference)) for _ in range(repeats)]
+    pairs = []
+    for number in range(repeats):  # each goes first in turn
+        first, second = (ours, reference) if number % 2 == 0 else (reference, ours)
+        times = _seconds(first), _seconds(second)
+        pairs.append(times if first is ours else times[::-1])
     mine, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     return Result(name, against, mine, theirs, 1 / ratio if expected.get("at_most") else ratio, agreement, **expected)

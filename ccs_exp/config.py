@@ -109,7 +109,7 @@ class Config:
     textspan: str = "direct"
     engine: str = "shared"
     batch_size: int = 64
-    stack_size: int = 4
+    stack_size: int = 1
     num_workers: int | None = None
     pixel_cache: bool = False
     data_dir: str | None = None

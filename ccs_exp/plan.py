@@ -12,7 +12,8 @@ from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
 from ccs_exp.clip.memory import memory_need, stated
-from ccs_exp.heads import scored_heads
+from ccs_exp.data.batches import default_workers
+from ccs_exp.heads import SCORED_LAYERS, scored_heads
 from ccs_exp.scoring.llm.forecast import Forecast
 from ccs_exp.scoring.llm.ledger import dollars
 from ccs_exp.scoring.robustness import extra_requests
@@ -47,11 +48,24 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         passes.append(f"one over {cfg.dataset.name}, {how}")
     if not passes:
         return []
-    on_cpu = cfg.device in ("cpu", "mps") or not torch.cuda.is_available()
-    need = memory_need(cfg.model.name, cfg.model.architecture, cfg.batch_size, cfg.stack_size, on_cpu)
+    device = "the GPU" if torch.cuda.is_available() and cfg.device in ("auto", "gpu", "cuda") else "a CPU"
+    device = "MPS" if torch.backends.mps.is_available() and cfg.device in ("auto", "gpu", "mps") else device
+    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    if shape is None:
+        return [PlanLine("encode", f"passes over images: {'; '.join(passes)}")]
+    anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads  # masks may part before the scored layers
+    need = memory_need(
+        cfg.model.name,
+        cfg.model.architecture,
+        batch_size=cfg.batch_size,
+        stack_size=cfg.stack_size if cfg.engine == "shared" else 1,
+        on_cpu=device == "a CPU",
+        parting_layers=shape[0] if anywhere else SCORED_LAYERS,
+        workers=default_workers(in_memory=False) if cfg.num_workers is None else cfg.num_workers,
+    )
     return [
         PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
-        PlanLine("encode", stated(need, "a CPU" if on_cpu else "the GPU")),
+        PlanLine("encode", stated(need, device)),
     ]
 
 

@@ -40,7 +40,8 @@ def kept_tensor(kind: str, key: Mapping[str, Any], compute: Callable[[], Tensor]
 
     value = compute().cpu().contiguous()
     try:
-        write_whole(path, save({"value": value}, {"key": written, "sha256": _digest(value)}))
+        content = save({"value": value}, {"key": written, "sha256": _digest(value)})
+        write_whole(path, content, choose="the environment variable CCS_EXP_CACHE")
     except CcsError as error:
         log.warning("The result is not kept for the next run: %s", error)
     return value

@@ -1,5 +1,7 @@
 """Zero-shot classification under several conditions at once."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked
+from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute import Compute
-from ccs_exp.data.batches import ImageData
+from ccs_exp.data.batches import ImageBatch, ImageData
 from ccs_exp.data.images import Sample, UnreadableImage
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
@@ -53,13 +56,13 @@ CONDITIONS = [
 ]
 
 
-def run(model, conditions, data=None):
+def run(model, conditions, data=None, engine=None):
     return classify(
         model,
         data or ImageData(Noise(), to_tensor, batch_size=16),
         TEMPLATES,
         conditions,
-        PlainEngine(),
+        engine or PlainEngine(),
         Compute("cpu", progress=False),
     )
 
@@ -143,3 +146,32 @@ def test_five_classes_have_no_top5(model):
     source.class_names, source.targets = NAMES[:5], source.targets % 5
     result = run(model, CONDITIONS[:1], ImageData(source, to_tensor))
     assert set(result.values["original"]) == {"top1", "mean_per_class"}
+
+
+def test_shared_work_gives_the_plain_engines_rows(model, evaluation):
+    shared = run(model, CONDITIONS, engine=SharedPrefixEngine())
+    assert shared.values == evaluation.values and shared.predictions.equals(evaluation.predictions)
+
+
+@pytest.mark.parametrize("classes", [7, 17, 101])
+def test_classes_of_equal_embeddings_tie_and_the_first_is_taken(model, classes):
+    """A matrix product gives equal columns unequal last digits, by where they stand."""
+    torch.manual_seed(classes)
+    classifier = torch.nn.functional.normalize(torch.randn(classes, 48), dim=-1)
+    classifier[-1] = classifier[0]
+    classifier[classes // 2] = classifier[0]
+    task = ZeroShotClassification(model, classifier, CONDITIONS[:1], PlainEngine())
+    pixels = torch.randn(64, 3, 32, 32)
+    with torch.inference_mode():
+        task.classifier[[0, -1, classes // 2]] = model.encode_images(pixels[:1])  # surely the best for the first image
+        task.test_step(ImageBatch(pixels, torch.full((64,), classes - 1), [str(i) for i in range(64)], []), 0)
+    evaluation = task.evaluation()
+    predicted = evaluation.predictions.column("prediction").to_pylist()
+    assert predicted[0] == 0 and evaluation.ties == predicted.count(0) and not {classes - 1, classes // 2} & set(predicted)
+
+
+def test_embeddings_that_are_no_numbers_are_an_error(model):
+    broken = copy.deepcopy(model)
+    broken.clip.visual.proj.data[0, 0] = float("nan")
+    with pytest.raises(CcsError, match="not all finite numbers"):
+        run(broken, CONDITIONS)

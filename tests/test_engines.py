@@ -190,3 +190,49 @@ def test_half_precisions_stay_within_their_stated_error(model, pixels, dtype):
             embeddings = engine.encode(model, pixels, masks)
         distance = (embeddings.float() - exact).norm(dim=-1).max()
         assert 0 < distance < 0.02
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+@torch.inference_mode()
+def test_the_bits_of_a_condition_do_not_depend_on_the_others(model, pixels, batch):
+    """With a stack of one: a job that is extended gives the same numbers again."""
+    masks = drawn_masks(10)
+    whole = SharedPrefixEngine(1).encode(model, pixels[:batch], masks)
+    for count in range(1, len(masks)):
+        assert torch.equal(SharedPrefixEngine(1).encode(model, pixels[:batch], masks[:count]), whole[:count])
+
+
+@pytest.mark.parametrize("said", ["could not create a primitive", "DefaultCPUAllocator: can't allocate memory: you tried"])
+@torch.inference_mode()
+def test_a_cpu_that_runs_out_of_memory_is_recognised_by_what_it_says(model, pixels, monkeypatch, said):
+    real = shared_prefix._encode
+
+    def small_memory(model, part, masks, stack):
+        if len(part) > 4:
+            raise RuntimeError(said)
+        return real(model, part, masks, stack)
+
+    monkeypatch.setattr(shared_prefix, "_encode", small_memory)
+    engine = SharedPrefixEngine(1)
+    engine.encode(model, pixels, [frozenset()])
+    assert engine.parts == 2 and "Out of memory" in engine.warnings[0]
+
+
+@torch.inference_mode()
+def test_other_errors_are_not_taken_for_memory(model, pixels, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(shared_prefix, "_encode", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        SharedPrefixEngine(4).encode(model, pixels, [frozenset()])
+
+
+def test_gradients_flow_under_a_mask_also_after_a_pass_without(pixels):
+    model = small_model()
+    with torch.inference_mode(), masked(model, [Head(4, 1)]):
+        model.encode_images(pixels)
+    seen = pixels.clone().requires_grad_()
+    with masked(model, [Head(4, 1)]):
+        model.encode_images(seen).sum().backward()
+    assert seen.grad.abs().max() > 0

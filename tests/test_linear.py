@@ -40,6 +40,46 @@ def test_a_changed_weight_is_packed_again():
         torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weight: weight.data.mul_(2),
+        lambda weight: weight.data[:, 16:32].zero_(),  # a head's columns
+        lambda weight: weight.data.copy_(torch.ones_like(weight)),
+    ],
+)
+def test_changes_behind_torchs_back_are_seen(change):
+    layer, x = PackedLinear.replacing(layers()), torch.randn(4, 48)
+    layer(x)
+    change(layer.weight)
+    torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=0)
+
+
+def test_a_weight_exchanged_twice_between_passes_is_packed_again():
+    layer, x = PackedLinear.replacing(layers()), torch.randn(4, 48)
+    for seed in range(20):
+        layer(x)
+        layer.weight.data = torch.randn(96, 48)
+        layer.weight.data = torch.randn(96, 48, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=0)
+
+
+def test_there_and_back_to_another_precision():
+    layer, x = PackedLinear.replacing(layers()), torch.randn(4, 48)
+    for _ in range(5):
+        layer(x)
+        layer.bfloat16().float()
+        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=0)
+
+
+def test_weights_made_in_inference_mode_follow_their_changes():
+    with torch.inference_mode():
+        layer, x = PackedLinear(48, 96), torch.randn(4, 48)
+        layer(x)
+        layer.load_state_dict(layers().state_dict())
+        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=0)
+
+
 def test_copies_do_not_share_packed_weights():
     layer, x = PackedLinear.replacing(layers()), torch.randn(4, 48)
     layer(x)
@@ -91,3 +131,7 @@ def test_the_mlp_in_pieces_is_the_mlp(gelu, rows):
     mlp = Mlp.replacing(plain)
     torch.testing.assert_close(mlp(x), expected, atol=1e-6, rtol=0)
     assert list(mlp.state_dict()) == list(plain.state_dict())
+    seen = []
+    mlp.c_fc.register_forward_hook(lambda *_: seen.append(1))
+    torch.testing.assert_close(mlp(x), expected, atol=1e-6, rtol=0)
+    assert seen, "hooks on its layers fire"

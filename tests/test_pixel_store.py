@@ -1,5 +1,6 @@
 """Kept pictures give the same pixels as decoding, are used only when whole, and never stand in the way."""
 
+import os
 import pickle
 
 import numpy as np
@@ -83,6 +84,32 @@ def test_other_files_or_another_preprocessing_are_another_store(folder, seeing_m
     state = folder_state(folder)
     Image.new("RGB", (32, 32)).save(folder / "bild 0 ä.png")
     assert folder_state(folder) != state and opened(folder, seeing_model)[1].path != path
+
+
+def test_what_lies_behind_links_counts(tmp_path):
+    real, linked = tmp_path / "real", tmp_path / "linked"
+    (real / "cats").mkdir(parents=True)
+    linked.mkdir()
+    (linked / "cats").symlink_to(real / "cats")
+    (linked / "above").symlink_to(tmp_path)
+    (linked / "nothing").symlink_to(tmp_path / "gone")
+    state = folder_state(linked)
+    (real / "cats" / "a.png").write_bytes(b"1")
+    second = folder_state(linked)
+    assert second != state == state
+    times = (real / "cats" / "a.png").stat()
+    (real / "cats" / "a.png").write_bytes(b"2")
+    os.utime(real / "cats" / "a.png", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert folder_state(linked) != second, "same size and time of change, other content"
+
+
+def test_what_killed_processes_left_is_removed(folder, seeing_model):
+    path = opened(folder, seeing_model)[1].path
+    gone, alive = path.with_name(f".{path.name}.999999999.part"), path.with_name(f".{path.name}.{os.getpid()}.part")
+    for left_over in (gone, alive):
+        left_over.write_bytes(b"")
+    opened(folder, seeing_model)
+    assert not gone.exists() and alive.exists()
 
 
 def test_what_has_no_place_in_a_record_is_left_out(tmp_path):

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from conftest import small_model
+from open_clip.transformer import QuickGELU
 
 from ccs_exp.clip import text as text_encoder
 from ccs_exp.store import kept_tensor
@@ -69,6 +70,24 @@ def test_a_store_that_cannot_be_written_costs_only_a_warning(tmp_path, monkeypat
     with caplog.at_level(logging.WARNING):
         assert kept_tensor("kind", {"a": 1}, lambda: torch.tensor(5.0)) == 5
     assert "not kept" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["activation", "heads", "mask", "pooling", "eps"])
+def test_the_same_numbers_put_together_otherwise_are_another_text_tower(change):
+    model = small_model(0)
+    before = text_encoder._text_tower(model.clip)
+    block = model.clip.transformer.resblocks[0]
+    if change == "activation":
+        block.mlp.gelu = QuickGELU()
+    elif change == "heads":
+        block.attn.num_heads = 1
+    elif change == "mask":
+        model.clip.attn_mask = torch.zeros_like(model.clip.attn_mask)
+    elif change == "pooling":
+        model.clip.text_pool_type = "first"
+    else:
+        model.clip.ln_final.eps = 0.1
+    assert text_encoder._text_tower(model.clip) != before == text_encoder._text_tower(small_model(0).clip)
 
 
 def test_texts_are_encoded_once_for_the_same_weights(monkeypatch):

@@ -105,3 +105,29 @@ def test_a_pool_of_four_is_an_error():
     _, maps, texts, moments = random_problem(3, 30, 8, 20, 4)
     with pytest.raises(CcsError, match="pool has 4 descriptions"):
         textspan(moments, torch.from_numpy(maps), torch.from_numpy(texts))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_of_equal_descriptions_the_first_is_picked(seed):
+    u, maps, texts, moments = random_problem(seed, images=30, k=8, dim=24, pool=37)
+    rng = np.random.default_rng(seed)
+    twins = rng.permutation(37)[:20]
+    doubled = np.concatenate([texts, texts[twins]])[rng.permutation(57)]
+    spans = textspan(moments, torch.from_numpy(maps), torch.from_numpy(doubled))
+    first = {row.tobytes(): index for index, row in reversed(list(enumerate(doubled)))}
+    for head in range(3):
+        picks = spans.picks[head].tolist()
+        assert picks == [first[doubled[pick].tobytes()] for pick in picks]
+        assert picks == [first[doubled[pick].tobytes()] for pick in plain_textspan(u[head] @ maps[head], doubled)[0]]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["moments", "pool"])
+def test_numbers_that_are_none_are_an_error(bad, where):
+    _, maps, texts, moments = random_problem(0, 30, 8, 24, 20)
+    if where == "moments":
+        moments.second[1, 2, 2] = bad
+    else:
+        texts[3, 3] = bad
+    with pytest.raises(CcsError, match="not all finite numbers. Use precision=32"):
+        textspan(moments, torch.from_numpy(maps), torch.from_numpy(texts))

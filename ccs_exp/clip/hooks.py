@@ -78,8 +78,10 @@ def branch_copies(x: Tensor, copies: int, branches: Sequence[Branch]) -> Tensor:
     return stacked.expand(len(branches), *stacked.shape[1:]) if copies == 1 else stacked[_indices(parents, x.device)]
 
 
-# Every batch of a job needs the same few of these; made anew, each would wait for its way to the GPU.
+# Every batch of a job needs the same few of these; made anew, each would wait for its way to the GPU. Outside of inference mode, because
+# a pass with gradients may come across what one without has made.
 @lru_cache(maxsize=1024)
+@torch.inference_mode(False)
 def _silenced(branches: tuple[Branch, ...], heads_per_layer: int, device: torch.device) -> Tensor | None:
     """``[branches, 1, heads, 1, 1]``; None where no branch silences a head."""
     if not any(branch.silenced for branch in branches):
@@ -91,6 +93,7 @@ def _silenced(branches: tuple[Branch, ...], heads_per_layer: int, device: torch.
 
 
 @lru_cache(maxsize=1024)
+@torch.inference_mode(False)
 def _indices(values: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device)
 

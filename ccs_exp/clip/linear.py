@@ -7,15 +7,18 @@ On other devices and precisions, under autocast, and where gradients flow, these
 
 from __future__ import annotations
 
+import math
 import platform
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _AVAILABLE = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
+_SAMPLED = 61  # every so many numbers; a prime, so that rows and columns are all met
 _packed_weights: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
@@ -50,18 +53,34 @@ def packs(x: Tensor, weight: Tensor) -> bool:
     """Whether `linear` of `x` goes by packed weights."""
     return (
         _AVAILABLE
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not weight.is_inference()  # torch does not count changes of such tensors
         and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
         and not torch.is_autocast_enabled("cpu")
     )
 
 
+class _Packed(NamedTuple):
+    """A packed weight, and by what its source is known not to have changed since."""
+
+    weight: Tensor
+    storage: UntypedStorage  # held, so that no other tensor can come to lie at its address
+    version: int
+    sample: float
+
+
 def _packed(weight: Tensor) -> Tensor:
-    """The weight in oneDNN's layout, made anew when the weight was changed in place (through ``.data``, torch itself would not know)."""
-    state = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+    """The weight in oneDNN's layout, made anew when the weight was changed.
+
+    Torch counts changes in place, but not those through ``.data``, so a sample of the numbers is compared too: it sees a silenced head,
+    a scaled or replaced matrix, not a single number that was changed behind torch's back.
+    """
+    storage, version = weight.untyped_storage(), weight._version
+    sample = float(weight.detach().reshape(-1)[::_SAMPLED].sum())
     kept = _packed_weights.get(weight)
-    if kept is None or kept[0] != state:
-        kept = (state, torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous()))
-        _packed_weights[weight] = kept
-    return kept[1]
+    same = kept is not None and (kept.storage.data_ptr(), kept.version) == (storage.data_ptr(), version)
+    if not (same and (kept.sample == sample or (math.isnan(kept.sample) and math.isnan(sample)))):
+        layout = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        kept = _packed_weights[weight] = _Packed(layout, storage, version, sample)
+    return kept.weight

@@ -7,41 +7,46 @@ from typing import NamedTuple
 from torch import nn
 
 from ccs_exp.clip.loading import unloaded
-from ccs_exp.heads import SCORED_LAYERS
+from ccs_exp.clip.text import TEXT_BATCH
 
 _NUMBER = 4  # bytes, in single precision
 
 
 class MemoryNeed(NamedTuple):
-    """Bytes: of the `weights` (on a CPU the packed copies of linear layers too), and of what is computed beside them, at most."""
+    """Bytes: of the `weights` (on a CPU the packed copies of linear layers too), and of what is computed beside them."""
 
     weights: int
     activations: int
 
 
-def memory_need(name: str, architecture: str | None, batch_size: int, stack_size: int, on_cpu: bool) -> MemoryNeed:
-    """Of evaluating any number of conditions with `engine=shared`, by the model's shape and the sizes of batch and stack alone.
+def memory_need(
+    name: str, architecture: str | None, *, batch_size: int, stack_size: int, on_cpu: bool, parting_layers: int, workers: int
+) -> MemoryNeed:
+    """Of evaluating any number of conditions, known from the model's shape.
 
-    Counted in copies of a batch's activations ``[batch, tokens, width]``. The walk down the tree of masks keeps two copies (what
-    enters a layer, and its heads' outputs) for each branch of a stack in each layer but the last where masks part, and computes
-    with five more for each branch; on a device other than a CPU, where the MLP is not computed in pieces, with eight more.
+    Counted in copies of a batch's activations ``[batch, tokens, width]``: the walk down the tree of masks keeps two (what enters a
+    layer, and its heads' outputs) for each branch of a stack in each of the `parting_layers`, in which masks can part, but the
+    last; and computes with five more for each branch, on a device other than a CPU, where the MLP is not computed in pieces, with
+    thirteen. Beside them lie the batches that `workers` have decoded ahead. Texts are encoded at another time: the larger counts.
     """
     clip = unloaded(name, architecture)
     tokens, width = clip.visual.positional_embedding.shape
-    copies = stack_size * (2 * (SCORED_LAYERS - 1) + (5 if on_cpu else 13))
+    copies = stack_size * (2 * (parting_layers - 1) + (5 if on_cpu else 13))
     weights = sum(parameter.numel() for parameter in clip.parameters())
     if on_cpu:
         weights += sum(module.weight.numel() for module in clip.modules() if isinstance(module, nn.Linear))
         weights += sum(module.in_proj_weight.numel() for module in clip.modules() if isinstance(module, nn.MultiheadAttention))
     pixels = batch_size * 3 * clip.visual.image_size[0] * clip.visual.image_size[1]
-    return MemoryNeed(_NUMBER * weights, _NUMBER * (copies * batch_size * tokens * width + 4 * pixels))
+    images = copies * batch_size * tokens * width + (2 * workers + 2) * pixels
+    texts = TEXT_BATCH * clip.positional_embedding.numel() * (8 if on_cpu else 13) if hasattr(clip, "positional_embedding") else 0
+    return MemoryNeed(_NUMBER * weights, _NUMBER * max(images, texts))
 
 
 def stated(need: MemoryNeed, device: str) -> str:
     """One line for people.
 
     >>> stated(MemoryNeed(6 * 10**8, 25 * 10**7), "a CPU")
-    'memory on a CPU: at most 0.85 GB beside the libraries (weights 0.60, batches 0.25)'
+    'memory on a CPU: about 0.85 GB beside the libraries (weights 0.60, batches up to 0.25)'
     """
     weights, batches = need.weights / 1e9, need.activations / 1e9
-    return f"memory on {device}: at most {weights + batches:.2f} GB beside the libraries (weights {weights:.2f}, batches {batches:.2f})"
+    return f"memory on {device}: about {weights + batches:.2f} GB beside the libraries (weights {weights:.2f}, batches up to {batches:.2f})"

@@ -32,7 +32,10 @@ class WeightsOrigin:
 
 
 class ClipModel(nn.Module):
-    """An open_clip model whose image heads can be read and silenced; raises `CcsError` as `check_encoder` does."""
+    """An open_clip model whose image heads can be read and silenced; raises `CcsError` as `check_encoder` does.
+
+    Masks are hooks on the model, so one model serves one thread at a time.
+    """
 
     def __init__(self, clip: nn.Module, tokenizer: Callable, transform: Callable, name: str, origin: WeightsOrigin):
         super().__init__()

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccs_exp.clip import encoder
+from ccs_exp.clip.exhaustion import out_of_memory
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.errors import CcsError
@@ -29,11 +30,14 @@ Group = list[int]  # masks, by their place in the job, that have silenced the sa
 class SharedPrefixEngine:
     """Walks the tree of masks depth first, at most `stack_size` of its branches at once, stacked on the batch axis.
 
-    Single-precision results depend on the shape of a batch, so `stack_size` is configuration. Where the device runs out of
-    memory it is halved, then the batch, for the rest of the job; `warnings` says so.
+    Single-precision results depend on the shape of what is multiplied, so `stack_size` is configuration. With 1 the bits of a
+    condition do not depend on which others there are; with more they may. Where the device runs out of memory the stack is
+    halved, then the batch, for the rest of the job; `warnings` says so.
     """
 
-    def __init__(self, stack_size: int = 4) -> None:
+    def __init__(self, stack_size: int = 1) -> None:
+        if stack_size < 1:
+            raise CcsError(f"stack_size={stack_size}: give a number of at least 1.")
         self.stack_size = stack_size
         self.parts = 1  # into which a batch is cut
         self.warnings: list[str] = []
@@ -44,8 +48,8 @@ class SharedPrefixEngine:
         while True:
             try:
                 return torch.cat([_encode(model, part, masks, self.stack_size) for part in pixels.chunk(self.parts)], dim=1)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error) or not self._halve(len(pixels)):
+            except RuntimeError as error:
+                if not out_of_memory(error) or not self._halve(len(pixels)):
                     raise
             # outside the handler, whose exception keeps the tensors of the failed try alive
             if pixels.device.type == "cuda":
@@ -66,23 +70,27 @@ class SharedPrefixEngine:
         return True
 
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]], stack_size: int) -> Tensor:
-    silenced = [_by_layer(model, heads) for heads in masks]
-    embeddings = torch.empty(0)
+    walk = _Walk(model, [_by_layer(model, heads) for heads in masks], stack_size)
+    walk.descend(0, encoder.patch_tokens(model.clip.visual, pixels), [list(range(len(masks)))])
+    return torch.stack([walk.embeddings[mask] for mask in range(len(masks))])
 
-    def descend(layer: int, x: Tensor, groups: list[Group]) -> None:
+
+class _Walk:
+    """One batch on its way down the tree of masks."""
+
+    def __init__(self, model: ClipModel, silenced: Sequence[dict[int, frozenset[int]]], stack_size: int):
+        self.model, self.silenced, self.stack_size = model, silenced, stack_size
+        self.embeddings: dict[int, Float[Tensor, "batch dim"]] = {}
+
+    def descend(self, layer: int, x: Tensor, groups: list[Group]) -> None:
         """`x` ``[groups * batch, tokens, width]`` enters the layer, one copy of the batch for each group of masks."""
-        nonlocal embeddings
-        block, last = model.blocks[layer], layer == model.layers - 1
+        model, block, last = self.model, self.model.blocks[layer], layer == self.model.layers - 1
         if last:
             z, x = encoder.class_token_head_outputs(block, x), x[:, :1]
         else:
             z = encoder.head_outputs(block, x)
-        stacks = list(_stacks(layer, groups, silenced, stack_size))
+        stacks = list(_stacks(layer, groups, self.silenced, self.stack_size))
         for branches, parting in stacks:
             with branched(model, layer, len(groups), branches) as runs:
                 y = encoder.finish_block(block, branch_copies(x, len(groups), branches), z)
@@ -91,16 +99,11 @@ def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]], 
             if len(stacks) == 1:
                 x = z = None  # nothing else needs them, and memory is held down the tree
             if not last:
-                descend(layer + 1, y, parting)
+                self.descend(layer + 1, y, parting)
                 continue
             ends = F.normalize(encoder.embed(model.clip.visual, y[:, 0]), dim=-1).unflatten(0, (len(branches), -1))
-            if not len(embeddings):
-                embeddings = ends.new_empty(len(masks), *ends.shape[1:])
             for end, group in zip(ends, parting, strict=True):
-                embeddings[group] = end
-
-    descend(0, encoder.patch_tokens(model.clip.visual, pixels), [list(range(len(masks)))])
-    return embeddings
+                self.embeddings |= dict.fromkeys(group, end)
 
 
 def _stacks(

@@ -12,6 +12,7 @@ from open_clip import CLIP
 from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
 
+from ccs_exp import __version__
 from ccs_exp.store import as_bytes, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
@@ -48,25 +49,29 @@ def kept_text_embeddings(
     key = {
         "texts": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
         "count": len(texts),
-        "weights": _text_weights(clip),
+        "text_tower": _text_tower(clip),
         "tokens": hashlib.sha256(as_bytes(tokenizer(list(texts)))).hexdigest(),
         "batch": TEXT_BATCH,
         "device": device.type,
         "precision": _precision(device),
         "torch": torch.__version__,
+        "ccs_exp": __version__,
     }
     return kept_tensor("text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device)).to(device)
 
 
-def _text_weights(clip: nn.Module) -> str:
-    """SHA-256 of the parameters that are not the image encoder's, as they are now, and of how they are put together."""
-    digest = hashlib.sha256(type(clip).__name__.encode())
-    for name, value in clip.state_dict().items():
+def _text_tower(clip: nn.Module) -> str:
+    """SHA-256 of all that is not the image encoder: its numbers as they are now, its modules and their settings."""
+    digest = hashlib.sha256()
+    for name, module in clip.named_modules():
+        if name.split(".")[0] != "visual":
+            settings = {key: value for key, value in vars(module).items() if isinstance(value, (bool, int, float, str, tuple))}
+            digest.update(f"{name} {type(module).__name__} {module.extra_repr()} {sorted(settings.items())}".encode())
+    tensors = [*clip.named_parameters(), *clip.named_buffers()]  # a mask that is not saved counts too
+    for name, value in tensors:
         if not name.startswith("visual."):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(as_bytes(value))
-    for block in text_blocks(clip)[:1]:
-        digest.update(f"{block.attn.num_heads} heads {block.mlp.gelu}".encode())
     return digest.hexdigest()
 
 

@@ -19,11 +19,13 @@ from PIL import Image
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import parted
 from ccs_exp.data.images import ImageSource, Sample
+from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
 from ccs_exp.store import cache_dir
 
 log = logging.getLogger(__name__)
 
+_LAYOUT = 1  # of a record; another number makes other files
 _LONGEST_ID = 256  # bytes; a sample with a longer identifier is decoded every time
 
 
@@ -45,13 +47,26 @@ class PixelStore:
     def prepare(self) -> bool:
         """Make the file, its whole space taken at once; False, with a warning, where it cannot be made."""
         try:
+            self._remove_left_over()
             if not self.path.exists():
-                write_whole(self.path.with_suffix(".json"), json.dumps(self.key, indent=1, sort_keys=True).encode())
+                choose = "the environment variable CCS_EXP_CACHE"
+                write_whole(
+                    self.path.with_suffix(".json"), json.dumps(self.key, indent=1, sort_keys=True).encode(), choose=choose
+                )
                 self._create()
-            return self._records.shape == (self.count,)
-        except (OSError, ValueError) as error:
-            log.warning("Decoded images are not kept in %s: %s.", self.path, " ".join(str(error).split()))
+            if self._records.shape != (self.count,) or self._records.dtype != self._record:
+                raise ValueError("it is no file of such records; remove it")
+            return True
+        except (CcsError, OSError, ValueError) as error:
+            log.warning("Decoded images are not kept in %s: %s", self.path, " ".join(str(error).split()))
             return False
+
+    def _remove_left_over(self) -> None:
+        """What processes that were killed while they made the file have left."""
+        for part in self.path.parent.glob(f".{self.path.name}.*.part"):
+            process = part.name.split(".")[-2]
+            if process.isdigit() and not _runs(int(process)):
+                part.unlink(missing_ok=True)
 
     def _create(self) -> None:
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
@@ -100,7 +115,9 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
         return None
     path = configuration.get("path")
     key = {
+        "layout": _LAYOUT,
         "source": configuration,
+        "classes": list(source.class_names),
         "files": folder_state(Path(path).expanduser()) if path else None,
         "images": len(source),
         "steps": [str(step) for step in parted(model.transform)[0].transforms],
@@ -113,12 +130,34 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
 
 
 def folder_state(folder: Path) -> str:
-    """A digest that changes when a file below `folder` comes, goes, or is written: names, sizes and times of change."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        state = path.stat()
-        digest.update(f"{path.relative_to(folder)} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+    """A digest that changes when a file below `folder`, links followed, comes, goes, or is written: names, sizes, times of change."""
+    digest, seen = hashlib.sha256(), set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = os.path.realpath(place)
+        if here in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(here)
+        folders.sort()
+        for name in sorted(files):
+            try:
+                state = os.stat(os.path.join(place, name))
+            except OSError:  # a link to nothing: it will be missed where it is read
+                continue
+            path = os.path.relpath(os.path.join(place, name), folder)
+            line = f"{path} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}\n"
+            digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _checksum(record: np.void) -> int:

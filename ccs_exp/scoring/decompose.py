@@ -33,4 +33,4 @@ def decompose(model: ClipModel, probe: ImageData, compute: Compute) -> HeadMomen
     """The moments of all scored heads over the probe images, in one pass."""
     decomposition = Decomposition(model)
     compute.run(decomposition, probe, "Decomposing probe images")
-    return decomposition.moments
+    return decomposition.moments.cpu()

@@ -13,7 +13,7 @@ from ccs_exp.heads import Head
 
 @dataclass
 class HeadMoments:
-    """Sums over images, in float64 on the CPU: their size depends on the heads, not on the number of images.
+    """Sums over images, in float64, on the device of the images until `cpu`: their size depends on the heads, not on the number of images.
 
     `first` is the sum of the coefficient vectors of each head, `second` the sum of their outer products.
     """
@@ -37,10 +37,15 @@ class HeadMoments:
         """The moments of one batch."""
         per_head = coefficients.double().transpose(0, 1)  # [heads, batch, k]
         second = per_head.transpose(1, 2) @ per_head
-        return cls(heads, coefficients.shape[0], per_head.sum(dim=1).cpu(), second.cpu())
+        return cls(heads, coefficients.shape[0], per_head.sum(dim=1), second)
 
     def __add__(self, other: HeadMoments) -> HeadMoments:
         """The moments of the union of two disjoint sets of images."""
         if self.heads != other.heads:
             raise ValueError("Moments of different heads do not add up.")
-        return HeadMoments(self.heads, self.num_images + other.num_images, self.first + other.first, self.second + other.second)
+        device = other.first.device  # of two, the one that images are on: what was gathered before follows
+        first, second = self.first.to(device), self.second.to(device)
+        return HeadMoments(self.heads, self.num_images + other.num_images, first + other.first, second + other.second)
+
+    def cpu(self) -> HeadMoments:
+        return HeadMoments(self.heads, self.num_images, self.first.cpu(), self.second.cpu())

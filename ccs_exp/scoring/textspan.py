@@ -50,10 +50,16 @@ def textspan(
         raise CcsError(f"The pool has {pool.shape[0]} descriptions; each head needs {descriptions}. Choose a larger pool.")
     if moments.num_images == 0:
         raise CcsError("No probe image was decomposed: TEXTSPAN has nothing to describe. Check the probe's images.")
+    if not all(values.isfinite().all() for values in (moments.first, moments.second, maps, pool)):
+        raise CcsError(
+            "The heads' contributions or the descriptions' embeddings are not all finite numbers. Use precision=32, or check "
+            "the model's weights."
+        )
+    distinct = _first_of_equals(pool)
     basis, coordinates = torch.linalg.qr(maps.double().transpose(1, 2))  # [heads, dim, r], [heads, r, k] with r = min(k, dim)
     second = coordinates @ (moments.second / moments.num_images) @ coordinates.transpose(1, 2)
     mean = (coordinates @ (moments.first / moments.num_images)[..., None])[..., 0]  # [heads, r]
-    texts = torch.einsum("pd,hdr->hpr", pool.double().cpu(), basis) @ _span_projection(second)
+    texts = torch.einsum("pd,hdr->hpr", pool[distinct].double().cpu(), basis) @ _span_projection(second)
     covariance = second - mean[:, :, None] * mean[:, None, :]
     _check_dimensions(moments, covariance, second, descriptions)
 
@@ -88,7 +94,14 @@ def textspan(
         )
         if len(picks) == descriptions:
             break
-    return TextSpans(torch.stack(picks, dim=1), 1 - _trace(covariance) / total)
+    return TextSpans(distinct[torch.stack(picks, dim=1)], 1 - _trace(covariance) / total)
+
+
+def _first_of_equals(pool: Float[Tensor, "pool dim"]) -> Int[Tensor, " distinct"]:
+    """Descriptions whose embedding no earlier one has. Equal rows may come out of a matrix product unequal in the last digit."""
+    _, group = torch.unique(pool.cpu(), dim=0, return_inverse=True)
+    first = torch.full((int(group.max()) + 1,), len(group)).scatter_reduce_(0, group, torch.arange(len(group)), "amin")
+    return first.sort().values
 
 
 def _without(texts: Float[Tensor, "heads r"], removed: list[Float[Tensor, "heads r"]]) -> Float[Tensor, "heads r"]:

@@ -40,6 +40,14 @@ def class_embeddings(model: ClipModel, class_names: Sequence[str], templates: Se
     return F.normalize(embeddings.mean(dim=1), dim=-1)
 
 
+def _first_equal(classifier: Float[Tensor, "classes dim"]) -> Int[Tensor, " classes"]:
+    """For each class the first that has the same embedding."""
+    _, group = torch.unique(classifier, dim=0, return_inverse=True)
+    order = torch.arange(len(group), device=group.device)
+    first = torch.full_like(group, len(group)).scatter_reduce_(0, group, order, "amin")
+    return first[group]
+
+
 class ZeroShotClassification(lightning.LightningModule):
     """Classifies each batch under all conditions; conditions with the same heads are computed once."""
 
@@ -49,6 +57,8 @@ class ZeroShotClassification(lightning.LightningModule):
         super().__init__()
         self.model, self.conditions, self.engine = model, conditions, engine
         self.register_buffer("classifier", classifier, persistent=False)
+        # equal rows may come out of a matrix product unequal in the last digit, and must tie
+        self.register_buffer("first_equal", _first_equal(classifier), persistent=False)
         self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
         self._sample_ids: list[str] = []
         # per batch, on the model's device until the pass is over: to fetch them would hold up the next batch
@@ -56,13 +66,16 @@ class ZeroShotClassification(lightning.LightningModule):
         self._predictions: list[Int[Tensor, "masks batch"]] = []
         self._places: list[Int[Tensor, "masks batch"]] = []  # of the right class, from 0
         self._tied: list[Bool[Tensor, "masks batch"]] = []
+        self._finite: list[Bool[Tensor, ""]] = []
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
         if not batch.sample_ids:
             return
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
         with torch.autocast(embeddings.device.type, enabled=False):  # rounded similarities would tie
-            similarities = embeddings.float() @ self.classifier.float().T  # [masks, batch, classes]
+            precision = torch.promote_types(embeddings.dtype, torch.float32)
+            similarities = embeddings.to(precision) @ self.classifier.to(precision).T  # [masks, batch, classes]
+            similarities = similarities[..., self.first_equal]
         best = similarities.amax(dim=-1, keepdim=True)
         is_best = similarities == best
         right = batch.targets.expand(len(self.masks), -1)[..., None]  # [masks, batch, 1]
@@ -73,11 +86,14 @@ class ZeroShotClassification(lightning.LightningModule):
         self._predictions.append(is_best.int().argmax(dim=-1))
         self._places.append(((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1))
         self._tied.append(is_best.sum(dim=-1) > 1)
+        self._finite.append(similarities.isfinite().all())
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
         if not self._sample_ids:
             raise CcsError("No sample of the data set could be evaluated: every image was skipped. Check the images.")
+        if not torch.stack(self._finite).all():
+            raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
         targets = torch.cat(self._targets).cpu().numpy()
         predictions, places, tied = (
             torch.cat(batches, dim=1).cpu().numpy() for batches in (self._predictions, self._places, self._tied)
