@@ -24,6 +24,7 @@ from ccs_exp.records import JOB_FILE, LOG_FILE, SWEEP_FILE, JobRecord, read_job,
 
 STATES = ("done", "running", "failed", "killed", "interrupted", "to do")
 _STYLES = {"done": "green", "running": "cyan", "to do": "dim"}
+_WIDE = 200  # columns, where nobody looks
 _UNFINISHED = ("failed", "killed", "interrupted")
 
 
@@ -41,7 +42,7 @@ class Cell:
         """How long its job took, or has been running."""
         if self.record is None:
             return None
-        return (self.record.ended or self.record.heartbeat) - self.record.started
+        return max(0.0, (self.record.ended or self.record.heartbeat) - self.record.started)  # clocks are set back at times
 
     @property
     def reason(self) -> str:
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     status = read_status(asked.directory)
                     live.update(shown(status), refresh=True)
         else:
-            Console().print(shown(status), soft_wrap=not sys.stdout.isatty())
+            Console(width=None if sys.stdout.isatty() else _WIDE).print(shown(status))
     except CcsError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:

@@ -1,8 +1,12 @@
-"""A real Slurm of one node on this machine, in a temporary folder, for as long as a test needs it."""
+"""A real Slurm of one node on this machine, in a temporary folder, for as long as a test needs it.
+
+A requeued job may start once its old credential has expired: after two minutes on a usual cluster, five seconds here.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -12,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
@@ -23,7 +29,7 @@ SlurmUser=root
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -42,7 +48,7 @@ SlurmdParameters=config_overrides
 KillWait=5
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SchedulerParameters=sched_interval=2,bf_interval=2,requeue_delay=0,batch_sched_delay=0
+SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
 PartitionName=usual Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10
@@ -72,7 +78,10 @@ def slurm(start_timeout_s: float = 90.0) -> Iterator[dict[str, str]]:
         places = {"key-file": "munge.key", "socket": "munge.socket", "log-file": "munged.log", "pid-file": "munged.pid"}
         places |= {"seed-file": "munged.seed"}
         _start(
-            daemons, folder, environment, ["munged", "--foreground", *(f"--{key}={folder / name}" for key, name in places.items())]
+            daemons,
+            folder,
+            environment,
+            ["munged", "--foreground", *(f"--{key}={folder / name}" for key, name in places.items())],
         )
         _wait(lambda: (folder / "munge.socket").exists(), start_timeout_s, folder)
         _start(daemons, folder, environment, ["slurmctld", "-D", "-c"])
@@ -121,17 +130,14 @@ def _wait(met, timeout_s: float, folder: Path) -> None:
     deadline = time.monotonic() + timeout_s
     while not met():
         if time.monotonic() > deadline:
-            logs = "".join(f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}\n" for path in folder.glob("*.[lo][ou][gt]"))
+            logs = "".join(
+                f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}\n" for path in folder.glob("*.[lo][ou][gt]")
+            )
             raise RuntimeError(f"Slurm did not start within {timeout_s:.0f} s\n{logs}")
         time.sleep(0.3)
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
+    """Told from the kernel's list: the tests open no sockets themselves."""
+    used = {connection.laddr.port for connection in psutil.net_connections("inet") if connection.laddr}
+    return random.SystemRandom().sample([port for port in range(20000, 30000) if port not in used], count)
