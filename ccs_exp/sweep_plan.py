@@ -27,7 +27,7 @@ from ccs_exp.scoring.robustness import extra_requests
 _WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan")
 _ENCODING = ("model", "seed", "precision", "batch_size", "on_error")
 
-Finder = Callable[[DictConfig], str | None]
+Finder = Callable[[DictConfig, tuple[str, ...]], str | None]  # of a cell's configuration and overrides
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _planned(overrides: tuple[str, ...], find: Finder) -> PlannedCell:
         cfg = compose("config", overrides=list(overrides))
         check(cfg)
         build_strategies(cfg.prune)
-        return PlannedCell(overrides, cfg, find(cfg))
+        return PlannedCell(overrides, cfg, find(cfg, overrides))
     except (CcsError, HydraException, OmegaConfBaseException) as error:
         return PlannedCell(overrides, None, problem=" ".join(str(error).split()))
 
@@ -187,4 +187,4 @@ def _finder(folders: Sequence[Path]) -> Finder:
                 finished[_identity(OmegaConf.load(config))] = str(path.parent)
         except (CcsError, OmegaConfBaseException, OSError, ValueError):
             continue  # what cannot be read is not known to be done
-    return lambda cfg: finished.get(_identity(cfg))
+    return lambda cfg, _: finished.get(_identity(cfg))

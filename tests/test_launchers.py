@@ -169,7 +169,7 @@ def test_a_plan_counts_what_cells_share_once(planned):
 
 def test_a_plan_knows_what_is_done_and_what_cannot_work(planned, tmp_path):
     cells = [[f"dataset={name}"] for name in ("scenes_shape", "digits", "nothing")]
-    found, lines = planned(*cells, find=lambda cfg: "there" if cfg.dataset.name == "digits" else None)
+    found, lines = planned(*cells, find=lambda cfg, overrides: "there" if cfg.dataset.name == "digits" else None)
     assert [cell.done for cell in found.cells] == [None, "there", None]
     assert "nothing" in found.cells[2].problem and lines["cells"] == "3: 1 done, 1 to do, 1 that cannot work"
     assert lines["ask"] == "no requests to language models"
