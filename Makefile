@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full bench verify-hub verify-paper lint clean
+.PHONY: run test test-full slurm-test bench verify-hub verify-paper lint clean
 
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
@@ -14,6 +14,9 @@ test: .venv/.ready ## the test suite, offline
 test-full: .venv/.ready ## with the long tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+slurm-test: .venv/.ready ## sweeps on a Slurm that is started for them: root, and apt-get install slurm-wlm munge
+	$(BIN)/python -m pytest tests/test_slurm.py -rs
 
 bench: .venv/.ready ## every claim of speed, measured here: about a quarter of an hour on two cores that do nothing else
 	$(BIN)/python benchmarks

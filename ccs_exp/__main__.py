@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import sys
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.config import check, config_dir, register
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import recorded
 from ccs_exp.services import refuse_secrets
 
 register()
@@ -31,15 +34,20 @@ log = logging.getLogger(__name__)
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> None:
+    register()  # a launcher's other processes get this function without its module
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     hydra_cfg = HydraConfig.get()
     asked = frozenset(override.lstrip("+~").split("=")[0].split("@")[0] for override in hydra_cfg.overrides.task)
     sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
+    run_dir = hydra_cfg.runtime.output_dir
     try:
-        check(cfg)
+        with nullcontext() if cfg.plan else recorded(run_dir, hydra_cfg.overrides.task):
+            check(cfg)
 
-        from ccs_exp.experiment import Job, run  # imports torch, which --help should not wait for
+            from ccs_exp.experiment import Job, run  # imports torch, which --help should not wait for
 
-        run(cfg, Job(run_dir=hydra_cfg.runtime.output_dir, asked=asked, sweep=sweep))
+            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep))
     except CcsError as error:
         if sweep is not None:
             # Hydra goes on with the other jobs, and raises the first of such errors at the end

@@ -22,6 +22,7 @@ from ccs_exp.data.images import ImageSource
 from ccs_exp.data.pixel_store import pixel_store
 from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import note, stage
 from ccs_exp.pruning import Condition, Strategy
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.llm.session import share_session
@@ -49,6 +50,7 @@ def _without_names(node: Any) -> Any:
     return {key: _without_names(value) for key, value in node.items() if key != "name" or "_target_" not in node}
 
 
+@stage("load")
 def build_model(cfg: DictConfig) -> ClipModel:
     return load_clip(**OmegaConf.to_container(cfg.model, resolve=True), seed=cfg.seed)
 
@@ -78,6 +80,7 @@ def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> Fr
     )
 
 
+@stage("evaluate")
 def evaluate(
     cfg: DictConfig, source: ImageSource | CaptionedVideos, model: ClipModel, conditions: Sequence[Condition], compute: Compute
 ) -> Evaluation:
@@ -93,6 +96,7 @@ def evaluate(
     else:
         images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
         evaluation = classify(model, images, cfg.dataset.templates, conditions, engine, compute)
+    note(conditions=len(conditions), samples=evaluation.num_samples, skipped=len(evaluation.skipped))
     evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
     return evaluation
 

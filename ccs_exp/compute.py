@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import note
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,15 @@ class Compute:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a cluster's login node
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
             warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
-            trainer = self._trainer(description)
+            trainer, started = self._trainer(description), time.perf_counter()
             try:
                 with torch.inference_mode():
                     trainer.test(module, data, verbose=False)
+                seconds = round(time.perf_counter() - started, 3)
+                note(images=len(data), pass_seconds=seconds, device=str(trainer.strategy.root_device))
             except SystemExit as stop:  # Lightning's answer to Ctrl-C
                 if isinstance(stop.__context__, KeyboardInterrupt):
                     raise KeyboardInterrupt from None

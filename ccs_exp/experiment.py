@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ccs_exp import assemble, plan
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import check_heads
+from ccs_exp.journal import stage
 from ccs_exp.pruning import Condition, PruningContext, check_given, conditions
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.results import RunFolder
@@ -89,7 +90,8 @@ def run(cfg: DictConfig, job: Job) -> None:
         folder.withdraw_summary()
         raise
     tags = [name, dataset or "scores"]
-    tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
+    with stage("track"):
+        tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
     print_summary(folder.path)
 
 

@@ -73,19 +73,23 @@ def scoring_lines(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:
     """What labels and verdicts would take; exact in number where the descriptions are given, else by the architecture's heads."""
     if cfg.ccs.name != "computed":
         return [PlanLine("score", f"ccs={cfg.ccs.name}: the scores are there already")]
-    if cfg.spans.name == "file":
-        heads, known = read_spans(cfg.spans.path), True
-    else:
-        shape = encoder_shape(cfg.model.name, cfg.model.architecture)
-        if shape is None:
-            return [PlanLine("score", f"how many heads {cfg.model.name} has is known only once it is loaded")]
-        heads, known = _unknown_heads(*shape), False
+    heads, known = heads_to_score(cfg)
+    if not heads:
+        return [PlanLine("score", f"how many heads {cfg.model.name} has is known only once it is loaded")]
     count = f"{len(heads)} heads, {len(heads) * DESCRIPTIONS_PER_HEAD} descriptions"
     if not known:
         count += " (not picked yet: their length is guessed, and what is kept of their replies is not known)"
     lines = [PlanLine("score", f"{count}; labeler {scorers.labeler.name}, judge {scorers.judge.name}")]
     lines += forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit)
     return lines + robustness_lines(len(heads), cfg.robustness)
+
+
+def heads_to_score(cfg: DictConfig) -> tuple[Sequence[HeadSpans], bool]:
+    """The heads that would be labelled, and whether their descriptions are known; none for a model of unknown shape."""
+    if cfg.spans.name == "file":
+        return read_spans(cfg.spans.path), True
+    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    return (_unknown_heads(*shape) if shape else []), False
 
 
 def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]:

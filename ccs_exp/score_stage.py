@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from ccs_exp import plan
+from ccs_exp.journal import note, stage
 from ccs_exp.results import RunFolder
 from ccs_exp.rows import ccs_at_k_rows, head_rows, judge_rows, verdict_rows
 from ccs_exp.scoring.ccs import Scores, score
@@ -28,12 +29,14 @@ def given_scores(cfg: DictConfig, scorers: Scorers) -> Scores | None:
     return score_heads(read_spans(cfg.spans.path), scorers) if cfg.spans.name == "file" else None
 
 
+@stage("score")
 def score_heads(heads: Sequence[HeadSpans], scorers: Scorers) -> Scores:
     """Label and judge, once what that costs was said."""
     plan.announce(scorers, heads)
     scores = score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
     if scorers.session.sent:
         plan.show([plan.PlanLine("asked", scorers.session.line())])
+    _note_requests(scorers)
     return scores
 
 
@@ -46,6 +49,7 @@ def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers
         write_verdicts(folder.path, verdict_rows(scores, opinions), judge_rows(scores, opinions))
 
 
+@stage("rescore")
 def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder) -> tuple[Rescored, ...]:
     """The heads judged once more under other labels, where that is asked for; how much it takes at most is said before."""
     asked, rescored = cfg.robustness, []
@@ -56,4 +60,12 @@ def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder
         rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, asked.shuffled_labels, asked.seed)
     if rescored:
         write_rescored(folder.path, tuple(rescored))
+        _note_requests(scorers)
     return tuple(rescored)
+
+
+def _note_requests(scorers: Scorers) -> None:
+    """What language models were asked for by the job so far."""
+    session = scorers.session
+    note(requests_sent=session.sent, replies_kept=session.kept, unanswered=sum(session.unanswered.values()))
+    note(cost_usd=round(session.ledger.spent, 6))

@@ -9,10 +9,12 @@ import ccs_exp
 PACKAGE = Path(ccs_exp.__file__).parent
 ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"__main__"},
+    {"sweep"},
+    {"sweep_plan"},
     {"notebook", "experiment"},
     {"assemble", "score_stage"},
     {"plan"},
-    {"tracking", "agreement"},
+    {"tracking", "agreement", "status"},
     {"report"},
     {"summary"},
     {"rows"},
@@ -23,8 +25,9 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"data"},
     {"clip"},
     {"config", "results", "statistics", "store"},
-    {"verdict_files"},
-    {"files", "services"},
+    {"verdict_files", "journal"},
+    {"records"},
+    {"files", "services", "gpus", "slurm"},
     {"heads"},
     {"errors"},
 ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccs_exp.journal import stage
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["print_summary", "write_report"]
 
 
+@stage("report")
 def write_report(run_dir: Path) -> None:
     """Write ``figures/*.png`` and ``report.html`` into a finished run's folder."""
     from ccs_exp.report.contents import gather

@@ -6,6 +6,7 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps
 from ccs_exp.compute import Compute
 from ccs_exp.data.batches import ImageData
+from ccs_exp.journal import stage
 from ccs_exp.scoring.decompose import decompose
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
@@ -16,10 +17,12 @@ def describe_heads(
     model: ClipModel, probe: ImageData, pool: Pool, compute: Compute, shares: Shares = "direct"
 ) -> tuple[HeadSpans, ...]:
     """Decompose the probe images and pick each scored head's descriptions from the pool."""
-    moments = decompose(model, probe, compute)
+    with stage("decompose"):
+        moments = decompose(model, probe, compute)
     heads = moments.heads
-    maps = contribution_maps(model, range(heads[0].layer, heads[-1].layer + 1), shares)
-    spans = textspan(moments, maps, model.encode_texts(pool.descriptions).cpu())
+    with stage("textspan"):
+        maps = contribution_maps(model, range(heads[0].layer, heads[-1].layer + 1), shares)
+        spans = textspan(moments, maps, model.encode_texts(pool.descriptions).cpu())
     return tuple(
         HeadSpans(head, tuple(pool.descriptions[pick] for pick in picks), explained_variance=float(explained))
         for head, picks, explained in zip(heads, spans.picks.tolist(), spans.explained_variance, strict=True)

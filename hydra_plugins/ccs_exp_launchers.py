@@ -1,0 +1,197 @@
+"""Launchers for which a cell that dies is one failed cell: ``hydra/launcher=parallel`` (joblib) and ``slurm`` (submitit).
+
+Both build on Hydra's own plugins, which give up a whole sweep when one job's process is killed. Hydra finds launchers only in this
+namespace package, and imports this module at every start, so that whatever is large is imported late.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
+from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititSlurmLauncher
+
+from ccs_exp.errors import CcsError
+
+log = logging.getLogger(__name__)
+
+Cells = dict[int, Sequence[str]]  # overrides by the number of the job
+
+
+class ParallelLauncher(JoblibLauncher):
+    """Cells in processes of this machine.
+
+    A process that is killed (out of memory) takes the others with it: what was under way is run once more, by itself, at the end.
+    What is killed again has failed.
+    """
+
+    def __init__(self, gpus: str | Sequence[int | str] = "auto", **joblib: Any):
+        super().__init__(**joblib)
+        self.gpus = gpus
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        import joblib
+        from hydra.core.utils import configure_log
+        from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
+
+        from ccs_exp.gpus import visible_gpus
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        settings = self.joblib | {"backend": "loky"}
+        process_joblib_cfg(settings)
+        at_once = joblib.effective_n_jobs(settings["n_jobs"])
+        gpus = visible_gpus(self.gpus)
+        cells = dict(enumerate(job_overrides, initial_job_idx))
+        place = f"GPUs {', '.join(gpus)}" if gpus else "CPU"
+        log.info("%d cells, %d at once, on %s; sweep folder: %s", len(cells), at_once, place, self.config.hydra.sweep.dir)
+        _announce(cells)
+        done: dict[int, JobReturn] = {}
+        again: Cells = {}
+        while waiting := {number: cell for number, cell in cells.items() if number not in done | again}:
+            killed = self._run(waiting, settings, gpus, at_once, done)
+            again |= {number: cells[number] for number in killed}
+        for number, cell in again.items():
+            log.warning("#%d was under way when a process was killed; it runs once more, by itself", number)
+            if self._run({number: cell}, settings, gpus, 1, done):
+                done[number] = _failed(cell, "Its process was killed twice, the second time alone. Was it out of memory?")
+        _report(cells, done)
+        return [done[number] for number in cells]
+
+    def _run(
+        self, cells: Cells, settings: dict[str, Any], gpus: Sequence[str], at_once: int, done: dict[int, JobReturn]
+    ) -> list[int]:
+        """Run `cells` into `done`; the numbers of those that were under way when a process was killed."""
+        from joblib import Parallel, delayed
+        from joblib.externals.loky import get_reusable_executor
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        began = _beginnings(self.config, cells)
+        state = Singleton.get_state()
+        jobs = (
+            delayed(_run_one)(number, cell, self.hydra_context, self.config, self.task_function, state, gpus, at_once)
+            for number, cell in cells.items()
+        )
+        if at_once == 1:  # joblib would run them in this process; so it gets two, and is given one cell at a time
+            settings = settings | {"n_jobs": 2, "pre_dispatch": 1}
+        try:
+            for number, result in Parallel(**settings, return_as="generator_unordered")(jobs):
+                done[number] = result
+        except TerminatedWorkerError as error:
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            begun = _beginnings(self.config, cells)
+            killed = [number for number in cells if number not in done and begun[number] != began[number]]
+            if not killed:
+                raise CcsError(f"A process of the sweep was killed before its cell began: {error}") from error
+            return killed
+        return []
+
+
+class SlurmLauncher(SubmititSlurmLauncher):
+    """Cells as a job array. Asks ``squeue``, which needs no accounting database, whether a job that left no result still exists."""
+
+    def __init__(self, poll_s: float = 5.0, **params: Any):
+        super().__init__(**params)
+        self.poll_s = poll_s
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from ccs_exp.slurm import wait
+
+        cells = dict(enumerate(job_overrides, initial_job_idx))
+        sweep_dir = Path(self.config.hydra.sweep.dir)
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        _announce(cells)
+        state = Singleton.get_state()
+        numbers = list(cells)
+        names = [f"job_id_for_{number}" for number in numbers]
+        jobs = self._executor().map_array(
+            self, list(map(list, cells.values())), ["hydra.sweep.dir"] * len(cells), numbers, names, [state] * len(cells)
+        )
+        array = jobs[0].job_id.split("_")[0]
+        log.info("Slurm job %s: %d cells, sweep folder %s", array, len(cells), sweep_dir)
+        log.info("python -m ccs_exp.status %s says how they are", sweep_dir)
+        done: dict[int, JobReturn] = {}
+        try:
+            for index, outcome in wait(jobs, self.poll_s):
+                number = numbers[index]
+                done[number] = outcome if isinstance(outcome, JobReturn) else _failed(cells[number], outcome)
+                log.info("#%d is over: %d of %d", number, len(done), len(cells))
+        except KeyboardInterrupt:
+            log.warning("The Slurm jobs go on without this command. To end them: scancel %s", array)
+            raise
+        _report(cells, done)
+        return [done[number] for number in cells]
+
+    def _executor(self) -> Any:
+        import submitit
+        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+
+        params = dict(self.params)
+        folder, timeouts = params.pop("submitit_folder"), params.pop("max_num_timeout")
+        try:
+            executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts)
+        except RuntimeError as error:
+            raise CcsError(f"hydra/launcher=slurm: {error} Run it on a login node of the cluster.") from error
+        common = BaseQueueConf.__dataclass_fields__
+        executor.update_parameters(**{name if name in common else f"slurm_{name}": value for name, value in params.items()})
+        return executor
+
+
+def _run_one(
+    number: int, cell: Sequence[str], context: Any, config: Any, task: Any, state: Any, gpus: Sequence[str], at_once: int
+) -> tuple[int, JobReturn]:
+    """One cell, in a process of the pool."""
+    from hydra_plugins.hydra_joblib_launcher._core import execute_job
+
+    from ccs_exp.gpus import claim_gpu
+
+    claim_gpu(gpus, at_once)
+    try:
+        result = execute_job(number, cell, context, config, task, state)
+    except SystemExit:
+        return number, _failed(cell, "Its process was told to end.")
+    if result.status is JobStatus.FAILED:
+        result._return_value = _portable(result._return_value)
+    return number, result
+
+
+def _portable(error: Exception) -> Exception:
+    """`error` if another process can read it, else what it says: an exception that cannot be unpickled would end the sweep."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its constructor does with what it gets
+        return CcsError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _failed(cell: Sequence[str], reason: str) -> JobReturn:
+    result = JobReturn(overrides=list(cell), status=JobStatus.FAILED)
+    result.return_value = CcsError(reason)
+    return result
+
+
+def _beginnings(config: Any, cells: Cells) -> dict[int, float | None]:
+    """When the cells' jobs last began, None for those that never did."""
+    from ccs_exp.records import read_job
+
+    sweep_dir = Path(config.hydra.sweep.dir)
+    records = {number: read_job(sweep_dir / str(number)) for number in cells}
+    return {number: record and record.started for number, record in records.items()}
+
+
+def _announce(cells: Cells) -> None:
+    for number, cell in cells.items():
+        log.info("\t#%d : %s", number, " ".join(filter_overrides(cell)))
+
+
+def _report(cells: Cells, done: dict[int, JobReturn]) -> None:
+    """Say of every failed cell why; Hydra raises only the first error."""
+    for number, result in done.items():
+        if result.status is JobStatus.FAILED:
+            log.error("#%d (%s) failed: %s", number, " ".join(filter_overrides(cells[number])), result._return_value)
