@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.config import check, config_dir, register
 from ccs_exp.errors import CcsError
+from ccs_exp.processes import started
 from ccs_exp.services import refuse_secrets
 
 register()
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> None:
+    if _followed():  # a launcher's processes come here without main()
+        return
     hydra_cfg = HydraConfig.get()
     asked = frozenset(override.lstrip("+~").split("=")[0].split("@")[0] for override in hydra_cfg.overrides.task)
     sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
@@ -56,7 +59,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
         refuse_secrets(sys.argv[1:])
-        _job()
+        if not _followed():  # here, so that Hydra makes no folders for processes that write nothing
+            _job()
     except KeyboardInterrupt:
         print("\nInterrupted. Files written so far are whole.", file=sys.stderr)
         sys.exit(130)
@@ -64,6 +68,16 @@ def main() -> None:
         if _SHOW_TRACEBACK:
             raise
         sys.exit(f"Error: {_paragraph(error)}")
+
+
+def _followed() -> bool:
+    """Whether this process is one of several that torchrun or srun started, and has done its share of another's job."""
+    place = started()
+    if place is None:
+        return False
+    from ccs_exp.crew.start import join  # imports torch
+
+    return join(place)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -19,12 +19,13 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"pruning"},
     {"scoring"},
     {"compute"},
+    {"crew"},
     {"data"},
     {"clip"},
     {"config", "results", "statistics", "store"},
     {"verdict_files"},
     {"files", "services"},
-    {"heads"},
+    {"heads", "processes"},
     {"errors"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
