@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ccs_exp.config import check, config_dir, register
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import recorded
+from ccs_exp.processes import started
 from ccs_exp.services import refuse_secrets
 
 register()
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> None:
+    if _followed():  # a launcher's processes come here without main()
+        return
     register()  # a launcher's other processes get this function without its module
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
@@ -64,7 +67,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
         refuse_secrets(sys.argv[1:])
-        _job()
+        if not _followed():  # here, so that Hydra makes no folders for processes that write nothing
+            _job()
     except KeyboardInterrupt:
         print("\nInterrupted. Files written so far are whole.", file=sys.stderr)
         sys.exit(130)
@@ -72,6 +76,16 @@ def main() -> None:
         if _SHOW_TRACEBACK:
             raise
         sys.exit(f"Error: {_paragraph(error)}")
+
+
+def _followed() -> bool:
+    """Whether this process is one of several that torchrun or srun started, and has done its share of another's job."""
+    place = started()
+    if place is None:
+        return False
+    from ccs_exp.crew.start import join  # imports torch
+
+    return join(place)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

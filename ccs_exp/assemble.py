@@ -129,4 +129,4 @@ def build_engine(cfg: DictConfig) -> Engine:
 
 def build_compute(cfg: DictConfig, progress: bool = True) -> Compute:
     precision = int(cfg.precision) if str(cfg.precision).isdigit() else cfg.precision
-    return Compute(cfg.device, precision, progress)
+    return Compute(cfg.device, precision, progress, cfg.trainer.devices, cfg.trainer.num_nodes)

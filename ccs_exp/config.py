@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ccs_exp.errors import CcsError
+from ccs_exp.processes import check_processes
 from ccs_exp.services import check_parts
 
 
@@ -94,6 +95,12 @@ class RobustnessConfig:
 
 
 @dataclass
+class TrainerConfig:
+    devices: Any = 1  # of each node; auto: all GPUs
+    num_nodes: int = 1
+
+
+@dataclass
 class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -117,6 +124,7 @@ class Config:
     protocol: str = "standard"
     device: str = "auto"
     precision: str = "32"
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
     plan: bool = False
 
@@ -216,6 +224,7 @@ def check(cfg: DictConfig) -> None:
         if value is not None and value < least:
             raise CcsError(f"{key}={value}: give a number of at least {least}.")
     _check_local_copy(cfg)
+    check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
     check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
     if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
         bad = [template for template in cfg.dataset.templates if "{}" not in template]

@@ -25,7 +25,7 @@ from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.tasks.evaluation import Evaluation
 
 # What a job computes does not depend on these.
-_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan")
+_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")
 _WITHOUT_EFFECT_ON_REPLIES = (
     *("concurrency", "attempts", "timeout_s", "poll_s", "batch", "thinking_tokens"),
     *("price", "max_cost_usd", "kept_only", "replies"),

@@ -22,13 +22,14 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"pruning"},
     {"scoring"},
     {"compute"},
+    {"crew"},
     {"data"},
     {"clip"},
     {"config", "results", "statistics", "store"},
     {"verdict_files", "journal"},
     {"records"},
     {"files", "services", "gpus", "slurm"},
-    {"heads"},
+    {"heads", "processes"},
     {"errors"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

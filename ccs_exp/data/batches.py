@@ -18,6 +18,7 @@ from ccs_exp.clip.preprocessing import parted
 from ccs_exp.data.images import ImageSource, Sample, UnreadableImage
 from ccs_exp.data.pixel_store import PixelStore
 from ccs_exp.errors import CcsError
+from ccs_exp.processes import Share, in_order
 
 OnError = Literal["raise", "skip"]
 _MOST_WORKERS = 16  # more than that, and moving pixels between processes is what takes time
@@ -33,7 +34,7 @@ class ImageBatch(NamedTuple):
 
 
 class ImageData(lightning.LightningDataModule):
-    """Batches of a source's images, in its order, each image exactly once.
+    """Batches of a source's images, in its order, each image exactly once; of several processes, each has every n-th batch (`share`).
 
     Args:
         limit: at most that many images, drawn evenly from the whole collection with a fixed seed.
@@ -57,7 +58,8 @@ class ImageData(lightning.LightningDataModule):
         if limit is not None and limit < 1:
             raise CcsError(f"A limit of {limit} leaves no image; give a number of at least 1.")
         self.source, self.batch_size, self.on_error = source, batch_size, on_error
-        self.skipped: list[str] = []
+        self.share = Share()
+        self._skipped: list[list[str]] = []  # of each batch
         self.indices = _subset(len(source), limit)
         self.num_workers = default_workers(getattr(source, "in_memory", False)) if num_workers is None else num_workers
         self._dataset = _Decoded(source, transform, self.indices, pixel_store)
@@ -65,10 +67,16 @@ class ImageData(lightning.LightningDataModule):
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def skipped(self) -> list[str]:
+        """What could not be decoded in the latest pass, and why, in the order of the images."""
+        return [reason for batch in self._skipped for reason in batch]
+
     def test_dataloader(self) -> DataLoader:
+        self._skipped = []
         return DataLoader(
             self._dataset,
-            self.batch_size,
+            batch_sampler=self._batches(),
             num_workers=self.num_workers,
             collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
@@ -80,8 +88,19 @@ class ImageData(lightning.LightningDataModule):
             raise CcsError(
                 f"{batch.skipped[0]} Mend or remove the file, or leave such images out and count them with on_error=skip."
             )
-        self.skipped.extend(batch.skipped)
+        self._skipped.append(batch.skipped)
         return batch
+
+    def part(self) -> list[list[str]]:
+        return self._skipped
+
+    def merge(self, parts: Sequence[list[list[str]]]) -> None:
+        self._skipped = in_order(parts)
+
+    def _batches(self) -> list[range]:
+        """The positions of the samples of each batch of this process's share."""
+        whole, size = range(len(self._dataset)), self.batch_size
+        return [whole[batch * size : (batch + 1) * size] for batch in self.share.parts(-(-len(whole) // size))]
 
 
 def default_workers(in_memory: bool) -> int:

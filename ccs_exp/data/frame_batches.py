@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
@@ -16,6 +18,7 @@ from ccs_exp.data.batches import OnError, default_workers
 from ccs_exp.data.images import UnreadableImage
 from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
+from ccs_exp.processes import Share
 
 
 class FrameBatch(NamedTuple):
@@ -28,8 +31,10 @@ class FrameBatch(NamedTuple):
 class FrameData(lightning.LightningDataModule):
     """The frames of all videos, in order, in batches that do not end where a video does.
 
-    Every batch but the last has exactly `batch_size` frames, whatever the number of workers, so that results depend on the
-    configuration alone. Videos are decoded side by side, each by one process.
+    Videos come in groups of so many that their frames fill whole batches; of several processes, each has every n-th group (`share`).
+    Every batch but the last has exactly `batch_size` frames, unless a video of its group cannot be decoded: then the group's last is
+    shorter. So batches depend on the configuration and the videos alone, not on the number of workers or of processes. Videos are
+    decoded side by side, each by one worker.
 
     Args:
         frames: of each video.
@@ -51,25 +56,45 @@ class FrameData(lightning.LightningDataModule):
         super().__init__()
         self.captioned, self.frames, self.batch_size, self.on_error = videos, frames, batch_size, on_error
         self.num_workers = default_workers(videos.in_memory) if num_workers is None else num_workers
-        self.skipped: list[str] = []
-        self.unreadable: list[int] = []
+        self.share = Share()
+        self._unreadable: dict[int, str] = {}
         self._dataset = _DecodedVideos(videos, transform, frames)
 
+    @property
+    def unreadable(self) -> list[int]:
+        return list(self._unreadable)
+
+    @property
+    def skipped(self) -> list[str]:
+        return list(self._unreadable.values())
+
     def test_dataloader(self) -> Iterable[FrameBatch]:
-        self.skipped.clear()
-        self.unreadable.clear()
+        self._unreadable = {}
         return _FlatBatches(self)
 
-    def decoded(self) -> Iterator[tuple[int, Tensor]]:
-        """Each readable video's index and frames, ``[frames, 3, height, width]``."""
-        for index, frames in enumerate(DataLoader(self._dataset, batch_size=None, num_workers=self.num_workers)):
+    def part(self) -> dict[int, str]:
+        return self._unreadable
+
+    def merge(self, parts: Sequence[dict[int, str]]) -> None:
+        self._unreadable = dict(sorted(item for found in parts for item in found.items()))
+
+    def groups(self) -> list[range]:
+        """The videos of each group of this process's share."""
+        videos, size = range(len(self._dataset)), self.batch_size // math.gcd(self.batch_size, self.frames)
+        return [videos[group * size : (group + 1) * size] for group in self.share.parts(-(-len(videos) // size))]
+
+    def decoded(self) -> Iterator[tuple[int, Tensor | None]]:
+        """The index and frames, ``[frames, 3, height, width]``, of each video of this process's share; None for an unreadable one."""
+        indices = [index for group in self.groups() for index in group]
+        loader = DataLoader(self._dataset, batch_size=None, sampler=indices, num_workers=self.num_workers)
+        for index, frames in zip(indices, loader, strict=True):
             if isinstance(frames, Tensor):
                 yield index, frames
                 continue
             if self.on_error == "raise":
                 raise CcsError(f"{frames} Mend or replace the video, or count such videos as misses with on_error=skip.")
-            self.skipped.append(frames)
-            self.unreadable.append(index)
+            self._unreadable[index] = frames
+            yield index, None
 
 
 class _FlatBatches:
@@ -79,14 +104,21 @@ class _FlatBatches:
         self.data = data
 
     def __len__(self) -> int:
-        return -(-len(self.data.captioned.videos) * self.data.frames // self.data.batch_size)
+        return sum(-(-len(group) * self.data.frames // self.data.batch_size) for group in self.data.groups())
 
     def __iter__(self) -> Iterator[FrameBatch]:
+        decoded = self.data.decoded()
+        for group in self.data.groups():
+            yield from self._batches(itertools.islice(decoded, len(group)))
+
+    def _batches(self, decoded: Iterable[tuple[int, Tensor | None]]) -> Iterator[FrameBatch]:
         size = self.data.batch_size
         pixels: list[Tensor] = []
         videos: list[Tensor] = []
         waiting = 0
-        for index, frames in self.data.decoded():
+        for index, frames in decoded:
+            if frames is None:
+                continue
             pixels.append(frames)
             videos.append(torch.full((len(frames),), index))
             waiting += len(frames)

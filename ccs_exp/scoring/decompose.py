@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 
@@ -27,6 +29,12 @@ class Decomposition(lightning.LightningModule):
         if batch.sample_ids:
             readout = read_heads(self.model, batch.pixels, self.layers)
             self.moments += HeadMoments.of(self.heads, readout.coefficients)
+
+    def part(self) -> HeadMoments:
+        return self.moments.cpu()
+
+    def merge(self, parts: Sequence[HeadMoments]) -> None:
+        self.moments = sum(parts[1:], parts[0])
 
 
 def decompose(model: ClipModel, probe: ImageData, compute: Compute) -> HeadMoments:

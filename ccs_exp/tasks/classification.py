@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
@@ -18,6 +19,7 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute import Compute
 from ccs_exp.data.batches import ImageBatch, ImageData
 from ccs_exp.errors import CcsError
+from ccs_exp.processes import in_order
 from ccs_exp.pruning import Condition
 from ccs_exp.tasks.evaluation import Evaluation, prediction_table
 
@@ -48,6 +50,20 @@ def _first_equal(classifier: Float[Tensor, "classes dim"]) -> Int[Tensor, " clas
     return first[group]
 
 
+class _Classified(NamedTuple):
+    """One batch under all masks."""
+
+    sample_ids: list[str]
+    targets: Int[Tensor, " batch"]
+    predictions: Int[Tensor, "masks batch"]
+    places: Int[Tensor, "masks batch"]  # of the right class, from 0
+    tied: Bool[Tensor, "masks batch"]
+    finite: Bool[Tensor, ""]
+
+    def on_cpu(self) -> _Classified:
+        return self._replace(**{name: getattr(self, name).cpu() for name in self._fields[1:]})
+
+
 class ZeroShotClassification(lightning.LightningModule):
     """Classifies each batch under all conditions; conditions with the same heads are computed once."""
 
@@ -60,16 +76,12 @@ class ZeroShotClassification(lightning.LightningModule):
         # equal rows may come out of a matrix product unequal in the last digit, and must tie
         self.register_buffer("first_equal", _first_equal(classifier), persistent=False)
         self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
-        self._sample_ids: list[str] = []
-        # per batch, on the model's device until the pass is over: to fetch them would hold up the next batch
-        self._targets: list[Int[Tensor, " batch"]] = []
-        self._predictions: list[Int[Tensor, "masks batch"]] = []
-        self._places: list[Int[Tensor, "masks batch"]] = []  # of the right class, from 0
-        self._tied: list[Bool[Tensor, "masks batch"]] = []
-        self._finite: list[Bool[Tensor, ""]] = []
+        # on the model's device until the pass is over: to fetch them would hold up the next batch
+        self._batches: list[_Classified | None] = []  # None: nothing in it could be decoded
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
         if not batch.sample_ids:
+            self._batches.append(None)
             return
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
         with torch.autocast(embeddings.device.type, enabled=False):  # rounded similarities would tie
@@ -81,22 +93,28 @@ class ZeroShotClassification(lightning.LightningModule):
         right = batch.targets.expand(len(self.masks), -1)[..., None]  # [masks, batch, 1]
         of_right = similarities.gather(-1, right)
         before = torch.arange(similarities.shape[-1], device=right.device) < right  # among equals the lowest class index is first
-        self._sample_ids.extend(batch.sample_ids)
-        self._targets.append(batch.targets)
-        self._predictions.append(is_best.int().argmax(dim=-1))
-        self._places.append(((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1))
-        self._tied.append(is_best.sum(dim=-1) > 1)
-        self._finite.append(similarities.isfinite().all())
+        places = ((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1)
+        tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
+        self._batches.append(_Classified(batch.sample_ids, batch.targets, is_best.int().argmax(dim=-1), places, tied, finite))
+
+    def part(self) -> tuple[list[_Classified | None], list[str]]:
+        return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
+
+    def merge(self, parts: Sequence[tuple[list[_Classified | None], list[str]]]) -> None:
+        self._batches = in_order([batches for batches, _ in parts])
+        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in parts for warning in warnings))
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
-        if not self._sample_ids:
+        batches = [batch for batch in self._batches if batch is not None]
+        if not batches:
             raise CcsError("No sample of the data set could be evaluated: every image was skipped. Check the images.")
-        if not torch.stack(self._finite).all():
+        if not torch.stack([batch.finite for batch in batches]).all():
             raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
-        targets = torch.cat(self._targets).cpu().numpy()
-        predictions, places, tied = (
-            torch.cat(batches, dim=1).cpu().numpy() for batches in (self._predictions, self._places, self._tied)
+        sample_ids = [sample for batch in batches for sample in batch.sample_ids]
+        targets, predictions, places, tied = (
+            torch.cat(parts, dim=-1).cpu().numpy()
+            for parts in zip(*((b.targets, b.predictions, b.places, b.tied) for b in batches), strict=True)
         )
         values, parts = {}, []
         for condition in self.conditions:
@@ -109,7 +127,7 @@ class ZeroShotClassification(lightning.LightningModule):
             recall = recall_score(targets, predicted, labels=np.unique(targets), average="macro")
             values[condition.name]["mean_per_class"] = float(recall)
             columns = {"target": targets, "prediction": predicted, "correct": targets == predicted}
-            parts.append((condition.name, self._sample_ids, columns))
+            parts.append((condition.name, sample_ids, columns))
         return Evaluation(
             primary=PRIMARY_METRIC,
             values=values,

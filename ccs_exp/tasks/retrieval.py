@@ -52,6 +52,15 @@ class VideoEmbedding(lightning.LightningModule):
         self.sums.index_add_(1, videos, embeddings)
         self.counts.index_add_(0, videos, torch.ones(len(videos), dtype=torch.float64))
 
+    def part(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
+        return self.sums, self.counts, self.texts, self.engine.warnings
+
+    def merge(self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
+        sums, counts, texts, warnings = zip(*parts, strict=True)
+        self.sums, self.counts = sum(sums[1:], sums[0]), sum(counts[1:], counts[0])  # a video is whole in one share
+        self.texts = next((found for found in texts if found is not None), None)  # none where a share had no batch
+        self.engine.warnings = list(dict.fromkeys(warning for share in warnings for warning in share))
+
     def means(self, mask: int) -> Float[Tensor, "videos dim"]:
         return self.sums[mask] / self.counts.clamp(min=1)[:, None]
 
