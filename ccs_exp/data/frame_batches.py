@@ -60,6 +60,9 @@ class FrameData(lightning.LightningDataModule):
         self._unreadable: dict[int, str] = {}
         self._dataset = _DecodedVideos(videos, transform, frames)
 
+    def __len__(self) -> int:
+        return len(self.captioned.videos) * self.frames
+
     @property
     def unreadable(self) -> list[int]:
         return list(self._unreadable)
