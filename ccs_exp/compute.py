@@ -25,6 +25,13 @@ class Compute:
     precision: str | int = 32
     progress: bool = True
 
+    @property
+    def device_type(self) -> str:
+        """The kind of device that this machine has for `device`: `cpu`, `cuda` or `mps`."""
+        if self.device not in ("auto", "gpu"):
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
     def run(self, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str) -> None:
         """One pass of `module`'s test step over `data`."""
         for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):

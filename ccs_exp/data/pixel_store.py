@@ -19,8 +19,8 @@ from PIL import Image
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import parted
 from ccs_exp.data.images import ImageSource, Sample
-from ccs_exp.files import write_whole
-from ccs_exp.store import cache_dir
+from ccs_exp.files import aside_of, write_whole
+from ccs_exp.store import cache_dir, folder_state
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class PixelStore:
             return False
 
     def _create(self) -> None:
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        aside = aside_of(self.path)
         try:
             np.lib.format.open_memmap(aside, "w+", self._record, (self.count,)).flush()
             if hasattr(os, "posix_fallocate"):  # a full disk must be an error now, not a crash later
@@ -108,15 +108,6 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     store = PixelStore(cache_dir() / "pixels" / f"{digest}.npy", key, len(source), model.clip.visual.image_size)
     return store if store.prepare() else None
-
-
-def folder_state(folder: Path) -> str:
-    """A digest that changes when a file below `folder` comes, goes, or is written: names, sizes and times of change."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        state = path.stat()
-        digest.update(f"{path.relative_to(folder)} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
 
 
 def _checksum(record: np.void) -> int:
