@@ -19,10 +19,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ccs_exp import failures
 from ccs_exp.config import check, config_dir, register
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import recorded
 from ccs_exp.processes import started
+from ccs_exp.resume import keep, restore
 from ccs_exp.services import refuse_secrets
 
 register()
@@ -44,19 +46,28 @@ def _job(cfg: DictConfig) -> None:
     asked = frozenset(override.lstrip("+~").split("=")[0].split("@")[0] for override in hydra_cfg.overrides.task)
     sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
     run_dir = hydra_cfg.runtime.output_dir
+    failures.forget(run_dir)
     try:
         with nullcontext() if cfg.plan else recorded(run_dir, hydra_cfg.overrides.task):
             check(cfg)
+            if not cfg.plan and restore(cfg, run_dir, asked):
+                return
 
-            from ccs_exp.experiment import Job, run  # imports torch, which --help should not wait for
+            from ccs_exp.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
 
             run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep))
-    except CcsError as error:
+            if not cfg.plan:
+                keep(cfg, run_dir, asked)
+    except Exception as error:
         if sweep is not None:
             # Hydra goes on with the other jobs, and raises the first of such errors at the end
-            log.error("Job %s (%s): %s", hydra_cfg.job.num, hydra_cfg.job.override_dirname, _paragraph(error))
+            reason = _paragraph(error) if isinstance(error, CcsError) else f"{type(error).__name__}: {_paragraph(error)}"
+            failures.record(run_dir, hydra_cfg.job.override_dirname, reason)
+            log.error("Job %s (%s): %s", hydra_cfg.job.num, hydra_cfg.job.override_dirname, reason)
+            if not isinstance(error, CcsError):
+                log.error("It is none that was foreseen:", exc_info=error)
             raise
-        if _SHOW_TRACEBACK:
+        if _SHOW_TRACEBACK or not isinstance(error, CcsError):
             raise
         sys.exit(f"Error: {_paragraph(error)}")
 
@@ -73,9 +84,15 @@ def main() -> None:
         print("\nInterrupted. Files written so far are whole.", file=sys.stderr)
         sys.exit(130)
     except (CcsError, HydraException, OmegaConfBaseException, OSError) as error:
+        if failures.of_this_sweep():
+            sys.exit(failures.report())
         if _SHOW_TRACEBACK:
             raise
         sys.exit(f"Error: {_paragraph(error)}")
+    except Exception:
+        if not failures.of_this_sweep():
+            raise
+        sys.exit(failures.report())  # the tracebacks are in the jobs' logs
 
 
 def _followed() -> bool:

@@ -23,6 +23,7 @@ from ccs_exp.data.pixel_store import pixel_store
 from ccs_exp.data.videos import CaptionedVideos
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import note, stage
+from ccs_exp.keys import remember_weights
 from ccs_exp.pruning import Condition, Strategy
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.llm.session import share_session
@@ -52,7 +53,10 @@ def _without_names(node: Any) -> Any:
 
 @stage("load")
 def build_model(cfg: DictConfig) -> ClipModel:
-    return load_clip(**OmegaConf.to_container(cfg.model, resolve=True), seed=cfg.seed)
+    model = load_clip(**OmegaConf.to_container(cfg.model, resolve=True), seed=cfg.seed)
+    if cfg.model.weights is None and model.origin.path is not None:
+        remember_weights(cfg, model.origin.path, model.origin.sha256)
+    return model
 
 
 def image_data(cfg: DictConfig, node: DictConfig, source: ImageSource, model: ClipModel, limit: int | None = None) -> ImageData:

@@ -52,6 +52,13 @@ class Compute:
     devices: int | str = 1
     num_nodes: int = 1
 
+    @property
+    def device_type(self) -> str:
+        """The kind of device that this machine has for `device`: `cpu`, `cuda` or `mps`."""
+        if self.device not in ("auto", "gpu"):
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
     def run(self, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str) -> None:
         """One pass of `module`'s test step over `data`; over several devices both are `Shared`."""
         processes = self._devices() * self.num_nodes

@@ -7,19 +7,22 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ccs_exp import assemble, plan
-from ccs_exp.errors import CcsError
+from ccs_exp import assemble, keys, plan
+from ccs_exp.clip.model import ClipModel
 from ccs_exp.heads import check_heads
 from ccs_exp.journal import stage
 from ccs_exp.pruning import Condition, PruningContext, check_given, conditions
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.results import RunFolder
+from ccs_exp.resume import refuse_own_input
 from ccs_exp.rows import accuracy_rows
 from ccs_exp.score_stage import given_scores, rescore, score_heads, write_scores
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.describe import describe_heads
 from ccs_exp.scoring.llm.reply_files import jsonl
+from ccs_exp.store import Stages
 from ccs_exp.summary import Finished, summarise
+from ccs_exp.tasks.kept import evaluate_kept
 from ccs_exp.verdict_files import write_replies
 
 
@@ -39,10 +42,11 @@ def run(cfg: DictConfig, job: Job) -> None:
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
         return plan.show(plan.plan(cfg, scorers, evaluates))
-    _refuse_own_input(cfg, job.run_dir)
+    refuse_own_input(cfg, job.run_dir)
     if cfg.ccs.name == "computed":
         scorers.check_ready()
-    given = given_scores(cfg, scorers)
+    stages, compute = Stages(), assemble.build_compute(cfg)
+    given = given_scores(cfg, scorers, stages)
     folder = RunFolder(job.run_dir)
     folder.prepare()
 
@@ -54,13 +58,15 @@ def run(cfg: DictConfig, job: Job) -> None:
         check_given(strategies, model.layers, model.heads_per_layer, name)
 
     # score
-    compute = assemble.build_compute(cfg)
     plan.show(plan.encoding_lines(cfg, evaluates))
-    pool, probe = None, None
+    pool, probe, scores = None, None, given
     if given is None:
         pool = assemble.build_pool(cfg.pool)
         probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-    scores = given or score_heads(describe_heads(model, probe, pool, compute, cfg.textspan), scorers)
+        moments = keys.moments_key(cfg, _weights(cfg, model), compute.device_type)
+        stage_keys = moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256)
+        spans = describe_heads(model, probe, pool, compute, cfg.textspan, stage_keys, stages)
+        scores = score_heads(cfg, spans, scorers, stages)
     if model:
         check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
     folder.clear()
@@ -73,7 +79,8 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluates:
         context = PruningContext(scores, model.layers, model.heads_per_layer, name)
         chosen = conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
-        evaluation = assemble.evaluate(cfg, source, model, chosen, compute)
+        key = keys.evaluation_key(cfg, _weights(cfg, model), compute.device_type)
+        evaluation = evaluate_kept(chosen, key, lambda missing: assemble.evaluate(cfg, source, model, missing, compute), stages)
         folder.write_accuracy(accuracy_rows(name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
 
@@ -82,7 +89,10 @@ def run(cfg: DictConfig, job: Job) -> None:
         write_replies(folder.path, jsonl(scorers.session.used.values()))
     config = OmegaConf.to_container(cfg, resolve=True)
     dataset = cfg.dataset.name if evaluates else None
-    finished = Finished(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored, scorers)
+    finished = Finished(
+        *(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored, scorers, stages),
+        device=compute.device_type,
+    )
     folder.write_summary(summarise(finished))
     try:
         write_report(folder.path)
@@ -95,14 +105,8 @@ def run(cfg: DictConfig, job: Job) -> None:
     print_summary(folder.path)
 
 
-def _refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
-    """A run folder is emptied when its run starts, so nothing in it can be read from."""
-    for key in ("ccs.path", "spans.path", "pool.path", "judge.replies", "labeler.replies"):
-        path = OmegaConf.select(cfg, key)
-        if path and Path(run_dir).resolve() in (Path(path).expanduser().resolve(), *Path(path).expanduser().resolve().parents):
-            raise CcsError(
-                f"{key}={path} lies in the run folder {run_dir}, which this run would overwrite. Choose another hydra.run.dir."
-            )
+def _weights(cfg: DictConfig, model: ClipModel) -> str:
+    return model.origin.sha256 or keys.random_weights(cfg)
 
 
 def _name_without_model(cfg: DictConfig, job: Job, scores: Scores) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 DECIMALS = 6  # of every number in a run folder
 
+_HOST = re.sub(r"\W", "-", socket.gethostname())[:40]
+
 
 def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -> None:
     """Write `content` so that, whatever happens, `path` is either the old file or the whole new one.
@@ -23,7 +27,7 @@ def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -
     Raises `CcsError`, and leaves nothing behind, where the folder cannot be written or the disk is full; `choose` says in its
     message how another folder is named.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = aside_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(aside, "wb") as file:
@@ -38,6 +42,19 @@ def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -
         ) from error
     finally:
         _remove(aside)
+
+
+def aside_of(path: Path) -> Path:
+    """Where this process writes what is to become `path`; `abandoned_parts` knows it again."""
+    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part")
+
+
+def abandoned_parts(folder: Path) -> Iterator[Path]:
+    """What processes of this machine that are gone were writing below `folder`."""
+    for path in folder.rglob(f".*.{_HOST}.*.part"):
+        writer = path.name.split(".")[-2]
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            yield path
 
 
 def rounded(value: Any) -> Any:
@@ -132,6 +149,16 @@ def _cell(value: Any) -> str:
 def _quoted(cell: str) -> str:
     # csv.writer leaves a lone carriage return unquoted, which no reader then takes for text
     return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in ',"\r\n') else cell
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
 
 
 def _remove(path: Path) -> None:

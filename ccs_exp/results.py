@@ -115,10 +115,15 @@ class RunFolder:
         except CcsError:
             return False
 
+    def files(self) -> list[Path]:
+        """The files of a run that are there."""
+        paths = [self.path / name for name in (*_FILES, *(f"figures/{figure}.png" for figure in FIGURES))]
+        return [path for path in paths if path.exists()]
+
     def clear(self) -> None:
         """Take away what an earlier run left in the folder, just before its place is taken."""
-        for name in (*_FILES, *(f"figures/{figure}.png" for figure in FIGURES)):
-            (self.path / name).unlink(missing_ok=True)
+        for path in reversed(self.files()):  # heads.csv last: a folder without it is not known to be a run's
+            path.unlink(missing_ok=True)
         for left_over in self.path.glob(".*.part"):
             left_over.unlink(missing_ok=True)
         if self.figures.is_dir() and not any(self.figures.iterdir()):

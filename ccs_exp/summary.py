@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ccs_exp import __version__
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.batches import ImageData
+from ccs_exp.keys import WITHOUT_EFFECT, decisive
 from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
 from ccs_exp.rows import primary_values, random_spread
 from ccs_exp.scoring.ccs import Scores
@@ -22,14 +23,8 @@ from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.robustness import Rescored, summarise_null, summarise_relabel
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
+from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
-
-# What a job computes does not depend on these.
-_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")
-_WITHOUT_EFFECT_ON_REPLIES = (
-    *("concurrency", "attempts", "timeout_s", "poll_s", "batch", "thinking_tokens"),
-    *("price", "max_cost_usd", "kept_only", "replies"),
-)
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,8 @@ class Finished:
     evaluation: Evaluation | None
     rescored: tuple[Rescored, ...] = ()
     scorers: Scorers | None = None
+    stages: Stages = field(default_factory=Stages)
+    device: str | None = None
 
     @property
     def skipped(self) -> list[str]:
@@ -93,7 +90,9 @@ def summarise(job: Finished) -> dict[str, Any]:
         else None,
         "skipped": job.skipped,
         "unjudged": job.scores.unjudged,
-        "from_store": [],
+        "device": job.device,
+        "from_store": job.stages.from_store,
+        "computed": job.stages.computed,
         "language_models": job.scorers and job.scorers.session.summary(),
         "judges": job.scorers and _judges(job.scorers, job.scores),
         "warnings": _warnings(job),
@@ -111,9 +110,9 @@ def config_hash(
 
     Images and files named in the configuration count by their path alone.
     """
-    effective = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}
+    effective = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
     for part in ("labeler", "judge"):
-        effective[part] = _decisive(effective.get(part) or {})
+        effective[part] = decisive(effective.get(part) or {})
     identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": __version__}
     if decoder:
         identity["decoder"] = decoder
@@ -143,15 +142,6 @@ def _concept_warnings(job: Finished) -> list[str]:
     if unmapped:
         warnings.append(f"Labels of high heads that stand for no concept of the map: {', '.join(unmapped)}.")
     return warnings
-
-
-def _decisive(part: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a labeler or judge, and of its members, that can change what it says."""
-    return {
-        key: _decisive(value) if isinstance(value, Mapping) else value
-        for key, value in part.items()
-        if key not in _WITHOUT_EFFECT_ON_REPLIES
-    }
 
 
 def _judges(scorers: Scorers, scores: Scores) -> dict[str, Any] | None:

@@ -69,10 +69,36 @@ def test_the_run_folder_is_complete_and_agrees_with_itself(finished):
     assert not list(finished.path.rglob("*.part"))
 
 
-def test_the_same_job_gives_the_same_bytes(finished, tmp_path):
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_same_job_gives_the_same_bytes(finished, stored, tmp_path, monkeypatch):
+    if not stored:
+        monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "another store"))
     again = job(tmp_path, *QUICK, "prune=[paper,concept]", "prune.concept.names=[colors,cats]")
-    for name in ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json"):
+    for name in ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet"):
         assert (again.path / name).read_bytes() == (finished.path / name).read_bytes(), name
+    now, then = again.read_summary(), finished.read_summary()
+    assert now.pop("computed") == ([] if stored else ["moments", "descriptions", "scores", "evaluation"])
+    assert now.pop("from_store") == (["descriptions", "scores", "evaluation"] if stored else [])
+    assert now == {name: value for name, value in then.items() if name not in ("computed", "from_store")}
+
+
+def test_only_heads_not_evaluated_before_are_evaluated(tmp_path, monkeypatch):
+    monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "store"))
+    seen, evaluate = [], assemble.evaluate
+    monkeypatch.setattr(assemble, "evaluate", lambda *parts: seen.append([len(c.heads) for c in parts[3]]) or evaluate(*parts))
+    first = job(tmp_path / "1", *QUICK, "prune=high_ccs")
+    high = len(first.read_heads().query("ccs_class == 'high'"))
+    second = job(tmp_path / "2", *QUICK, "prune=[high_ccs,heads]", "prune.heads.list=[L2.H0]")
+    job(tmp_path / "3", *QUICK, "prune=heads", "prune.heads.sets={again: [L2.H0], none: []}")
+    assert seen == [[0, high], [1]]
+    assert second.read_summary()["computed"] == ["evaluation"]
+    rows = [folder.read_accuracy().query("condition == 'high_ccs'").to_dict("records") for folder in (first, second)]
+    assert rows[0] == rows[1]
+    predictions = RunFolder(tmp_path / "3").read_predictions()
+    assert set(predictions["condition"]) == {"original", "heads/again", "heads/none"} and len(predictions) == 180
+    job(tmp_path / "4", *QUICK, "prune=high_ccs", "batch_size=32")
+    job(tmp_path / "5", *QUICK, "prune=high_ccs", "dataset.limit=50")
+    assert len(seen) == 4
 
 
 def test_scores_of_an_earlier_run_are_not_computed_again(finished, tmp_path, monkeypatch):

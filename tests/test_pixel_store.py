@@ -14,8 +14,10 @@ from ccs_exp.clip.preprocessing import parted
 from ccs_exp.data.batches import ImageData
 from ccs_exp.data.folder import ImageFolder
 from ccs_exp.data.images import Sample
-from ccs_exp.data.pixel_store import PixelStore, folder_state, pixel_store
+from ccs_exp.data.pixel_store import PixelStore, pixel_store
 from ccs_exp.errors import CcsError
+from ccs_exp.files import aside_of
+from ccs_exp.store import folder_state
 
 TRANSFORM = image_transform_v2(PreprocessCfg(size=32), is_train=False)
 SIZES = [(40, 60), (33, 32), (64, 64), (20, 90), (32, 32)]
@@ -105,7 +107,8 @@ def test_what_lies_behind_links_counts(tmp_path):
 
 def test_what_killed_processes_left_is_removed(folder, seeing_model):
     path = opened(folder, seeing_model)[1].path
-    gone, alive = path.with_name(f".{path.name}.999999999.part"), path.with_name(f".{path.name}.{os.getpid()}.part")
+    alive = aside_of(path)
+    gone = alive.with_name(alive.name.replace(f".{os.getpid()}.", ".999999999."))
     for left_over in (gone, alive):
         left_over.write_bytes(b"")
     opened(folder, seeing_model)

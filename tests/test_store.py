@@ -42,24 +42,24 @@ def test_a_result_is_computed_once_and_found_as_it_was(value):
 def test_a_damaged_result_is_computed_again_with_a_warning(store, damage, caplog):
     value = torch.arange(12.0)
     kept_tensor("kind", {"a": 1}, lambda: value)
-    (path,) = store.rglob("*.safetensors")
+    (path,) = store.rglob("*.entry")
     content = bytearray(path.read_bytes())
     if damage == "cut":
         path.write_bytes(content[:-7])
     elif damage == "emptied":
         path.write_bytes(b"")
     elif damage == "flipped":
-        content[-3] ^= 1
+        content[200] ^= 1
         path.write_bytes(content)
     elif damage == "renamed":
         kept_tensor("kind", {"a": 2}, lambda: torch.zeros(12))
-        (other,) = set(store.rglob("*.safetensors")) - {path}
+        (other,) = set(store.rglob("*.entry")) - {path}
         other.replace(path)
     else:
         path.write_bytes(b"\xff" * 100)
     with caplog.at_level(logging.WARNING):
         assert torch.equal(kept_tensor("kind", {"a": 1}, lambda: value), value)
-    assert "damaged" in caplog.text
+    assert "damaged" in caplog.text and list(store.rglob("*.entry.damaged"))
     caplog.clear()
     assert torch.equal(kept_tensor("kind", {"a": 1}, lambda: 1 / 0), value) and not caplog.text
 

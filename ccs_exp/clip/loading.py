@@ -187,7 +187,7 @@ def _load_weights(clip: nn.Module, path: Path, name: str, pretrained: str | None
         else:
             load_checkpoint(clip, str(path), weights_only=True)
         with path.open("rb") as file:
-            return WeightsOrigin(described, hashlib.file_digest(file, "sha256").hexdigest())
+            return WeightsOrigin(described, hashlib.file_digest(file, "sha256").hexdigest(), path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise CcsError(

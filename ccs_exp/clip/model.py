@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -21,10 +22,11 @@ from ccs_exp.heads import Head, scored_heads
 
 @dataclass(frozen=True)
 class WeightsOrigin:
-    """Where the weights came from: a file's SHA-256, or the seed of random weights."""
+    """Where the weights came from: a file's SHA-256, and where it lies, or the seed of random weights."""
 
     description: str
     sha256: str | None
+    path: Path | None = None
 
     @property
     def random(self) -> bool:

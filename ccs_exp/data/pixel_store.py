@@ -20,8 +20,8 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import parted
 from ccs_exp.data.images import ImageSource, Sample
 from ccs_exp.errors import CcsError
-from ccs_exp.files import write_whole
-from ccs_exp.store import cache_dir
+from ccs_exp.files import abandoned_parts, aside_of, write_whole
+from ccs_exp.store import cache_dir, folder_state
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +63,12 @@ class PixelStore:
 
     def _remove_left_over(self) -> None:
         """What processes that were killed while they made the file have left."""
-        for part in self.path.parent.glob(f".{self.path.name}.*.part"):
-            process = part.name.split(".")[-2]
-            if process.isdigit() and not _runs(int(process)):
+        for part in abandoned_parts(self.path.parent):
+            if part.name.startswith(f".{self.path.name}."):
                 part.unlink(missing_ok=True)
 
     def _create(self) -> None:
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        aside = aside_of(self.path)
         try:
             np.lib.format.open_memmap(aside, "w+", self._record, (self.count,)).flush()
             if hasattr(os, "posix_fallocate"):  # a full disk must be an error now, not a crash later
@@ -127,37 +126,6 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     store = PixelStore(cache_dir() / "pixels" / f"{digest}.npy", key, len(source), model.clip.visual.image_size)
     return store if store.prepare() else None
-
-
-def folder_state(folder: Path) -> str:
-    """A digest that changes when a file below `folder`, links followed, comes, goes, or is written: names, sizes, times of change."""
-    digest, seen = hashlib.sha256(), set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        here = os.path.realpath(place)
-        if here in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add(here)
-        folders.sort()
-        for name in sorted(files):
-            try:
-                state = os.stat(os.path.join(place, name))
-            except OSError:  # a link to nothing: it will be missed where it is read
-                continue
-            path = os.path.relpath(os.path.join(place, name), folder)
-            line = f"{path} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}\n"
-            digest.update(line.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _checksum(record: np.void) -> int:

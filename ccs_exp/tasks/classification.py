@@ -21,7 +21,7 @@ from ccs_exp.data.batches import ImageBatch, ImageData
 from ccs_exp.errors import CcsError
 from ccs_exp.processes import in_order
 from ccs_exp.pruning import Condition
-from ccs_exp.tasks.evaluation import Evaluation, prediction_table
+from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 
 PRIMARY_METRIC = "top1"
 _TOP_K = 5
@@ -132,7 +132,7 @@ class ZeroShotClassification(lightning.LightningModule):
             primary=PRIMARY_METRIC,
             values=values,
             predictions=prediction_table("sample_id", parts),
-            ties=int(tied.sum()),
+            tied={condition.name: int(tied[mask].sum()) for mask, condition in first_conditions(self.conditions).items()},
             num_samples=len(targets),
         )
 

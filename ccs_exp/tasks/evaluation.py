@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow
 
 from ccs_exp.files import clean
+from ccs_exp.heads import Head
+from ccs_exp.pruning import Condition
 
 
 @dataclass
@@ -19,7 +21,8 @@ class Evaluation:
         primary: the name of the metric that stands for the task.
         values: ``{condition: {metric: value}}``; fractions, ranks in items.
         predictions: a row for each sample and condition, as `ccs_exp.results` describes ``predictions.parquet``.
-        ties: samples for which several candidates were equally the best, over all distinct sets of silenced heads.
+        tied: for each distinct set of silenced heads, under the name of its first condition, the number of samples for which several
+            candidates were equally the best.
         skipped: samples that could not be decoded, and why.
         warnings: what a reader must know before the values.
         decoder: what decoded the samples, where results may depend on it.
@@ -28,11 +31,24 @@ class Evaluation:
     primary: str
     values: dict[str, dict[str, float]]
     predictions: pyarrow.Table
-    ties: int = 0
+    tied: dict[str, int] = field(default_factory=dict)
     num_samples: int = 0
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     decoder: str | None = None
+
+    @property
+    def ties(self) -> int:
+        """Samples with ties, over all distinct sets of silenced heads."""
+        return sum(self.tied.values())
+
+
+def first_conditions(conditions: Sequence[Condition]) -> dict[int, Condition]:
+    """The first condition of each distinct set of heads, by the set's place among them."""
+    first: dict[frozenset[Head], Condition] = {}
+    for condition in conditions:
+        first.setdefault(condition.heads, condition)
+    return dict(enumerate(first.values()))
 
 
 def prediction_table(id_column: str, parts: Sequence[tuple[str, Sequence[str], Mapping[str, np.ndarray | str]]]) -> pyarrow.Table:

@@ -20,7 +20,7 @@ from ccs_exp.data.videos import CaptionedVideos, VideoFile
 from ccs_exp.data.video_decoding import decoder
 from ccs_exp.errors import CcsError
 from ccs_exp.pruning import Condition
-from ccs_exp.tasks.evaluation import Evaluation, prediction_table
+from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
 PRIMARY_METRIC = "t2v_R@1"
@@ -101,7 +101,7 @@ def retrieve(
         primary=PRIMARY_METRIC,
         values=values,
         predictions=prediction_table("query_id", parts),
-        ties=sum(ties for _, ties in scored),
+        tied={condition.name: scored[mask][1] for mask, condition in first_conditions(conditions).items()},
         num_samples=len(collection.captions),
         skipped=list(data.skipped),
         warnings=warnings,
