@@ -11,6 +11,7 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"notebook", "experiment"},
     {"assemble", "score_stage"},
     {"plan"},
+    {"dashboard"},
     {"tracking", "agreement"},
     {"report"},
     {"summary"},
@@ -24,7 +25,7 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"clip"},
     {"config", "results", "statistics", "store"},
     {"verdict_files"},
-    {"files", "services"},
+    {"files", "services", "wandb_records"},
     {"heads", "processes"},
     {"errors"},
 ]
