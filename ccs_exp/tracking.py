@@ -15,6 +15,7 @@ from ccs_exp import __version__
 from ccs_exp.errors import CcsError
 from ccs_exp.report.contents import PRIMARY_METRICS
 from ccs_exp.results import HEADS_COLUMNS, RunFolder
+from ccs_exp.wandb_records import place_aside, take_place
 
 if TYPE_CHECKING:
     import pandas
@@ -29,16 +30,19 @@ _INIT_SECONDS, _UPLOAD_SECONDS = 30.0, 300.0
 
 
 class Tracker(Protocol):
-    """Sends a finished run folder somewhere. A tracker that fails warns; the results are in the folder already."""
+    """Sends a finished run folder somewhere. A tracker that fails warns; the results are in the folder already.
 
-    def track(self, run_dir: Path, *, config: dict, name: str, group: str | None, tags: Sequence[str]) -> None: ...
+    `track` says in which mode the run was recorded, None: it was not.
+    """
+
+    def track(self, run_dir: Path, *, config: dict, name: str, group: str | None, tags: Sequence[str]) -> str | None: ...
 
 
 class NoTracker:
     """Tracks nothing."""
 
     def track(self, run_dir: Path, *, config: dict, name: str, group: str | None, tags: Sequence[str]) -> None:
-        return None
+        return None  # in no mode
 
 
 class WandbTracker:
@@ -61,10 +65,11 @@ class WandbTracker:
 
     def track(
         self, run_dir: Path, *, config: dict, name: str, group: str | None, tags: Sequence[str], key: str | None = None
-    ) -> None:
+    ) -> str | None:
         """Mirror a finished run. The run's id is `key`, by default the configuration's hash in ``summary.json``.
 
-        A record of the same id that an earlier start left in the same folder is replaced.
+        A record appears whole, and takes the place of those of the same id in the folder and in the folders of the same sweep. Under an
+        agent of a W&B sweep, the agent names the run.
         """
         # unless told otherwise, W&B reports its own errors to its makers, which takes the network offline too
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -72,29 +77,31 @@ class WandbTracker:
         folder = RunFolder(run_dir)
         summary = folder.read_summary()
         description = {
-            "id": re.sub(r"[^A-Za-z0-9_.-]", "-", key or str(summary["config_hash"]))[:64],
+            "id": _agents_run() or re.sub(r"[^A-Za-z0-9_.-]", "-", key or str(summary["config_hash"]))[:64],
             "name": name,
             "group": group,
             "tags": list(dict.fromkeys(tag[:64] for tag in (*self.tags, *tags) if tag)),
-            "config": without_secrets(config) | {"code": code_version()},
+            "config": without_secrets(config)
+            | {"code": code_version(), "cell": {name: summary[name] or "scores" for name in ("model", "dataset")}},
         }
         for mode in dict.fromkeys((self.mode, "offline")):
             try:
                 self._mirror(folder, summary, mode, description)
-                return
+                return mode
             except Exception as error:  # whatever W&B raises: the results are safe, and the job has succeeded
                 reason = hide_secrets(" ".join(str(error).split())) or type(error).__name__
                 if mode == "online":
                     log.warning("W&B online is not used: %s. The run is recorded offline, in %s/wandb.", reason, folder.path)
                 else:
                     log.warning("W&B has no record of this run: %s. All results are in %s.", reason, folder.path)
+        return None
 
     def _mirror(self, folder: RunFolder, summary: Mapping[str, Any], mode: str, description: dict[str, Any]) -> None:
         import wandb
 
-        _remove_records(folder.path / "wandb", description["id"])
+        aside = place_aside(folder.path)
         settings = _settings(wandb)
-        place = {"mode": mode, "dir": folder.path, "project": self.project, "entity": self.entity}
+        place = {"mode": mode, "dir": aside, "project": self.project, "entity": self.entity}
         run, code = None, 1
         try:
             if mode == "online" and not _logged_in(wandb, settings):
@@ -108,6 +115,9 @@ class WandbTracker:
                 run.finish(exit_code=code)
             if wandb.run is None:  # otherwise the caller has a run of their own, which this would end
                 wandb.teardown()  # finish() returns before the record is on disk
+            if code:
+                shutil.rmtree(aside, ignore_errors=True)
+        take_place(aside, folder.path, description["id"])
 
 
 def without_secrets(value: Any) -> Any:
@@ -174,10 +184,9 @@ def _logged_in(wandb: Any, settings: wandb.Settings) -> bool:
     return bool(wandb.login(prompt=False, verify=False))
 
 
-def _remove_records(folder: Path, run_id: str) -> None:
-    for record in folder.glob(f"*run-*-{run_id}"):
-        if record.is_dir():
-            shutil.rmtree(record)
+def _agents_run() -> str | None:
+    """The id that an agent of a W&B sweep has given this process's run, so that the sweep finds it."""
+    return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
 
 
 def _scalars(folder: RunFolder, summary: Mapping[str, Any]) -> dict[str, float]:

@@ -15,6 +15,7 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"assemble", "score_stage"},
     {"resume", "failures"},
     {"plan"},
+    {"dashboard"},
     {"tracking", "agreement", "status"},
     {"report"},
     {"summary"},
@@ -30,7 +31,7 @@ ROOMS = [  # from top to bottom; rooms in one row do not import each other
     {"config", "results", "statistics", "store"},
     {"verdict_files", "journal"},
     {"records"},
-    {"files", "services", "gpus", "slurm"},
+    {"files", "services", "gpus", "slurm", "wandb_records"},
     {"heads", "processes"},
     {"errors"},
 ]

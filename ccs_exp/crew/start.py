@@ -98,10 +98,15 @@ def _outer_store(place: Place) -> distributed.Store:
     else:
         from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-        environment = SLURMEnvironment(auto_requeue=False)
-        address, port, serves = environment.main_address, environment.main_port, place.rank == 0
+        address = SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
+        port, serves = _step_port(int(os.environ["SLURM_JOB_ID"]), int(os.environ["SLURM_STEP_ID"])), place.rank == 0
     store = distributed.TCPStore(address, port, place.world, is_master=serves, timeout=CONNECT, wait_for_workers=False)
     return distributed.PrefixStore("ccs_exp", store)
+
+
+def _step_port(job: int, step: int) -> int:
+    """A port that the processes of a step agree on, and other steps on the same node hardly have."""
+    return 20000 + (job * 101 + step) % 10000
 
 
 def _use_loopback() -> None:
