@@ -22,7 +22,8 @@ def wait(jobs: Sequence[Any], poll_s: float) -> Iterator[tuple[int, Any]]:
         jobs: submitit's jobs, which write a result file when they end by themselves.
         poll_s: seconds between two looks for result files.
     """
-    waiting, absent = dict(enumerate(jobs)), dict.fromkeys(range(len(jobs)), 0)
+    waiting = {index: job.task(0) for index, job in enumerate(jobs)}  # a job of several processes is led by the first
+    absent = dict.fromkeys(waiting, 0)
     next_question = time.monotonic() + min(_ASK_EVERY_S, 3 * poll_s)
     while waiting:
         for index, job in list(waiting.items()):

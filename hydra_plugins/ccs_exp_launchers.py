@@ -7,11 +7,19 @@ namespace package, and imports this module at every start, so that whatever is l
 from __future__ import annotations
 
 import logging
+import os
 import pickle
-from collections.abc import Sequence
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import psutil
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
@@ -20,6 +28,8 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLaunche
 from ccs_exp.errors import CcsError
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_S = 10.0
 
 Cells = dict[int, Sequence[str]]  # overrides by the number of the job
 
@@ -81,8 +91,9 @@ class ParallelLauncher(JoblibLauncher):
         if at_once == 1:  # joblib would run them in this process; so it gets two, and is given one cell at a time
             settings = settings | {"n_jobs": 2, "pre_dispatch": 1}
         try:
-            for number, result in Parallel(**settings, return_as="generator_unordered")(jobs):
-                done[number] = result
+            with _told_before_killed(self.config, cells):
+                for number, result in Parallel(**settings, return_as="generator_unordered")(jobs):
+                    done[number] = result
         except TerminatedWorkerError as error:
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
             begun = _beginnings(self.config, cells)
@@ -151,14 +162,46 @@ def _run_one(
 
     from ccs_exp.gpus import claim_gpu
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep's own tells the others by SIGTERM
     claim_gpu(gpus, at_once)
     try:
         result = execute_job(number, cell, context, config, task, state)
     except SystemExit:
-        return number, _failed(cell, "Its process was told to end.")
+        # The journal is closed. As an exception this would end the sweep; and joblib kills all processes as soon as one has gone, so
+        # that one waits for the others.
+        time.sleep(_PATIENCE_S)
+        os._exit(143)
     if result.status is JobStatus.FAILED:
         result._return_value = _portable(result._return_value)
     return number, result
+
+
+@contextmanager
+def _told_before_killed(config: Any, cells: Cells) -> Iterator[None]:
+    """When the sweep is told to end, tell its processes and wait for them a moment: joblib would kill them in the middle of a file."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(sent: int, frame: FrameType | None) -> None:
+        for worker in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                if "popen_loky_posix" in " ".join(worker.cmdline()):
+                    worker.terminate()
+        deadline = time.monotonic() + _PATIENCE_S
+        while _any_runs(config, cells) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        before[sent](sent, frame)
+
+    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+    taken = [sent for sent, handler in before.items() if callable(handler)]  # what is ignored stays so
+    for sent in taken:
+        signal.signal(sent, end)
+    try:
+        yield
+    finally:
+        for sent in taken:
+            signal.signal(sent, before[sent])
 
 
 def _portable(error: Exception) -> Exception:
@@ -178,11 +221,18 @@ def _failed(cell: Sequence[str], reason: str) -> JobReturn:
 
 def _beginnings(config: Any, cells: Cells) -> dict[int, float | None]:
     """When the cells' jobs last began, None for those that never did."""
+    return {number: record and record.started for number, record in _records(config, cells).items()}
+
+
+def _any_runs(config: Any, cells: Cells) -> bool:
+    host = socket.gethostname()
+    return any(record is not None and record.state_now(host) == "running" for record in _records(config, cells).values())
+
+
+def _records(config: Any, cells: Cells) -> dict[int, Any]:
     from ccs_exp.records import read_job
 
-    sweep_dir = Path(config.hydra.sweep.dir)
-    records = {number: read_job(sweep_dir / str(number)) for number in cells}
-    return {number: record and record.started for number, record in records.items()}
+    return {number: read_job(Path(config.hydra.sweep.dir) / str(number)) for number in cells}
 
 
 def _announce(cells: Cells) -> None:

@@ -23,10 +23,12 @@ CELLS = ["prune=heads", "prune.heads.list=[L5.H1],[L9.H0],[L2.H3]"]
 ROWS = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet")
 
 
-def start(*arguments, cwd, **environment):
+def start(*arguments, cwd, start_new_session=False, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "ccs_exp", "-m", *SMALL, "hydra.sweep.dir=sweep", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=os.environ | environment,
+        start_new_session=start_new_session,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell inherit it ignored
     )  # fmt: skip
 
 
@@ -99,6 +101,22 @@ def test_a_killed_process_costs_at_most_its_own_cell(times, tmp_path):
     else:
         assert process.returncode == 1 and states == ["done", "killed", "done"], output
         assert "Its process was killed twice" in output
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_told_to_end_ends_with_whole_files_and_all_of_its_jobs_on_record(sent, tmp_path):
+    process = start("dataset=scenes_shape,scenes_size", "hydra/launcher=parallel", cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and not all(map(read_job, (tmp_path / "sweep" / "0", tmp_path / "sweep" / "1"))):
+        time.sleep(0.05)
+    os.killpg(process.pid, sent) if sent is signal.SIGINT else process.send_signal(
+        sent
+    )  # Ctrl-C reaches all of a terminal's processes
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == (130 if sent is signal.SIGINT else 143) and "Traceback" not in output, output
+    assert {cell.state for cell in read_status(tmp_path / "sweep").cells} == {"interrupted"}
+    assert not list((tmp_path / "sweep").rglob("*.part"))
 
 
 def test_a_process_keeps_its_gpu_and_no_two_share_one_unasked(tmp_path):

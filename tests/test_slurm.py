@@ -122,6 +122,8 @@ def test_a_job_that_slurm_no_longer_knows_has_ended(tmp_path, monkeypatch):
         )
         for number, path in enumerate(results)
     ]
+    for job in jobs:
+        job.task = lambda _, job=job: job
     ended = waiting.wait(jobs, 0.02)
     results[2].write_text("")
     assert next(ended) == (2, "x")
