@@ -6,7 +6,7 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps
 from ccs_exp.compute import Compute
 from ccs_exp.data.batches import ImageData
-from ccs_exp.journal import stage
+from ccs_exp.journal import note, stage
 from ccs_exp.scoring.decompose import decompose
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
@@ -19,6 +19,7 @@ def describe_heads(
     """Decompose the probe images and pick each scored head's descriptions from the pool."""
     with stage("decompose"):
         moments = decompose(model, probe, compute)
+        note(images=len(probe))
     heads = moments.heads
     with stage("textspan"):
         maps = contribution_maps(model, range(heads[0].layer, heads[-1].layer + 1), shares)
