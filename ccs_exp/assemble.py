@@ -97,10 +97,12 @@ def evaluate(
     if cfg.dataset.task == "retrieval":
         frames = frame_data(cfg, source, model)
         evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
+        note(images=len(frames.captioned.videos) * cfg.dataset.frames)
     else:
         images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
         evaluation = classify(model, images, cfg.dataset.templates, conditions, engine, compute)
-    note(conditions=len(conditions), samples=evaluation.num_samples, skipped=len(evaluation.skipped))
+        note(images=len(images))
+    note(conditions=len(conditions))
     evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
     return evaluation
 

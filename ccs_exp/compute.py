@@ -97,7 +97,7 @@ class Compute:
                 with torch.inference_mode():
                     trainer.test(module, data, verbose=False)
                 seconds = round(time.perf_counter() - started, 3)
-                note(images=len(data), pass_seconds=seconds, device=str(trainer.strategy.root_device))
+                note(pass_seconds=seconds, device=str(trainer.strategy.root_device))
             except SystemExit as stop:  # Lightning's answer to Ctrl-C
                 if isinstance(stop.__context__, KeyboardInterrupt):
                     raise KeyboardInterrupt from None

@@ -11,7 +11,7 @@ from ccs_exp.clip.readout import Shares, contribution_maps
 from ccs_exp.compute import Compute
 from ccs_exp.data.batches import ImageData
 from ccs_exp.heads import Head
-from ccs_exp.journal import stage
+from ccs_exp.journal import note, stage
 from ccs_exp.scoring.decompose import decompose
 from ccs_exp.scoring.moments import HeadMoments
 from ccs_exp.scoring.pool import Pool
@@ -38,9 +38,13 @@ def describe_heads(
     moments_key, descriptions_key = keys or (None, None)
 
     def describe() -> tuple[HeadSpans, ...]:
-        with stage("decompose"):
-            found = kept("moments", moments_key, lambda: decompose(model, probe, compute), pack, unpack, stages)
+        found = kept("moments", moments_key, gather, pack, unpack, stages)
         return describe_from(found, model, pool, shares)
+
+    @stage("decompose")
+    def gather() -> HeadMoments:
+        note(images=len(probe))
+        return decompose(model, probe, compute)
 
     def pack(moments: HeadMoments) -> dict[str, bytes]:
         return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
