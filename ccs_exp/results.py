@@ -16,7 +16,8 @@
                          Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
                          taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
-                         decides with which runs this one compares: ccs, labeler, judge, protocol ...),
+                         decides with which runs this one compares: ccs, labeler, judge, protocol ...), ``device`` (cpu, cuda ...),
+                         ``computed`` (stages that this job computed; ``from_store`` are those that it found),
                          ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
 ``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
 ``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``

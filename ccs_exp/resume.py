@@ -44,7 +44,6 @@ def restore(cfg: DictConfig, run_dir: str, asked: Collection[str]) -> bool:
     folder.clear()
     for name in sorted(set(members) - {_ABOUT, _SUMMARY}, key=lambda name: (name != "heads.csv", name)):
         if tracker is not None or not name.startswith(f"{_RECORDS}/"):
-            (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
             write_whole(_below(folder.path, name), members[name])
     summary = json.loads(members[_SUMMARY])
     summary["from_store"], summary["computed"] = summary["from_store"] + summary["computed"], []

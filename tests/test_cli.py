@@ -58,9 +58,8 @@ def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_
     assert done.returncode == 1
     for cell in ("L9.H0: tiny has layers 0-5", "L5.H9: tiny has layers 0-5"):
         assert cell in done.stdout + done.stderr
-    assert "2 jobs of the sweep" in done.stderr and "  1  prune.heads.list=[L5.H9]" in done.stderr.replace(
-        f",{','.join(QUICK)}", ""
-    )
+    listed = done.stderr.partition("2 jobs of the sweep")[2]
+    assert listed.count("prune.heads.list=[L") == 2
     (sweep,) = (tmp_path / "multirun").glob("*/*")
     assert sorted(path.parent.name for path in sweep.rglob("failed.txt")) == ["0", "1"]
     assert not (sweep / "0" / "summary.json").exists() and not (sweep / "1" / "summary.json").exists()

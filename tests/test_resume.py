@@ -90,15 +90,15 @@ def test_finished_jobs_are_answered_without_loading_anything(undisturbed, no_lib
     assert computed(undisturbed) == logs
 
 
-@pytest.mark.parametrize("moment", ["store/moments/*.entry", "store/jobs/*.entry"])
-def test_a_killed_sweep_is_completed_by_the_same_command(moment, undisturbed, tmp_path):
-    here, deadline = tmp_path / "here", time.monotonic() + 300
-    process = start(here, SMALL)
-    while not list(here.glob(moment)) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def test_a_sweep_killed_twice_is_completed_by_the_same_command(undisturbed, tmp_path):
+    here = tmp_path / "here"
+    for moment in ("store/moments/*.entry", "store/jobs/*.entry"):
+        process, deadline = start(here, SMALL), time.monotonic() + 300
+        while not list(here.glob(moment)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     finish(here, SMALL)
     assert rows(here) == rows(undisturbed)
     assert not list(here.rglob("*.part")) and not list(here.rglob("*.damaged"))
@@ -122,6 +122,7 @@ def test_changed_settings_are_other_jobs(kind, undisturbed, no_libraries):
     assert "2 jobs of the sweep" in output and "torch was imported" in output
 
 
+@pytest.mark.full
 def test_a_failed_job_is_named_and_tried_again_alone(tmp_path):
     here, scores = tmp_path / "here", tmp_path / "heads.csv"
     command = ["-m", "tracker=none", "dataset=none", "spans=file", "hydra.sweep.dir=sweep"]
