@@ -24,7 +24,7 @@ from ccs_exp.config import check, config_dir, register
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import recorded
 from ccs_exp.processes import started
-from ccs_exp.resume import keep, restore
+from ccs_exp.resume import asked_keys, keep, restore
 from ccs_exp.services import refuse_secrets
 
 register()
@@ -43,7 +43,7 @@ def _job(cfg: DictConfig) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     hydra_cfg = HydraConfig.get()
-    asked = frozenset(override.lstrip("+~").split("=")[0].split("@")[0] for override in hydra_cfg.overrides.task)
+    asked = asked_keys(hydra_cfg.overrides.task)
     sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
     run_dir = hydra_cfg.runtime.output_dir
     failures.forget(run_dir)

@@ -141,7 +141,7 @@ def scores_key(cfg: DictConfig, descriptions: list[Any]) -> Key:
 
 
 def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
-    """An evaluation under any heads: what all conditions share. Which are computed together shifts the last bits of ``engine=shared``."""
+    """An evaluation under any heads: what all conditions share. With a stack above one, company can shift the last bits."""
     task = ("name", "task", "limit", "frames", "templates")
     return {
         "model": model_key(cfg, weights),

@@ -24,6 +24,17 @@ _RECORDS = "wandb"
 log = logging.getLogger(__name__)
 
 
+def asked_keys(overrides: Collection[str]) -> frozenset[str]:
+    """The keys that a command line's overrides name."""
+    return frozenset(override.lstrip("+~").split("=")[0].split("@")[0] for override in overrides)
+
+
+def is_kept(cfg: DictConfig, overrides: Collection[str]) -> bool:
+    """Whether the job of this command line was finished before."""
+    key = keys.cell_key(cfg, asked_keys(overrides))
+    return key is not None and read_entry(_KIND, key) is not None
+
+
 def restore(cfg: DictConfig, run_dir: str, asked: Collection[str]) -> bool:
     """Whether the job was finished before: its run folder is then complete, ``from_store`` in its summary names all its stages.
 

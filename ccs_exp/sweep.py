@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ccs_exp.errors import CcsError
 from ccs_exp.records import SweepRecord
+from ccs_exp.resume import is_kept
 
 _IN_TURN = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -32,9 +33,10 @@ class Sweep(Callback):
             cells = sweep_cells(config)
             if cells is None:
                 raise CcsError("plan=true knows a sweep's cells only with hydra/sweeper=basic.")
-            from ccs_exp.sweep_plan import plan_sweep, show_plan
+            from ccs_exp.sweep_plan import finished_folders, plan_sweep, show_plan
 
-            show_plan(plan_sweep(cells, Path(config.hydra.sweep.dir)))
+            found = finished_folders([Path(config.hydra.sweep.dir), Path("multirun"), Path("outputs")])
+            show_plan(plan_sweep(cells, lambda cfg, cell: "in the store" if is_kept(cfg, cell) else found(cfg, cell)))
         except Exception as error:  # Hydra would make a warning of it and start the sweep
             sys.exit(f"Error: {' '.join(str(error).split())}")
         sys.exit(0)

@@ -48,13 +48,8 @@ class SweepPlan:
     lines: tuple[plan.PlanLine, ...]
 
 
-def plan_sweep(cells: Sequence[Sequence[str]], sweep_dir: Path, find: Finder | None = None) -> SweepPlan:
-    """Plan the cells, each given by its overrides; inside Hydra's application only.
-
-    `find` says where a cell is done already; by default it looks for finished run folders of the same configuration in the sweep's
-    folder, ``multirun`` and ``outputs``.
-    """
-    find = find or _finder([sweep_dir, Path("multirun"), Path("outputs")])
+def plan_sweep(cells: Sequence[Sequence[str]], find: Finder) -> SweepPlan:
+    """Plan the cells, each given by its overrides; inside Hydra's application only. `find` says where a cell is done already."""
     planned = tuple(_planned(tuple(overrides), find) for overrides in cells)
     todo = [cell.cfg for cell in planned if cell.cfg is not None and cell.done is None]
     return SweepPlan(planned, (*_counts(planned), *_work(todo), *_requests(todo)))
@@ -177,7 +172,7 @@ def _weights(cfg: DictConfig) -> int | None:
         return None
 
 
-def _finder(folders: Sequence[Path]) -> Finder:
+def finished_folders(folders: Sequence[Path]) -> Finder:
     finished: dict[str, str] = {}
     for path in sorted({path.resolve() for folder in folders if folder.is_dir() for path in folder.rglob(JOB_FILE)}):
         config = path.parent / ".hydra" / "config.yaml"

@@ -25,6 +25,7 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globa
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititSlurmLauncher
 
+from ccs_exp import failures
 from ccs_exp.errors import CcsError
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ class ParallelLauncher(JoblibLauncher):
         for number, cell in again.items():
             log.warning("#%d was under way when a process was killed; it runs once more, by itself", number)
             if self._run({number: cell}, settings, gpus, 1, done):
-                done[number] = _failed(cell, "Its process was killed twice, the second time alone. Was it out of memory?")
+                reason = "Its process was killed twice, the second time alone. Was it out of memory?"
+                done[number] = _failed(self.config, number, cell, reason)
         _report(cells, done)
         return [done[number] for number in cells]
 
@@ -131,7 +133,8 @@ class SlurmLauncher(SubmititSlurmLauncher):
         try:
             for index, outcome in wait(jobs, self.poll_s):
                 number = numbers[index]
-                done[number] = outcome if isinstance(outcome, JobReturn) else _failed(cells[number], outcome)
+                over = isinstance(outcome, JobReturn)
+                done[number] = outcome if over else _failed(self.config, number, cells[number], outcome)
                 log.info("#%d is over: %d of %d", number, len(done), len(cells))
         except KeyboardInterrupt:
             log.warning("The Slurm jobs go on without this command. To end them: scancel %s", array)
@@ -213,7 +216,9 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def _failed(cell: Sequence[str], reason: str) -> JobReturn:
+def _failed(config: Any, number: int, cell: Sequence[str], reason: str) -> JobReturn:
+    """What a cell would have returned that could not say itself why it failed."""
+    failures.record(str(Path(config.hydra.sweep.dir) / str(number)), " ".join(cell), reason)
     result = JobReturn(overrides=list(cell), status=JobStatus.FAILED)
     result.return_value = CcsError(reason)
     return result

@@ -168,7 +168,7 @@ def planned(tmp_path, monkeypatch):
     def plan(*cells, find=None):
         register()
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            found = plan_sweep(cells, tmp_path, find)
+            found = plan_sweep(cells, find)
         return found, {stage: text for stage, text in reversed(found.lines)}
 
     return plan
