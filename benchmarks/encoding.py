@@ -150,7 +150,7 @@ def results(device: str = "cpu") -> Iterator[Result]:
     batch = 32 if device == "cpu" else 256
     yield from conditions("ViT-B-32", "10 conditions", batch, device, 3.0, 5)
     yield from conditions("ViT-L-14", "10 conditions", 4 if device == "cpu" else 64, device, 4.5, 3)
-    yield from conditions("ViT-B-32", "48 single heads", batch, device, 7.0, 3)
+    yield from conditions("ViT-B-32", "48 single heads", batch // 2, device, 7.0, 3)
     yield from baseline("ViT-B-32", (1, 2, 4, 8, 16, 32, 64, 128), device)
     yield from decomposition("ViT-B-32", batch, device)
 

@@ -20,7 +20,7 @@ from ccs_exp.scoring.pool import taxonomy_pool
 DESCRIPTIONS = 3_500
 
 
-def results(device: str = "cpu", count: int = DESCRIPTIONS, repeats: int = 3) -> Iterator[Result]:
+def results(device: str = "cpu", count: int = DESCRIPTIONS, repeats: int = 2) -> Iterator[Result]:
     model = load_clip("ViT-B-32", seed=0, device=device)
     peer = open_clip.create_model("ViT-B-32", device=device).eval()
     peer.load_state_dict(model.clip.state_dict())

@@ -55,7 +55,7 @@ def results() -> Iterator[Result]:
         lambda: textspan(moments, maps, pool).picks,
         lambda: torch.stack([stored_picks(head, texts) for head in stored]),
         agree,
-        repeats=3,
+        repeats=2,
         target=60.0,
     )
     yield result

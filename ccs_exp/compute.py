@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from ccs_exp.crew.call import Member
 from ccs_exp.crew.start import crew_of
@@ -58,6 +60,15 @@ class Compute:
         if self.device not in ("auto", "gpu"):
             return self.device
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+    @contextmanager
+    def placed(self, model: nn.Module) -> Iterator[None]:
+        """`model` on the device, for what is computed outside of a pass."""
+        model.to(self.device_type)
+        try:
+            yield
+        finally:
+            model.to("cpu")
 
     def run(self, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str) -> None:
         """One pass of `module`'s test step over `data`; over several devices both are `Shared`."""

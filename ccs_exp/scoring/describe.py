@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps
 from ccs_exp.compute import Compute
@@ -39,7 +42,9 @@ def describe_heads(
 
     def describe() -> tuple[HeadSpans, ...]:
         found = kept("moments", moments_key, gather, pack, unpack, stages)
-        return describe_from(found, model, pool, shares)
+        with compute.placed(model):
+            texts = model.encode_texts(pool.descriptions).cpu()
+        return describe_from(found, model, pool, texts, shares)
 
     @stage("decompose")
     def gather() -> HeadMoments:
@@ -63,12 +68,14 @@ def describe_heads(
     return kept("descriptions", descriptions_key, describe, pack_described, unpack_described, stages)
 
 
-def describe_from(moments: HeadMoments, model: ClipModel, pool: Pool, shares: Shares) -> tuple[HeadSpans, ...]:
-    """The descriptions that TEXTSPAN picks for the heads whose moments are given."""
+def describe_from(
+    moments: HeadMoments, model: ClipModel, pool: Pool, texts: Float[Tensor, "pool dim"], shares: Shares
+) -> tuple[HeadSpans, ...]:
+    """The descriptions, whose embeddings are `texts`, that TEXTSPAN picks for the heads whose moments are given."""
     heads = moments.heads
     with stage("textspan"):
         maps = contribution_maps(model, range(heads[0].layer, heads[-1].layer + 1), shares)
-        spans = textspan(moments, maps, model.encode_texts(pool.descriptions).cpu())
+        spans = textspan(moments, maps, texts)
     return tuple(
         HeadSpans(head, tuple(pool.descriptions[pick] for pick in picks), explained_variance=float(explained))
         for head, picks, explained in zip(heads, spans.picks.tolist(), spans.explained_variance, strict=True)

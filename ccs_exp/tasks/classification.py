@@ -146,7 +146,8 @@ def classify(
     compute: Compute,
 ) -> Evaluation:
     """Evaluate all conditions on `data`, whose source names the classes, in one pass."""
-    classifier = class_embeddings(model, data.source.class_names, templates)
+    with compute.placed(model):
+        classifier = class_embeddings(model, data.source.class_names, templates).cpu()
     task = ZeroShotClassification(model, classifier, conditions, engine)
     compute.run(task, data, "Evaluating conditions")
     evaluation = task.evaluation()

@@ -25,6 +25,7 @@ from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
 PRIMARY_METRIC = "t2v_R@1"
 DIRECTIONS = ("t2v", "v2t")
+_FETCHED_AT_ONCE = 32  # batches
 
 
 class VideoEmbedding(lightning.LightningModule):
@@ -42,15 +43,25 @@ class VideoEmbedding(lightning.LightningModule):
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
         self.texts: Float[Tensor, "captions dim"] | None = None
+        self._waiting: list[tuple[Tensor, Tensor]] = []
 
     def on_test_start(self) -> None:
         self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
 
     def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks).cpu().double()  # [masks, batch, dim]
-        videos = batch.videos.cpu()
-        self.sums.index_add_(1, videos, embeddings)
-        self.counts.index_add_(0, videos, torch.ones(len(videos), dtype=torch.float64))
+        self._waiting.append((self.engine.encode(self.model, batch.pixels, self.masks), batch.videos))
+        if len(self._waiting) == _FETCHED_AT_ONCE:
+            self._fetch()
+
+    def on_test_end(self) -> None:
+        self._fetch()
+
+    def _fetch(self) -> None:
+        """Add what waits on the device to the sums; to do so for each batch would hold up the next."""
+        for embeddings, videos in self._waiting:  # [masks, batch, dim], [batch]
+            self.sums.index_add_(1, videos.cpu(), embeddings.cpu().double())
+            self.counts.index_add_(0, videos.cpu(), torch.ones(len(videos), dtype=torch.float64))
+        self._waiting.clear()
 
     def part(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
         return self.sums, self.counts, self.texts, self.engine.warnings
