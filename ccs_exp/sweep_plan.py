@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ccs_exp import plan
 from ccs_exp.assemble import build_scorers, build_strategies
-from ccs_exp.clip.memory import memory_need
+from ccs_exp.clip.loading import unloaded
 from ccs_exp.config import check
 from ccs_exp.errors import CcsError
 from ccs_exp.records import JOB_FILE, read_job
@@ -167,9 +167,10 @@ def _size(node: DictConfig) -> int | None:
 
 def _weights(cfg: DictConfig) -> int | None:
     try:
-        return memory_need(cfg.model.name, cfg.model.architecture, 1, 1, False).weights
+        clip = unloaded(cfg.model.name, cfg.model.architecture)
     except CcsError:
         return None
+    return sum(parameter.nbytes for parameter in clip.parameters())
 
 
 def finished_folders(folders: Sequence[Path]) -> Finder:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 import sys
 import time
 from pathlib import Path
@@ -221,7 +222,10 @@ def test_what_was_started_must_be_what_is_asked_for(monkeypatch):
 
 
 def program(*command, cwd):
-    return subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
+    with tempfile.TemporaryDirectory() as store:  # one of its own: nothing may come from an earlier job
+        env = os.environ | {"CCS_EXP_CACHE": store}
+        command = [sys.executable, *command]
+        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=300, env=env)
 
 
 QUICK = ("tracker=none", "device=cpu", "dataset.source.num_images=90", "probe.num_images=150", "batch_size=16", "prune=high_ccs")

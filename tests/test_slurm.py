@@ -44,6 +44,7 @@ def rows(sweep, numbers):
 
 
 def start(*arguments, cwd, environment):
+    environment = environment | {"CCS_EXP_CACHE": str(cwd / "store")}  # so that every cell is computed, by Slurm's jobs
     command = [sys.executable, "-m", "ccs_exp", "-m", *SMALL, "prune=heads", *ON_SLURM, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=environment)
 
