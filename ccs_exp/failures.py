@@ -20,6 +20,8 @@ class Sweep(Callback):
     """Hydra's callback in the process that leads a sweep; jobs may run in others."""
 
     def on_multirun_start(self, config: DictConfig, **_kwargs: Any) -> None:
+        if config.plan:
+            return
         _sweep[:] = [Path(config.hydra.sweep.dir)]
         for left in of_this_sweep():  # in a folder that is used again: what failed is tried again
             left.unlink(missing_ok=True)
