@@ -55,7 +55,6 @@ def packs(x: Tensor, weight: Tensor) -> bool:
         _AVAILABLE
         and x.device.type == weight.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and not weight.is_inference()  # torch does not count changes of such tensors
         and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
         and not torch.is_autocast_enabled("cpu")
     )
@@ -73,10 +72,10 @@ class _Packed(NamedTuple):
 def _packed(weight: Tensor) -> Tensor:
     """The weight in oneDNN's layout, made anew when the weight was changed.
 
-    Torch counts changes in place, but not those through ``.data``, so a sample of the numbers is compared too: it sees a silenced head,
-    a scaled or replaced matrix, not a single number that was changed behind torch's back.
+    Torch counts changes in place, but not those through ``.data``, nor those of tensors made in inference mode, so a sample of the
+    numbers is compared too: it sees a silenced head, a scaled or replaced matrix, not a single number changed behind torch's back.
     """
-    storage, version = weight.untyped_storage(), weight._version
+    storage, version = weight.untyped_storage(), 0 if weight.is_inference() else weight._version
     sample = float(weight.detach().reshape(-1)[::_SAMPLED].sum())
     kept = _packed_weights.get(weight)
     same = kept is not None and (kept.storage.data_ptr(), kept.version) == (storage.data_ptr(), version)
