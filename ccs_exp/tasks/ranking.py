@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 RECALL_AT = (1, 5, 10, 50)
+_BLOCK = 32  # queries whose comparisons are counted at once
 
 
 def ranks(
@@ -25,18 +26,29 @@ def ranks(
     first, last = (np.searchsorted(owner[order], target, side=side) for side in ("left", "right"))
     if (first == last).any():
         raise ValueError(f"query {int(np.argmax(first == last))} has no right candidate")
-    result = np.empty(len(target))
-    compared = np.empty(len(owner), dtype=bool)  # written anew for each query, so that it stays in the processor's cache
-    for query, (row, begin, end) in enumerate(zip(similarities, first.tolist(), last.tolist(), strict=True)):
-        right = row[order[begin:end]]
-        best = right.max() if end - begin > 1 else right[0]
-        if np.isnan(best):
-            raise ValueError(f"query {query} has a right candidate whose similarity is not a number")
-        better = np.count_nonzero(np.greater(row, best, out=compared))
-        equal = np.count_nonzero(np.equal(row, best, out=compared))
-        own = np.count_nonzero(right == best) if end - begin > 1 else 1
-        result[query] = 1 + better + (equal - own) / 2
-    return result
+    best, own = similarities[np.arange(len(target)), order[first]], np.ones(len(target), dtype=np.int64)
+    for query in np.flatnonzero(last - first > 1):
+        right = similarities[query, order[first[query] : last[query]]]
+        best[query], own[query] = right.max(), np.count_nonzero(right == right.max())
+    if np.isnan(best).any():
+        raise ValueError(f"query {int(np.argmax(np.isnan(best)))} has a right candidate whose similarity is not a number")
+    better, as_good = _counts(similarities, best)
+    return 1 + better + (as_good - own) / 2
+
+
+def _counts(
+    similarities: Float[np.ndarray, "queries candidates"], best: Float[np.ndarray, " queries"]
+) -> tuple[Int[np.ndarray, " queries"], Int[np.ndarray, " queries"]]:
+    """How many candidates of each query are better than `best`, and how many are as good."""
+    better, at_least = np.empty(len(best), dtype=np.int64), np.empty(len(best), dtype=np.int64)
+    compared = np.empty((_BLOCK, similarities.shape[1]), dtype=bool)  # written anew for each block, so that it stays in cache
+    for start in range(0, len(best), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows, limit = similarities[block], best[block, None]
+        for counts, compare in ((better, np.greater), (at_least, np.greater_equal)):
+            bits = np.packbits(compare(rows, limit, out=compared[: len(rows)]), axis=1)
+            counts[block] = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+    return better, at_least - better
 
 
 def retrieval_metrics(
