@@ -16,14 +16,14 @@ test-full: .venv/.ready ## with the long tests
 	$(BIN)/python -m pytest
 
 slurm-test: .venv/.ready ## sweeps on a Slurm that is started for them: root, and apt-get install slurm-wlm munge
-	$(BIN)/python -m pytest tests/test_slurm.py -rs
+	$(BIN)/python -m pytest tests/sweeps/test_slurm.py -rs
 
 bench: .venv/.ready ## every claim of speed, measured here: about a quarter of an hour on two cores that do nothing else
 	$(BIN)/python benchmarks
 	$(BIN)/python benchmarks/growth.py
 
 verify-hub: .venv/.ready ## is the hub as ccs_exp/assets/hub.csv records it? needs the network
-	$(BIN)/python -m ccs_exp.data.verify_hub
+	$(BIN)/ccs-exp verify-hub
 
 verify-paper: .venv/.ready ## Tables 4 to 6 with real models, against what was published (needs the network)
 	$(BIN)/python benchmarks/verify_paper.py

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from loopback import Loopback, completion, serving
 
 from ccs_exp.scoring.ccs import Scores, Thresholds, score
-from ccs_exp.scoring.llm.judge import OpenAIJudge
-from ccs_exp.scoring.llm.labeler import OpenAILabeler
+from ccs_exp.scoring.judges.language_model import OpenAIJudge
+from ccs_exp.scoring.judges.language_model_labeler import OpenAILabeler
 from ccs_exp.scoring.spans import read_spans
 
 MODEL = "gpt-4o-2024-08-06"

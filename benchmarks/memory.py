@@ -18,9 +18,9 @@ from PIL import Image
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
-from ccs_exp.compute import Compute
-from ccs_exp.data.batches import ImageData
-from ccs_exp.data.images import Sample
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.images.batches import ImageData
+from ccs_exp.data.images.source import Sample
 from ccs_exp.scoring.decompose import decompose
 
 NAME, BATCH = "ViT-B-32", 64

@@ -20,14 +20,14 @@ import numpy as np
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-from ccs_exp.config import configure
+from ccs_exp.config.schema import configure
 from ccs_exp.scoring.ccs import Scores, Thresholds, score
-from ccs_exp.scoring.embedding_judge import EmbeddingJudge
-from ccs_exp.scoring.judge import Question, TaxonomyJudge
-from ccs_exp.scoring.label import GivenLabeler, TaxonomyLabeler
+from ccs_exp.scoring.judges.embedding import EmbeddingJudge
+from ccs_exp.scoring.judges.judge import Question, TaxonomyJudge
+from ccs_exp.scoring.judges.label import GivenLabeler, TaxonomyLabeler
+from ccs_exp.scoring.judges.similarity_threshold import choose_threshold, left_out_pairs
 from ccs_exp.scoring.spans import HeadSpans, read_spans
 from ccs_exp.scoring.taxonomy import load_taxonomy
-from ccs_exp.scoring.threshold import choose_threshold, left_out_pairs
 
 CANDIDATES = np.arange(0.05, 0.505, 0.01)
 RESAMPLES = 9999

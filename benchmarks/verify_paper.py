@@ -34,7 +34,7 @@ def main() -> None:
     if problem:
         sys.exit(
             f"Error: make verify-paper fetches the weights of six models and seven data sets, but {problem}. Run it where the hub "
-            f"can be reached; runs that you have already are verified by `python -m ccs_exp.report DIR --verify`."
+            f"can be reached; runs that you have already are verified by `ccs-exp report DIR --verify`."
         )
     run = [sys.executable, "-m", "ccs_exp", "-m", "+experiment=verify_paper"]
     failed = 0
@@ -45,7 +45,7 @@ def main() -> None:
         failed += done.returncode != 0
     if failed and not os.path.isdir(FOLDER):
         sys.exit("Error: nothing ran; the reasons stand above.")
-    report = [sys.executable, "-m", "ccs_exp.report", FOLDER, "--output", f"{FOLDER}/report", "--verify"]
+    report = [sys.executable, "-m", "ccs_exp", "report", FOLDER, "--output", f"{FOLDER}/report", "--verify"]
     sys.exit(subprocess.run(report).returncode)
 
 

@@ -16,8 +16,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from ccs_exp.data.video_decoding import decoder, frame_indices, read_frames
-from ccs_exp.data.videos import VIDEO_SUFFIXES
+from ccs_exp.data.videos.captioned import VIDEO_SUFFIXES
+from ccs_exp.data.videos.decoding import decoder, frame_indices, read_frames
 
 
 def plain_loop(path: Path, number: int) -> list[Image.Image]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ccs_exp import torchvision_operators
+
 if TYPE_CHECKING:
     from ccs_exp.clip.hooks import masked, recorded
     from ccs_exp.errors import CcsError
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ccs_exp.notebook import evaluate, load_model, score_heads
 
 __version__ = "0.1.0"
+
+torchvision_operators.install()
 
 __all__ = ["CcsError", "Head", "evaluate", "load_model", "masked", "recorded", "score_heads"]
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -19,15 +20,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ccs_exp import failures
-from ccs_exp.config import check, config_dir, register
+from ccs_exp.compute.processes import started
+from ccs_exp.config.schema import check, config_dir, register
+from ccs_exp.config.services import refuse_secrets
 from ccs_exp.errors import CcsError
-from ccs_exp.journal import recorded
-from ccs_exp.processes import started
-from ccs_exp.resume import asked_keys, keep, restore
-from ccs_exp.services import refuse_secrets
+from ccs_exp.jobs.resume import asked_keys, keep, restore
+from ccs_exp.journal.log import recorded
+from ccs_exp.sweeps import failures
 
 register()
+
+_COMMANDS = {  # first words of the command line that are no overrides, and where their main() is
+    "report": "ccs_exp.report.command",
+    "status": "ccs_exp.sweeps.status",
+    "store": "ccs_exp.store.command",
+    "agreement": "ccs_exp.agreement.command",
+    "dashboard": "ccs_exp.tracking.dashboard.command",
+    "verify-hub": "ccs_exp.data.published.verify_hub",
+}
 
 _SHOW_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 _UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '(\w+)/([^']+)'")
@@ -53,7 +63,7 @@ def _job(cfg: DictConfig) -> None:
             if not cfg.plan and restore(cfg, run_dir, asked):
                 return
 
-            from ccs_exp.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
+            from ccs_exp.jobs.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
 
             run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep))
             if not cfg.plan:
@@ -74,6 +84,8 @@ def _job(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command line; exit status 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
+    if len(sys.argv) > 1 and sys.argv[1] in _COMMANDS:
+        sys.exit(import_module(_COMMANDS[sys.argv[1]]).main(sys.argv[2:]))
     signal.signal(signal.SIGTERM, _terminate)  # Lightning replaces the default, and then goes on to the end
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
@@ -100,7 +112,7 @@ def _followed() -> bool:
     place = started()
     if place is None:
         return False
-    from ccs_exp.crew.start import join  # imports torch
+    from ccs_exp.compute.start_processes import join  # imports torch
 
     return join(place)
 

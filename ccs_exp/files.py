@@ -16,6 +16,7 @@ from ccs_exp.errors import CcsError
 if TYPE_CHECKING:
     import pandas
 
+ASSETS = Path(__file__).resolve().parent / "assets"  # what the package brings
 DECIMALS = 6  # of every number in a run folder
 
 _HOST = re.sub(r"\W", "-", socket.gethostname())[:40]

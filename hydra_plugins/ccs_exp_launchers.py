@@ -25,8 +25,8 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globa
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititSlurmLauncher
 
-from ccs_exp import failures
 from ccs_exp.errors import CcsError
+from ccs_exp.sweeps import failures
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class ParallelLauncher(JoblibLauncher):
         from hydra.core.utils import configure_log
         from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
 
-        from ccs_exp.gpus import visible_gpus
+        from ccs_exp.sweeps.gpus import visible_gpus
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -114,7 +114,7 @@ class SlurmLauncher(SubmititSlurmLauncher):
         self.poll_s = poll_s
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from ccs_exp.slurm import wait
+        from ccs_exp.sweeps.slurm import wait
 
         cells = dict(enumerate(job_overrides, initial_job_idx))
         sweep_dir = Path(self.config.hydra.sweep.dir)
@@ -128,7 +128,7 @@ class SlurmLauncher(SubmititSlurmLauncher):
         )
         array = jobs[0].job_id.split("_")[0]
         log.info("Slurm job %s: %d cells, sweep folder %s", array, len(cells), sweep_dir)
-        log.info("python -m ccs_exp.status %s says how they are", sweep_dir)
+        log.info("ccs-exp status %s says how they are", sweep_dir)
         done: dict[int, JobReturn] = {}
         try:
             for index, outcome in wait(jobs, self.poll_s):
@@ -163,7 +163,7 @@ def _run_one(
     """One cell, in a process of the pool."""
     from hydra_plugins.hydra_joblib_launcher._core import execute_job
 
-    from ccs_exp.gpus import claim_gpu
+    from ccs_exp.sweeps.gpus import claim_gpu
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep's own tells the others by SIGTERM
     claim_gpu(gpus, at_once)
@@ -235,7 +235,7 @@ def _any_runs(config: Any, cells: Cells) -> bool:
 
 
 def _records(config: Any, cells: Cells) -> dict[int, Any]:
-    from ccs_exp.records import read_job
+    from ccs_exp.journal.state import read_job
 
     return {number: read_job(Path(config.hydra.sweep.dir) / str(number)) for number in cells}
 

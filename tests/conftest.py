@@ -7,11 +7,10 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import open_clip
 import pytest
 import torch
 
-import ccs_exp.clip  # noqa: F401  declares torchvision's operators before open_clip imports torchvision
-import open_clip
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ccs_exp.results import RunFolder
+from ccs_exp.run_folder.folder import RunFolder
 
 CONCEPTS = {
     "colors": ["red things", "something crimson", "a blue square", "teal", "a green shape", "an orange background"],

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ccs_exp.assemble import build
-from ccs_exp.config import configure
-from ccs_exp.data.classes import class_table
+from ccs_exp.config.schema import configure
+from ccs_exp.data.published.classes import class_table
+from ccs_exp.jobs.assemble import build
 
 CLASSES = {
     "cifar10": 10, "cifar100": 100, "food101": 101, "country211": 211, "oxford_pets": 37, "imagenet_a": 200, "imagenet_r": 200,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ccs_exp.results import RunFolder
+from ccs_exp.run_folder.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["tracker=none", "dataset.source.num_images=40", "probe.num_images=150", "prune=high_ccs"]
@@ -112,7 +112,7 @@ def test_an_installed_wheel_runs_from_anywhere(tmp_path):
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
     script = tmp_path / "venv" / "bin" / "ccs-exp"
-    code = "import ccs_exp.config as c; print(c.config_dir())"
+    code = "import ccs_exp.config.schema as c; print(c.config_dir())"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=elsewhere).stdout.strip()
     assert found == str(site / "ccs_exp" / "conf")
     done = subprocess.run([script, *QUICK], capture_output=True, text=True, cwd=elsewhere, check=False)

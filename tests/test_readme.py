@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ccs_exp.config import config_dir, configure
+from ccs_exp.config.schema import config_dir, configure
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

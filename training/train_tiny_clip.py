@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.loading import open_clip
 from ccs_exp.clip.text import encode_cut
-from ccs_exp.data.digits import DIGIT_NAMES, Digits
-from ccs_exp.data.scenes import FACTORS, NO_VALUE, sample_scene
-from ccs_exp.data.scene_drawing import draw
+from ccs_exp.data.bundled.digits import DIGIT_NAMES, Digits
+from ccs_exp.data.bundled.scene_drawing import draw
+from ccs_exp.data.bundled.scenes import FACTORS, NO_VALUE, sample_scene
 
 ASSETS = Path(__file__).parents[1] / "ccs_exp" / "assets"
 CONCEPT_OF_FACTOR = {

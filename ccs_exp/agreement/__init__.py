@@ -1,6 +1,6 @@
 """The agreement study (paper, section 4.2): draw descriptions from runs, let people rate them blindly, compare.
 
-``python -m ccs_exp.agreement draw | rate | report | compare``. A study is a few CSV files side by side:
+``ccs-exp agreement draw | rate | report | compare``. A study is a few CSV files side by side:
 
 =============================  ======================================================================================
 ``SHEET.csv``                  what raters see: ``item, description, label``, shuffled, with no trace of run or verdict

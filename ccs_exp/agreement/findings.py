@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from ccs_exp.agreement.draw import Candidate
 from ccs_exp.agreement.ratings import raters, read_ratings
 from ccs_exp.agreement.sheet import Origin, read_key, read_sheet
 from ccs_exp.errors import CcsError
-from ccs_exp.scoring.agreement import RESAMPLES, Agreement, agreement
+from ccs_exp.files import ASSETS
+from ccs_exp.statistics.agreement import RESAMPLES, Agreement, agreement
 
 JUDGE = "judge"
 ALL = "all"
@@ -50,7 +50,7 @@ class _Pair:
 @cache
 def paper_agreement() -> dict[str, dict[str, float]]:
     """Table 2 of the paper by model: ``kappa, spearman, kendall`` of 50 descriptions, rated by one of the authors."""
-    text = (files("ccs_exp") / "assets" / "paper" / "agreement.csv").read_text(encoding="utf-8")
+    text = (ASSETS / "paper" / "agreement.csv").read_text(encoding="utf-8")
     return {row.pop("model"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(text.splitlines())}
 
 
@@ -80,7 +80,7 @@ def study_findings(
     if missing or not answers:
         what = f"There are no ratings of {', '.join(missing)}" if missing else "There are no ratings"
         raise CcsError(
-            f"{what} beside {', '.join(map(str, sheets))}. Rate first: python -m ccs_exp.agreement rate SHEET --rater NAME."
+            f"{what} beside {', '.join(map(str, sheets))}. Rate first: ccs-exp agreement rate SHEET --rater NAME."
         )
     findings = []
     for rater, given in answers.items():

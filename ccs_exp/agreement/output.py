@@ -12,8 +12,8 @@ from rich.text import Text
 from ccs_exp.agreement.findings import Finding, paper_agreement
 from ccs_exp.agreement.sheet import write
 from ccs_exp.files import csv_bytes
-from ccs_exp.report.wording import percent, plain
-from ccs_exp.scoring.agreement import Estimate
+from ccs_exp.run_folder.wording import percent, plain
+from ccs_exp.statistics.agreement import Estimate
 
 _STATISTICS = ("raw", "kappa", "spearman", "kendall")
 _PAPER = ("kappa", "spearman", "kendall")

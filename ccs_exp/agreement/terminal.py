@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.agreement.ratings import Ratings
-from ccs_exp.report.wording import plain
+from ccs_exp.run_folder.wording import plain
 
 KEYS = {"y": True, "yes": True, "n": False, "no": False}
 

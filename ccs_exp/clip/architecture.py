@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 
 import open_clip
+
+from ccs_exp.files import ASSETS
 
 
 def encoder_shape(name: str, architecture: str | None = None) -> tuple[int, int] | None:
@@ -15,7 +16,7 @@ def encoder_shape(name: str, architecture: str | None = None) -> tuple[int, int]
         architecture: a model configuration in the package, for names that open_clip does not know.
     """
     if architecture is not None:
-        config = json.loads((files("ccs_exp") / "assets" / architecture).read_text(encoding="utf-8"))
+        config = json.loads((ASSETS / architecture).read_text(encoding="utf-8"))
     else:
         config = open_clip.get_model_config(name)
     vision = (config or {}).get("vision_cfg", {})

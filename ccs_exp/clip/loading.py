@@ -10,7 +10,6 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from torch import nn
 
 from ccs_exp.clip.model import ClipModel, WeightsOrigin, check_encoder
 from ccs_exp.errors import CcsError
+from ccs_exp.files import ASSETS
 
 _UNREADABLE = (
     OSError,
@@ -102,7 +102,7 @@ def preprocess_settings(clip: nn.Module, tag: Mapping[str, Any] | None, override
 
 
 def _bundled(name: str) -> Path:
-    return Path(str(files("ccs_exp") / "assets")) / name
+    return ASSETS / name
 
 
 def _pretrained_tag(name: str, pretrained: str | None) -> dict | None:

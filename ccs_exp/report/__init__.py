@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccs_exp.journal import stage
+from ccs_exp.journal.log import stage
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ccs_exp.errors import CcsError
-from ccs_exp.statistics import Interval, Paired, bootstrap, mean_of_means, paired, wilson
+from ccs_exp.statistics.intervals import Interval, Paired, bootstrap, mean_of_means, paired, wilson
 
 _DIRECTIONS = ("t2v", "v2t")
 _OF_RANKS = {"median_rank": np.median, "mean_rank": np.mean}

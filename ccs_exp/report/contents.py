@@ -9,10 +9,10 @@ from typing import Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.report.answers import Answers, read_answers
-from ccs_exp.results import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
+from ccs_exp.run_folder.folder import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
 from ccs_exp.scoring.robustness import Rescored
 from ccs_exp.scoring.robustness_file import read_rescored
-from ccs_exp.statistics import Interval, Paired, Place, holm, place
+from ccs_exp.statistics.intervals import Interval, Paired, Place, holm, place
 
 PRIMARY_METRICS = ("top1", "t2v_R@1")
 ORIGINAL = "original"

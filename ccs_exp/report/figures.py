@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from ccs_exp.files import write_whole
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents, HeadResult
-from ccs_exp.report.wording import metric_delta, metric_name, metric_value, percent, plain
-from ccs_exp.results import RunFolder
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.wording import metric_delta, metric_name, metric_value, percent, plain
 
 CCS_COLOURS = ("#dde5ef", "#bcd0e8", "#8fb3dc", "#5990cb", "#2e6db4", "#0d468a")
 _INK, _QUIET, _GRID, _LOSS, _GAIN = "#1c2430", "#69748a", "#e3e8ef", "#b4532a", "#2e7d6b"

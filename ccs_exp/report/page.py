@@ -16,7 +16,7 @@ from ccs_exp.files import write_whole
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
 from ccs_exp.report.figures import head_step
 from ccs_exp.report.robustness import robustness
-from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
+from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 
 _HERE = Path(__file__).parent
 _PLOT_WIDTH = 220  # of the intervals drawn in the table of conditions

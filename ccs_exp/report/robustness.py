@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from ccs_exp.files import write_whole
 from ccs_exp.report.contents import Contents
 from ccs_exp.report.figures import CCS_COLOURS, _figure, _png, _styled, _title
-from ccs_exp.report.wording import percent
-from ccs_exp.results import RunFolder
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.wording import percent
 from ccs_exp.scoring.robustness import Rescored
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
 from ccs_exp.report.robustness import robustness_lines
-from ccs_exp.report.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
+from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 
 _BAR_WIDTH = 30
 

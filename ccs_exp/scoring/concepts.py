@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import ASSETS
 from ccs_exp.scoring.phrases import Phrases
 
 
@@ -46,7 +46,7 @@ class ConceptMap:
 @functools.cache
 def load_concepts(path: str | Path | None = None) -> ConceptMap:
     """Read a concept map (None: the packaged one); kept once read. Raises `CcsError` for what is not one."""
-    source = files("ccs_exp") / "assets" / "concepts.yaml" if path is None else Path(path).expanduser()
+    source = ASSETS / "concepts.yaml" if path is None else Path(path).expanduser()
     try:
         words = yaml.safe_load(source.read_text(encoding="utf-8"))
     except OSError as error:

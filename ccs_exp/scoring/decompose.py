@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, read_heads
-from ccs_exp.compute import Compute
-from ccs_exp.data.batches import ImageBatch, ImageData
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.scoring.moments import HeadMoments
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps
-from ccs_exp.compute import Compute
-from ccs_exp.data.batches import ImageData
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import Head
-from ccs_exp.journal import note, stage
+from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.decompose import decompose
 from ccs_exp.scoring.moments import HeadMoments
 from ccs_exp.scoring.pool import Pool

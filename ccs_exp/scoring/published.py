@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import ASSETS
 from ccs_exp.heads import SCORED_LAYERS, Head, scored_heads
-from ccs_exp.results import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, read_heads_csv
+from ccs_exp.run_folder.folder import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, read_heads_csv
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
-from ccs_exp.scoring.judge import Verdict
+from ccs_exp.scoring.judges.judge import Verdict
 
 
 def published_scores(variant: str | None) -> Scores:
     """The authors' high, low and concept heads of one of the six variants. CCS is known for high heads only (5)."""
-    published = json.loads((files("ccs_exp") / "assets" / "published_heads.json").read_text())["models"]
+    published = json.loads((ASSETS / "published_heads.json").read_text())["models"]
     if variant not in published:
         raise CcsError(f"ccs=published knows {', '.join(published)}, not {variant or 'this model'}. Choose model= one of them.")
     entry = published[variant]

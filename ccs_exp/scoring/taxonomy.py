@@ -6,13 +6,13 @@ Its files are described in `ccs_exp.scoring.taxonomy_files`.
 from __future__ import annotations
 
 import functools
-import importlib.resources
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import ASSETS
 from ccs_exp.scoring.phrases import Phrases, text_key
 from ccs_exp.scoring.taxonomy_files import Part, read_part
 
@@ -119,7 +119,7 @@ def load_taxonomy(directory: str | Path | None = None) -> Taxonomy:
     Raises:
         CcsError: no such folder or no YAML in it, or what `read_part` raises.
     """
-    packaged = importlib.resources.files("ccs_exp") / "assets" / "taxonomy"
+    packaged = ASSETS / "taxonomy"
     folder = packaged if directory is None else Path(directory).expanduser()
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name) if folder.is_dir() else []
     if not files:

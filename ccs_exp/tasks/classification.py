@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 import numpy as np
 import torch
@@ -16,10 +15,10 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.compute import Compute
-from ccs_exp.data.batches import ImageBatch, ImageData
+from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.errors import CcsError
-from ccs_exp.processes import in_order
 from ccs_exp.pruning import Condition
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 

@@ -20,7 +20,7 @@ class Evaluation:
     Attributes:
         primary: the name of the metric that stands for the task.
         values: ``{condition: {metric: value}}``; fractions, ranks in items.
-        predictions: a row for each sample and condition, as `ccs_exp.results` describes ``predictions.parquet``.
+        predictions: a row for each sample and condition, as `ccs_exp.run_folder.folder` describes ``predictions.parquet``.
         tied: for each distinct set of silenced heads, under the name of its first condition, the number of samples for which several
             candidates were equally the best.
         skipped: samples that could not be decoded, and why.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ccs_exp.clip  # noqa: F401  lightning imports torchvision, which needs what this declares
 import lightning
 import numpy as np
 import torch
@@ -14,10 +13,10 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.compute import Compute
-from ccs_exp.data.frame_batches import FrameBatch, FrameData
-from ccs_exp.data.videos import CaptionedVideos, VideoFile
-from ccs_exp.data.video_decoding import decoder
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.videos.captioned import CaptionedVideos, VideoFile
+from ccs_exp.data.videos.decoding import decoder
+from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.pruning import Condition
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table

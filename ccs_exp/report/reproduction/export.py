@@ -9,7 +9,7 @@ from ccs_exp.files import csv_bytes
 from ccs_exp.report.contents import ORIGINAL
 from ccs_exp.report.reproduction.heads import STATISTICS, Agreement, AtK
 from ccs_exp.report.reproduction.tables import Table
-from ccs_exp.report.wording import plain
+from ccs_exp.run_folder.wording import plain
 
 CSV_COLUMNS = (
     *("table", "scores", "protocol", "model", "dataset", "condition", "metric", "num_pruned", "draws"),

@@ -9,9 +9,9 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ccs_exp.report.reproduction.typeset import condition_title
 from ccs_exp.report.reproduction.tables import Table
-from ccs_exp.report.wording import is_rank, metric_name, plain
+from ccs_exp.report.reproduction.typeset import condition_title
+from ccs_exp.run_folder.wording import is_rank, metric_name, plain
 
 _COLOURS = {"original": "#46566e", "high_ccs": "#0d468a", "low_ccs": "#8fb3dc", "random": "#c9a24b"}
 _OTHERS = ("#0d468a", "#5990cb", "#8fb3dc", "#c9a24b", "#2e7d6b")

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ccs_exp.report.reproduction import heads
-from ccs_exp.report.reproduction.typeset import condition_title, value_text
 from ccs_exp.report.reproduction.figures import bars
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
-from ccs_exp.report.wording import is_rank, metric_name, p_value, plain
+from ccs_exp.report.reproduction.typeset import condition_title, value_text
+from ccs_exp.run_folder.wording import is_rank, metric_name, p_value, plain
 
 if TYPE_CHECKING:
     from ccs_exp.report.reproduction import Reproduction

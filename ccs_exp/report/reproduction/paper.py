@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 
 import yaml
 
-from ccs_exp.files import read_csv
+from ccs_exp.files import ASSETS, read_csv
 
 _CONDITIONS = ("original", "high_ccs", "low_ccs")
 
@@ -72,7 +71,7 @@ class Paper:
 @functools.cache
 def load_paper() -> Paper:
     """Read the packaged facts; kept once read."""
-    folder = files("ccs_exp") / "assets" / "paper"
+    folder = ASSETS / "paper"
     layout = yaml.safe_load((folder / "layout.yaml").read_text(encoding="utf-8"))
     views = {
         name: View(

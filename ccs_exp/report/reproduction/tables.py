@@ -9,7 +9,7 @@ from ccs_exp.report.contents import ORIGINAL
 from ccs_exp.report.reproduction.cells import Book, Cell
 from ccs_exp.report.reproduction.collect import Edition, Run
 from ccs_exp.report.reproduction.paper import Paper, View
-from ccs_exp.statistics import Interval, Paired, Place, holm, place, spread
+from ccs_exp.statistics.intervals import Interval, Paired, Place, holm, place, spread
 
 TITLES = {"original": "Original", "high_ccs": "High CCS", "low_ccs": "Low CCS", "random": "Random"}
 SIGNIFICANT = 0.05

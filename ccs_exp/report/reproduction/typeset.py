@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ccs_exp.report.contents import ORIGINAL
 from ccs_exp.report.reproduction.heads import COLUMNS, STATISTICS, Agreement, AtK, Example
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
-from ccs_exp.report.wording import is_rank, plain
+from ccs_exp.run_folder.wording import is_rank, plain
 
 if TYPE_CHECKING:
     from pandas import DataFrame

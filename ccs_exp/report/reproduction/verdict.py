@@ -15,7 +15,7 @@ from ccs_exp.report.contents import ORIGINAL
 from ccs_exp.report.reproduction.cells import Book
 from ccs_exp.report.reproduction.collect import PUBLISHED, Edition
 from ccs_exp.report.reproduction.paper import Paper
-from ccs_exp.report.wording import metric_name, percent, points
+from ccs_exp.run_folder.wording import metric_name, percent, points
 
 TABLES = ("table4", "table5", "table6")
 TOLERANCE = 0.005  # of an original against open_clip's accuracy of the same weights

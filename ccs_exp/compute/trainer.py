@@ -1,0 +1,170 @@
+"""Running a module over a data module by Lightning: device, precision and progress in one place."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import lightning
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from ccs_exp.compute.process_group import Member
+from ccs_exp.compute.processes import Share
+from ccs_exp.compute.start_processes import crew_of
+from ccs_exp.errors import CcsError
+from ccs_exp.journal.log import note
+
+
+class Shared(Protocol):
+    """What a pass over several devices needs of its module and its data: what one process found, and what all found put together."""
+
+    def part(self) -> Any:
+        """Plain data, on the CPU."""
+        ...
+
+    def merge(self, parts: Sequence[Any]) -> None:
+        """Take the parts of all processes, in their order, in place of one's own."""
+        ...
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how to compute: Lightning's accelerator (`auto`, `cpu`, `gpu` ...) and precision, and whether to show progress.
+
+    `devices` (`auto`: all GPUs) on each of `num_nodes` share a pass, each a process with a Lightning Trainer of its own over its share
+    of the batches (``data.share``); the parts are put together in this process. Batches are the same as with one device, so results are.
+
+    Raises `CcsError` where the machine has no such device, or the device no such precision.
+    """
+
+    device: str = "auto"
+    precision: str | int = 32
+    progress: bool = True
+    devices: int | str = 1
+    num_nodes: int = 1
+
+    @property
+    def device_type(self) -> str:
+        """The kind of device that this machine has for `device`: `cpu`, `cuda` or `mps`."""
+        if self.device not in ("auto", "gpu"):
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+    @contextmanager
+    def placed(self, model: nn.Module) -> Iterator[None]:
+        """`model` on the device, for what is computed outside of a pass."""
+        model.to(self.device_type)
+        try:
+            yield
+        finally:
+            model.to("cpu")
+
+    def run(self, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str) -> None:
+        """One pass of `module`'s test step over `data`; over several devices both are `Shared`."""
+        processes = self._devices() * self.num_nodes
+        if processes == 1:
+            return self._pass(module, data, [_NamedProgress(description)] if self.progress else [], 1)
+        parts = crew_of(processes).call(_share_of_pass, self, module, data, description)
+        module.merge([found for found, _ in parts])
+        data.merge([found for _, found in parts])
+
+    def on_gpus(self) -> bool:
+        return self.device in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available()
+
+    def _devices(self) -> int:
+        """The devices on each machine. Raises `CcsError` where this one has fewer."""
+        found = CUDAAccelerator.auto_device_count() if self.on_gpus() else 1
+        wanted = found if self.devices == "auto" else int(self.devices)
+        if wanted > 1 and (self.device == "mps" or (self.device in ("gpu", "cuda") and not self.on_gpus())):
+            raise CcsError(f"trainer.devices={wanted}: device={self.device} has one at most here. Leave trainer.devices out.")
+        if self.on_gpus() and self.num_nodes == 1 and wanted > found:
+            raise CcsError(f"trainer.devices={wanted}: this machine has {found}. Set trainer.devices to that, or to auto.")
+        return wanted
+
+    def _pass(
+        self, module: lightning.LightningModule, data: lightning.LightningDataModule, callbacks: list[Callback], devices: Any
+    ) -> None:
+        for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a cluster's login node
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
+            trainer, started = self._trainer(callbacks, devices), time.perf_counter()
+            try:
+                with torch.inference_mode():
+                    trainer.test(module, data, verbose=False)
+                seconds = round(time.perf_counter() - started, 3)
+                note(pass_seconds=seconds, device=str(trainer.strategy.root_device))
+            except SystemExit as stop:  # Lightning's answer to Ctrl-C
+                if isinstance(stop.__context__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                raise
+
+    def _trainer(self, callbacks: list[Callback], devices: Any) -> lightning.Trainer:
+        try:
+            return lightning.Trainer(
+                accelerator=self.device,
+                devices=devices,
+                plugins=[LightningEnvironment()],  # Lightning would take a cluster's processes for its own to connect
+                precision=self.precision,
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=any(isinstance(callback, _NamedProgress) for callback in callbacks),
+                callbacks=callbacks,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise CcsError(f"device={self.device} precision={self.precision} cannot be used here: {reason}") from error
+
+
+class _NamedProgress(RichProgressBar):
+    def __init__(self, description: str):
+        super().__init__()
+        self._description = description
+
+    @property
+    def test_description(self) -> str:
+        return self._description
+
+
+class _OneForAll(Callback):
+    """Ends this process's share where another process has failed."""
+
+    def __init__(self, member: Member):
+        super().__init__()
+        self._member = member
+
+    def on_test_batch_start(self, *_: Any) -> None:
+        self._member.go_on()
+
+
+def _share_of_pass(
+    member: Member, compute: Compute, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str
+) -> tuple[Any, Any]:
+    """What this process's share of the batches gives: the parts of module and data."""
+    first = member.share.rank == 0
+    callbacks: list[Callback] = [_OneForAll(member)]
+    callbacks += [_NamedProgress(description)] if compute.progress and first else []
+    # a cluster may let each process see its own GPU only, as number 0
+    devices = [member.local_rank % CUDAAccelerator.auto_device_count()] if compute.on_gpus() else 1
+    data.share = member.share
+    try:
+        if len(data.test_dataloader()):  # Lightning takes no empty one
+            compute._pass(module, data, callbacks, devices)
+    finally:
+        data.share = Share()
+    return module.part(), data.part()

@@ -1,0 +1,121 @@
+"""Drawn scenes: one to eight objects before a background, every visible property known.
+
+A scene is a row of indices into the value lists of `FACTORS`. Pictures are 32 x 32 pixels, drawn with NumPy alone, so that a
+seed gives the same pixels everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image
+
+from ccs_exp.data.bundled.scene_drawing import draw
+from ccs_exp.data.images.source import Sample
+from ccs_exp.errors import CcsError
+
+FACTORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "shape": ("circle", "square", "triangle", "star", "cross", "ring", "heart", "crescent", "arrow", "diamond"),
+        "colour": ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "brown", "white", "black"),
+        "texture": (
+            "plain",
+            "horizontally striped",
+            "vertically striped",
+            "diagonally striped",
+            "checkered",
+            "dotted",
+            "speckled",
+            "shaded",
+        ),
+        "size": ("tiny", "small", "medium", "large", "huge"),
+        "place": ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"),
+        "count": ("one", "two", "three", "four", "five", "six", "seven", "eight"),
+        "background": ("sky", "night", "sand", "grass", "sea", "snow", "bricks", "wood", "fog", "lava"),
+    }
+)
+
+NO_VALUE = -1  # of a factor that a scene does not have: several objects have no one place
+
+_COLOUR, _TEXTURE, _SIZE, _PLACE, _COUNT, _BACKGROUND = (list(FACTORS).index(name) for name in list(FACTORS)[1:])
+_PLAIN = FACTORS["texture"].index("plain")
+_LEGIBLE = ("medium", "large", "huge")  # shapes and textures can be told apart from here on
+# the colours that vanish before a background, in spite of the contour
+_HIDDEN = {
+    "sky": "turquoise",
+    "night": "black",
+    "sand": "yellow",
+    "grass": "green",
+    "sea": "blue",
+    "snow": "white",
+    "bricks": "red",
+}
+_HIDDEN |= {"wood": "brown", "fog": "white", "lava": "orange"}
+
+
+def sample_scene(rng: np.random.Generator, factor: str | None = None, value: int | None = None) -> np.ndarray:
+    """A random scene, ``[factors]`` int64, in which `factor` has `value` and can be seen."""
+    scene = np.array([rng.integers(len(values)) for values in FACTORS.values()])
+    if factor == "count":
+        scene[_COUNT] = value
+    elif factor is not None or rng.random() < 0.7:
+        scene[_COUNT] = 0
+    if factor in ("shape", "texture"):
+        scene[_SIZE] = FACTORS["size"].index(_LEGIBLE[rng.integers(len(_LEGIBLE))])
+    if factor is not None:
+        scene[list(FACTORS).index(factor)] = value
+    if scene[_COUNT] > 0:  # several objects are small, plain, and everywhere
+        scene[_TEXTURE], scene[_PLACE] = _PLAIN, NO_VALUE
+        scene[_SIZE] = rng.integers(2)
+    if _HIDDEN[FACTORS["background"][scene[_BACKGROUND]]] == FACTORS["colour"][scene[_COLOUR]]:
+        other = _BACKGROUND if factor == "colour" else _COLOUR
+        size = len(list(FACTORS.values())[other])
+        scene[other] = (scene[other] + rng.integers(1, size)) % size
+    return scene
+
+
+class SceneTask:
+    """A classification task on scenes: the class is one factor's value, everything else is random, classes are balanced.
+
+    Shapes and textures are asked of single objects of at least medium size, places and sizes of single objects.
+    """
+
+    in_memory = True
+
+    def __init__(self, factor: str, num_images: int, seed: int):
+        if factor not in FACTORS:
+            raise CcsError(f"There is no factor {factor!r} in scenes; there are {', '.join(FACTORS)}.")
+        self.class_names = FACTORS[factor]
+        rng = np.random.default_rng([seed, list(FACTORS).index(factor)])
+        self._targets = [index % len(self.class_names) for index in range(num_images)]
+        self._pixels = [draw(sample_scene(rng, factor, target), rng) for target in self._targets]
+        self._prefix = f"{factor}-{seed}"
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
+
+
+class SceneProbe:
+    """Images to decompose over: random scenes, in which every factor has its turn at being balanced over its values."""
+
+    in_memory = True
+    class_names = ("scene",)
+
+    def __init__(self, num_images: int, seed: int):
+        rng = np.random.default_rng([seed, len(FACTORS)])
+        self._pixels = []
+        for index in range(num_images):
+            factor = list(FACTORS)[index % len(FACTORS)]
+            self._pixels.append(draw(sample_scene(rng, factor, int(rng.integers(len(FACTORS[factor])))), rng))
+        self._prefix = f"probe-{seed}"
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), 0)

@@ -1,0 +1,151 @@
+"""A collection of images as batches of pixels, for Lightning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ccs_exp.clip.preprocessing import parted
+from ccs_exp.compute.processes import Share, in_order
+from ccs_exp.data.images.pixel_store import PixelStore
+from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
+from ccs_exp.errors import CcsError
+
+OnError = Literal["raise", "skip"]
+_MOST_WORKERS = 16  # more than that, and moving pixels between processes is what takes time
+
+
+class ImageBatch(NamedTuple):
+    """`pixels` ``[batch, 3, height, width]``, `targets` ``[batch]``; `skipped` says what could not be decoded, and why."""
+
+    pixels: Tensor
+    targets: Tensor
+    sample_ids: list[str]
+    skipped: list[str]
+
+
+class ImageData(lightning.LightningDataModule):
+    """Batches of a source's images, in its order, each image exactly once; of several processes, each has every n-th batch (`share`).
+
+    Args:
+        limit: at most that many images, drawn evenly from the whole collection with a fixed seed.
+        on_error: `skip` leaves undecodable images out and lists them in `skipped`; `raise` stops with `CcsError`.
+        num_workers: decoding processes; by default none for sources held in memory.
+        pixel_store: keeps decoded images between passes; `transform` is then in two parts, to the picture and on to its numbers.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        transform: Callable[[Image.Image], Tensor],
+        *,
+        batch_size: int = 64,
+        limit: int | None = None,
+        on_error: OnError = "raise",
+        num_workers: int | None = None,
+        pixel_store: PixelStore | None = None,
+    ):
+        super().__init__()
+        if limit is not None and limit < 1:
+            raise CcsError(f"A limit of {limit} leaves no image; give a number of at least 1.")
+        self.source, self.batch_size, self.on_error = source, batch_size, on_error
+        self.share = Share()
+        self._skipped: list[list[str]] = []  # of each batch
+        self.indices = _subset(len(source), limit)
+        self.num_workers = default_workers(getattr(source, "in_memory", False)) if num_workers is None else num_workers
+        self._dataset = _Decoded(source, transform, self.indices, pixel_store)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def skipped(self) -> list[str]:
+        """What could not be decoded in the latest pass, and why, in the order of the images."""
+        return [reason for batch in self._skipped for reason in batch]
+
+    def test_dataloader(self) -> DataLoader:
+        self._skipped = []
+        return DataLoader(
+            self._dataset,
+            batch_sampler=self._batches(),
+            num_workers=self.num_workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_before_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
+        # here, and not where images are decoded, because an error raised in a worker arrives wrapped in its traceback
+        if batch.skipped and self.on_error == "raise":
+            raise CcsError(
+                f"{batch.skipped[0]} Mend or remove the file, or leave such images out and count them with on_error=skip."
+            )
+        self._skipped.append(batch.skipped)
+        return batch
+
+    def part(self) -> list[list[str]]:
+        return self._skipped
+
+    def merge(self, parts: Sequence[list[list[str]]]) -> None:
+        self._skipped = in_order(parts)
+
+    def _batches(self) -> list[range]:
+        """The positions of the samples of each batch of this process's share."""
+        whole, size = range(len(self._dataset)), self.batch_size
+        return [whole[batch * size : (batch + 1) * size] for batch in self.share.parts(-(-len(whole) // size))]
+
+
+def default_workers(in_memory: bool) -> int:
+    """Decoding processes: none for what is in memory, else one for each core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if in_memory else min(_MOST_WORKERS, cores)
+
+
+def _subset(size: int, limit: int | None) -> Sequence[int]:
+    if limit is None or limit >= size:
+        return range(size)
+    return sorted(np.random.default_rng(0).permutation(size)[:limit].tolist())
+
+
+class _Decoded(Dataset):
+    """Decoded and preprocessed samples; in the place of an undecodable one, the reason."""
+
+    def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int], pixel_store: PixelStore | None):
+        self.source, self.indices, self.pixel_store = source, indices, pixel_store
+        self.to_picture, self.to_pixels = parted(transform) if pixel_store else (None, transform)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int, str] | str:
+        try:
+            sample = self._sample(self.indices[position])
+            return self.to_pixels(sample.image), sample.target, sample.sample_id
+        except UnreadableImage as error:
+            return str(error)
+
+    def _sample(self, index: int) -> Sample:
+        if self.pixel_store is None:
+            return self.source[index]
+        kept = self.pixel_store.get(index)
+        if kept is None:
+            sample = self.source[index]
+            kept = sample._replace(image=self.to_picture(sample.image))
+            self.pixel_store.put(index, kept)
+        return kept
+
+
+def _collate(samples: list[tuple[Tensor, int, str] | str]) -> ImageBatch:
+    skipped = [sample for sample in samples if isinstance(sample, str)]
+    decoded = [sample for sample in samples if not isinstance(sample, str)]
+    if not decoded:
+        return ImageBatch(torch.empty(0), torch.empty(0, dtype=torch.long), [], skipped)
+    pixels, targets, sample_ids = zip(*decoded, strict=True)
+    return ImageBatch(torch.stack(pixels), torch.tensor(targets), list(sample_ids), skipped)

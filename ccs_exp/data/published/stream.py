@@ -1,0 +1,86 @@
+"""The hub's files read from first to last as they come, without a copy on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub
+from torch.utils.data import get_worker_info
+
+from ccs_exp.data.images.source import Decoder, Sample
+from ccs_exp.data.published.classes import ClassTable, targets_of, text_lines
+from ccs_exp.data.published.hub import HubSource, commit, parquet_rows, reaching_the_hub
+from ccs_exp.data.published.parquet import check_columns, encoded_image, names_of
+from ccs_exp.data.published.tars import CLASS_NAMES_FILE, class_names_beside
+from ccs_exp.errors import CcsError
+
+
+class StreamedImages:
+    """`samples` images of a split, meant to be asked for in order: going back starts the stream again.
+
+    `files` are local copies of the hub's files, None: they are read from the hub itself. Raises `CcsError` when the stream ends early,
+    and in a process of a data loader, where `datasets` would give each process a part of the files only.
+    """
+
+    in_memory = True  # read in the main process
+    targets = None  # known only as samples come
+
+    def __init__(self, hub: HubSource, files: Sequence[Path] | None, table: ClassTable, samples: int, decode: Decoder):
+        self._hub, self._table, self._samples, self._decode = hub, table, samples, decode
+        self._local = files is not None
+        if not hub.is_tars:
+            self._dataset = parquet_rows(hub, files, streaming=True)
+            self._image_column, self._label_column = hub.image_column, hub.label_column
+            check_columns(self._dataset, self._image_column, self._label_column)
+            self._names = names_of(self._dataset, self._label_column)
+        else:
+            with reaching_the_hub(hub, self._local):
+                self._dataset, self._names = _tar_samples(hub, files)
+            self._image_column, self._label_column = _image_column(self._dataset), "cls"
+        self._dataset = self._dataset.cast_column(self._image_column, datasets.Image(decode=False))
+        self._rows: Iterator[dict[str, Any]] = iter(())
+        self._next: int | None = None  # the index of the row that comes next; None: not started
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def __getitem__(self, index: int) -> Sample:
+        if get_worker_info() is not None:
+            raise CcsError("dataset.streaming reads in one process. Leave num_workers out, or set num_workers=0.")
+        if self._next is None or index < self._next:
+            self._rows, self._next = iter(self._dataset), 0
+        row = None
+        with reaching_the_hub(self._hub, self._local):
+            while self._next <= index:
+                row = next(self._rows, None)
+                if row is None:
+                    break
+                self._next += 1
+        if row is None:
+            raise CcsError(
+                f"The stream of {self._hub.repository} ended after {self._next:,} of {self._samples:,} images. Read it without "
+                "dataset.streaming, and check the hub's page with `make verify-hub`."
+            )
+        (target,) = targets_of([row[self._label_column]], self._names, self._table, self._hub.repository)
+        return Sample(str(index), encoded_image(row[self._image_column], self._decode, f"Row {index}"), target)
+
+
+def _tar_samples(hub: HubSource, files: Sequence[Path] | None) -> tuple[datasets.IterableDataset, list[str]]:
+    if files is not None:
+        names, urls = class_names_beside(files), [str(path) for path in files]
+    else:
+        revision = commit(hub)
+        file = huggingface_hub.hf_hub_download(hub.repository, CLASS_NAMES_FILE, repo_type="dataset", revision=revision)
+        names = text_lines(Path(file))
+        urls = [f"hf://datasets/{hub.repository}@{revision}/{hub.files}"]
+    return datasets.load_dataset("webdataset", data_files={hub.split: urls}, split=hub.split, streaming=True), names
+
+
+def _image_column(dataset: datasets.IterableDataset) -> str:
+    images = [name for name, feature in (dataset.features or {}).items() if isinstance(feature, datasets.Image)]
+    if len(images) != 1 or "cls" not in dataset.features:
+        raise CcsError(f"The tars hold {', '.join(dataset.features or {}) or 'nothing'}, expected are one image and cls.")
+    return images[0]

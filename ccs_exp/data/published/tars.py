@@ -1,0 +1,134 @@
+"""Images in webdataset tars: each sample is a few members of one name, read in place and in any order."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ccs_exp.data.images.folder import IMAGE_SUFFIXES
+from ccs_exp.data.images.source import Decoder, Sample
+from ccs_exp.data.published.classes import some, text_lines
+from ccs_exp.errors import CcsError
+
+CLASS_NAMES_FILE, SHARD_COUNT_FILE = "classnames.txt", "nshards.txt"
+_LABEL_SUFFIX = ".cls"
+_LONGEST_LABEL = 9  # digits; a label is the number of a class
+_KEY_AND_SUFFIX = re.compile(r"((?:.*/)?[^./]+)(\.[^/]+)")  # the name is split at its first dot, as the format says
+
+
+class _Member(NamedTuple):
+    shard: int
+    key: str
+    offset: int
+    size: int
+
+
+class TarImages:
+    """The samples of some shards, in the shards' order.
+
+    The shards' headers are read once; an image is then read at its offset, nothing is unpacked and no name of a member is ever used
+    as a path. `labels` are the numbers under ``.cls``; `targets`, the number that samples carry, is set by the caller.
+
+    Raises `CcsError` for files that are no tars, cut short, or hold samples without an image or a label.
+    """
+
+    def __init__(self, shards: Sequence[Path], decode: Decoder):
+        self._shards, self._decode = list(shards), decode
+        self._members: list[_Member] = []
+        self.labels: list[int] = []
+        for number in range(len(self._shards)):
+            self._index(number)
+        self.targets: Sequence[int] = self.labels
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, index: int) -> Sample:
+        member = self._members[index]
+        shard = self._shards[member.shard]
+        with open(shard, "rb") as file:  # opened each time: a shared handle's position would be shared by processes too
+            file.seek(member.offset)
+            encoded = io.BytesIO(file.read(member.size))
+        image = self._decode(encoded, f"{member.key} in {shard}")
+        return Sample(f"{shard.stem}/{member.key}", image, self.targets[index])
+
+    def _index(self, number: int) -> None:
+        images: dict[str, _Member] = {}
+        labels: dict[str, int] = {}
+        shard = self._shards[number]
+        for key, suffix, member, content in _members(shard):
+            if (suffix in IMAGE_SUFFIXES and key in images) or (suffix == _LABEL_SUFFIX and key in labels):
+                raise CcsError(f"{shard} holds the sample {key} twice. It is no webdataset, or a damaged one.")
+            if suffix in IMAGE_SUFFIXES:
+                images[key] = _Member(number, key, member.offset_data, member.size)
+            elif suffix == _LABEL_SUFFIX:
+                labels[key] = _label(content, key, shard)
+        lonely = sorted(images.keys() ^ labels.keys())
+        if lonely or not images:
+            what = (
+                f"samples without an image or without a label: {some(lonely)}" if lonely else "no samples of an image and a label"
+            )
+            raise CcsError(f"{shard} holds {what}. It is no webdataset of labelled images, or a damaged one.")
+        self._members.extend(images.values())
+        self.labels.extend(labels[key] for key in images)
+
+
+def by_number(shards: Iterable[Path]) -> list[Path]:
+    """Shards ``0.tar, 1.tar, ... 10.tar`` in the order of their numbers."""
+    return sorted(shards, key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
+
+
+def _members(shard: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes]]:
+    """Key, suffix, header, and of labels the content, of every regular file in the tar."""
+    size = shard.stat().st_size
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                split = _KEY_AND_SUFFIX.fullmatch(member.name)
+                if not split or not member.isreg() or member.issparse():
+                    continue
+                if member.offset_data + member.size > size:
+                    raise CcsError(f"{shard} is cut short: it ends within {member.name}. Fetch it again.")
+                key, suffix = split[1], split[2].lower()
+                yield key, suffix, member, tar.extractfile(member).read(_LONGEST_LABEL + 3) if suffix == _LABEL_SUFFIX else b""
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise CcsError(f"{shard} cannot be read as a tar file ({error}). Fetch it again.") from error
+
+
+def _label(content: bytes, key: str, shard: Path) -> int:
+    text = content.decode("utf-8", "replace").strip()
+    if not (text.isdecimal() and text.isascii() and len(text) <= _LONGEST_LABEL):
+        raise CcsError(f"{shard}: the label of {key} is {text[:20]!r}, not a number.")
+    return int(text)
+
+
+def class_names_beside(shards: Sequence[Path], partial: bool = False) -> list[str]:
+    """The lines of ``classnames.txt``, which says what the labels mean.
+
+    Raises `CcsError` if it is missing, or one of the shards, unless the copy may be partial.
+    """
+    folder = shards[0].parent
+    count = folder / SHARD_COUNT_FILE
+    expected = range(_number_in(count)) if count.is_file() else range(int(shards[-1].stem) + 1)
+    missing = [f"{number}.tar" for number in expected if not (folder / f"{number}.tar").is_file()]
+    if missing and not partial:
+        raise CcsError(
+            f"{folder} lacks {some(missing)} of {len(expected)} shards. Fetch them too, or add dataset.partial=true to evaluate the others."
+        )
+    for place in (folder.parent, folder):
+        if (place / CLASS_NAMES_FILE).is_file():
+            return text_lines(place / CLASS_NAMES_FILE)
+    raise CcsError(
+        f"{folder.parent} has no {CLASS_NAMES_FILE}, which says what the numbers in the tars mean. It lies at the root of the repository."
+    )
+
+
+def _number_in(file: Path) -> int:
+    text = file.read_text(encoding="utf-8", errors="replace").strip()
+    if not text.isdecimal():
+        raise CcsError(f"{file} should hold the number of shards, not {text[:20]!r}.")
+    return int(text)

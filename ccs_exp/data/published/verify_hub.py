@@ -1,0 +1,172 @@
+"""``ccs-exp verify-hub``: is the hub as ``assets/hub.csv`` records it? Needs the network."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import json
+import sys
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pyarrow.parquet
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+from ccs_exp.config.schema import prompt_templates
+from ccs_exp.data.published.classes import class_table, text_lines
+from ccs_exp.data.published.hub import HubSource, commit
+from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE
+from ccs_exp.errors import CcsError
+from ccs_exp.files import ASSETS
+
+_TABLE = ASSETS / "hub.csv"
+_TEMPLATES_FILE = "zeroshot_classification_templates.txt"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One data set as recorded; None is what was not known when it was recorded."""
+
+    name: str
+    hub: HubSource
+    num_files: int | None
+    samples: int
+    classes: str | None
+    templates: str | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the hub shows at a row's revision; None is what cannot be seen without downloading everything."""
+
+    commit: str
+    files: list[str]
+    scripts: list[str] = field(default_factory=list)
+    columns: list[str] | None = None
+    samples: int | None = None
+    class_names: list[str] | None = None
+    templates: list[str] | None = None
+    shard_count: int | None = None
+
+
+def recorded() -> list[Row]:
+    with open(_TABLE, encoding="utf-8", newline="") as file:
+        return [_row({key: value or None for key, value in row.items()}) for row in csv.DictReader(file)]
+
+
+def differences(row: Row, seen: Seen) -> list[str]:
+    """What at the hub is not as recorded; empty if all is."""
+    found = []
+    if not seen.commit.startswith(row.hub.revision):
+        found.append(f"revision {row.hub.revision} stands for {seen.commit}")
+    if not seen.files:
+        found.append(f"no file matches {row.hub.files}")
+    elif row.num_files is not None and len(seen.files) != row.num_files:
+        found.append(f"{len(seen.files)} files match {row.hub.files}, recorded are {row.num_files}")
+    if seen.shard_count is not None and seen.shard_count != len(seen.files):
+        found.append(f"{SHARD_COUNT_FILE} says {seen.shard_count} shards, there are {len(seen.files)}")
+    if seen.scripts:
+        found.append(f"it has scripts: {', '.join(seen.scripts)}")
+    if seen.columns is not None:
+        missing = [name for name in (row.hub.image_column, row.hub.label_column) if name and name not in seen.columns]
+        if missing:
+            found.append(f"no {' or '.join(missing)} among {', '.join(seen.columns)}")
+    if seen.samples is not None and seen.samples != row.samples:
+        found.append(f"{seen.samples:,} samples, recorded are {row.samples:,}")
+    if seen.class_names is not None and row.classes:
+        try:
+            class_table(row.classes).order_of(seen.class_names, "the hub")
+        except CcsError as error:
+            found.append(str(error))
+    if seen.templates is not None and row.templates and seen.templates != prompt_templates(row.templates):
+        found.append(f"{_TEMPLATES_FILE} is not assets/templates/{row.templates}.txt")
+    return found
+
+
+def look(row: Row) -> Seen:
+    """Ask the hub. Only headers and small files are fetched, so the samples in tars are not counted (loading counts them)."""
+    revision = commit(row.hub)
+    info = huggingface_hub.HfApi().dataset_info(row.hub.repository, revision=revision)
+    names = [item.rfilename for item in info.siblings or []]
+    files = sorted(name for name in names if fnmatch.fnmatchcase(name, row.hub.files))
+    seen: dict[str, Any] = {"commit": info.sha, "files": files, "scripts": [name for name in names if name.endswith(".py")]}
+    folder = huggingface_hub.HfFileSystem()
+    paths = [f"datasets/{row.hub.repository}@{revision}/{name}" for name in files]
+    if row.hub.is_tars and files:
+        seen["columns"] = _columns_of_tar(folder, paths[0])
+        seen["class_names"] = _lines(row, revision, CLASS_NAMES_FILE)
+        seen["templates"] = [line.replace("{c}", "{}") for line in _lines(row, revision, _TEMPLATES_FILE)]
+        seen["shard_count"] = int(_lines(row, revision, f"{Path(row.hub.files).parent}/{SHARD_COUNT_FILE}")[0])
+    elif files:
+        footers = [_footer(folder, path) for path in paths]
+        seen["samples"] = sum(footer.num_rows for footer in footers)
+        seen |= _columns_of_parquet(footers[0], row.hub.label_column)
+    return Seen(**seen)
+
+
+def main(_arguments: Sequence[str] = ()) -> int:
+    """Print a line for each row; 0: all as recorded, 1: something differs, 2: the hub cannot be reached."""
+    differing = 0
+    for row in recorded():
+        where = f"{row.name}: {row.hub.repository}@{row.hub.revision}"
+        try:
+            seen = look(row)
+        except HfHubHTTPError as error:
+            found = [f"the hub answers {' '.join(str(error).split())[:200]}"]
+        except (OSError, HTTPError) as error:
+            reason = " ".join(str(error).split())[:200]
+            print(f"The hub cannot be reached ({type(error).__name__}: {reason}). Nothing was verified.", file=sys.stderr)
+            return 2
+        except (CcsError, ValueError) as error:
+            found = [str(error)]
+        else:
+            found = differences(row, seen)
+            if seen.commit != row.hub.revision:
+                where += f" (spelt out: {seen.commit})"
+        differing += bool(found)
+        print("\n".join([f"{'DIFFERS' if found else 'ok':8}{where}", *(f"          {difference}" for difference in found)]))
+    return 1 if differing else 0
+
+
+def _row(cells: dict[str, str | None]) -> Row:
+    columns = ("repository", "revision", "split", "files", "image_column", "label_column")
+    return Row(
+        cells["name"],
+        HubSource(**{column: cells[column] for column in columns}),
+        int(cells["num_files"]) if cells["num_files"] else None,
+        int(cells["samples"]),
+        cells["classes"],
+        cells["templates"],
+        cells["evidence"],
+    )
+
+
+def _lines(row: Row, revision: str, name: str) -> list[str]:
+    file = huggingface_hub.hf_hub_download(row.hub.repository, name, repo_type="dataset", revision=revision)
+    return text_lines(Path(file))
+
+
+def _columns_of_tar(folder: huggingface_hub.HfFileSystem, path: str) -> list[str]:
+    """The suffixes of the first sample's members."""
+    with folder.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        first = tar.next()
+        second = tar.next()
+        return [Path(member.name).suffix.lstrip(".") for member in (first, second) if member]
+
+
+def _footer(folder: huggingface_hub.HfFileSystem, path: str) -> pyarrow.parquet.FileMetaData:
+    with folder.open(path, "rb") as file:
+        return pyarrow.parquet.ParquetFile(file).metadata
+
+
+def _columns_of_parquet(footer: pyarrow.parquet.FileMetaData, label_column: str) -> dict[str, list[str] | None]:
+    """The columns, and the names that the `datasets` library stored for the label's numbers."""
+    schema = footer.schema.to_arrow_schema()
+    stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    label = stored.get("info", {}).get("features", {}).get(label_column, {})
+    return {"columns": schema.names, "class_names": label.get("names")}

@@ -1,0 +1,135 @@
+"""``plan=true``: what a job would do and what it would cost, before it does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.text import Text
+
+from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.memory import memory_need, stated
+from ccs_exp.data.images.batches import default_workers
+from ccs_exp.heads import SCORED_LAYERS, scored_heads
+from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.ledger import dollars
+from ccs_exp.scoring.robustness import extra_requests
+from ccs_exp.scoring.scorers import Scorers
+from ccs_exp.scoring.spans import HeadSpans, read_spans
+from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
+
+USUAL_DESCRIPTION = 35  # characters: the mean of the paper's pool, in place of descriptions that are not picked yet
+
+
+class PlanLine(NamedTuple):
+    """One thing that the job would do."""
+
+    stage: str
+    text: str
+
+
+def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
+    """The lines of a job's plan. Stages that know their cost add theirs here."""
+    return encoding_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
+
+
+def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
+    """The passes over images, and the memory that they need at most."""
+    passes = []
+    if cfg.ccs.name == "computed" and cfg.spans.name != "file":
+        passes.append(
+            f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else "")
+        )
+    if evaluates:
+        how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
+        passes.append(f"one over {cfg.dataset.name}, {how}")
+    if not passes:
+        return []
+    device = "the GPU" if torch.cuda.is_available() and cfg.device in ("auto", "gpu", "cuda") else "a CPU"
+    device = "MPS" if torch.backends.mps.is_available() and cfg.device in ("auto", "gpu", "mps") else device
+    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    if shape is None:
+        return [PlanLine("encode", f"passes over images: {'; '.join(passes)}")]
+    anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads  # masks may part before the scored layers
+    need = memory_need(
+        cfg.model.name,
+        cfg.model.architecture,
+        batch_size=cfg.batch_size,
+        stack_size=cfg.stack_size if cfg.engine == "shared" else 1,
+        on_cpu=device == "a CPU",
+        parting_layers=shape[0] if anywhere else SCORED_LAYERS,
+        workers=default_workers(in_memory=False) if cfg.num_workers is None else cfg.num_workers,
+    )
+    return [
+        PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
+        PlanLine("encode", stated(need, device)),
+    ]
+
+
+def scoring_lines(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:
+    """What labels and verdicts would take; exact in number where the descriptions are given, else by the architecture's heads."""
+    if cfg.ccs.name != "computed":
+        return [PlanLine("score", f"ccs={cfg.ccs.name}: the scores are there already")]
+    heads, known = heads_to_score(cfg)
+    if not heads:
+        return [PlanLine("score", f"how many heads {cfg.model.name} has is known only once it is loaded")]
+    count = f"{len(heads)} heads, {len(heads) * DESCRIPTIONS_PER_HEAD} descriptions"
+    if not known:
+        count += " (not picked yet: their length is guessed, and what is kept of their replies is not known)"
+    lines = [PlanLine("score", f"{count}; labeler {scorers.labeler.name}, judge {scorers.judge.name}")]
+    lines += forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit)
+    return lines + robustness_lines(len(heads), cfg.robustness)
+
+
+def heads_to_score(cfg: DictConfig) -> tuple[Sequence[HeadSpans], bool]:
+    """The heads that would be labelled, and whether their descriptions are known; none for a model of unknown shape."""
+    if cfg.spans.name == "file":
+        return read_spans(cfg.spans.path), True
+    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    return (_unknown_heads(*shape) if shape else []), False
+
+
+def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]:
+    """A line for each kind of request, and one for the sum."""
+    lines = [PlanLine("ask", item.line()) for item in found]
+    to_ask = sum(item.requests - item.kept for item in found)
+    if len(found) > 1 and to_ask:
+        prices = [item.cost for item in found if item.requests > item.kept]
+        sum_of = "the price is not known of all" if None in prices else f"about {dollars(sum(prices))}"
+        lines.append(PlanLine("ask", f"together {to_ask} requests to send, {sum_of}"))
+    known = [item.cost for item in found if item.cost is not None]
+    if limit is not None and sum(known) > limit:
+        lines.append(PlanLine("ask", f"that is above max_cost_usd={limit:g}: the job would stop there, and keep what came"))
+    return lines
+
+
+def robustness_lines(heads: int, asked: DictConfig) -> list[PlanLine]:
+    """What the robustness options ask beyond the scores; a question that comes up again is asked once."""
+    extra = extra_requests(heads, asked.relabel_draws, asked.shuffled_labels)
+    if not any(extra):
+        return []
+    return [PlanLine("ask", f"robustness: {extra.labels} more labels, at most {extra.questions} more verdicts")]
+
+
+def announce(scorers: Scorers, heads: Sequence[HeadSpans]) -> None:
+    """Say what scoring these heads asks of language models, before the first request."""
+    show(forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
+
+
+def show(lines: list[PlanLine], console: Console | None = None) -> None:
+    """Print the plan, texts as they are."""
+    console = console or Console()
+    stage = ""
+    for line in lines:
+        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), line.text), soft_wrap=True)
+        stage = line.stage
+
+
+def _unknown_heads(layers: int, heads_per_layer: int) -> list[HeadSpans]:
+    return [
+        HeadSpans(head, tuple(f"{head} {number}".ljust(USUAL_DESCRIPTION, "x") for number in range(DESCRIPTIONS_PER_HEAD)))
+        for head in scored_heads(layers, heads_per_layer)
+    ]

@@ -1,0 +1,102 @@
+"""Scores and evaluations as the rows of a run folder."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from ccs_exp.heads import Head
+from ccs_exp.pruning import ORIGINAL, Condition
+from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.judges.judge import Question, Verdict
+from ccs_exp.scoring.judges.opinion import Opinion
+from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
+from ccs_exp.tasks.evaluation import Evaluation
+
+
+def head_rows(model: str, scores: Scores) -> list[dict]:
+    """One row for each scored head, for ``heads.csv``."""
+    rows = []
+    for score in scores.heads:
+        descriptions = score.descriptions or (None,) * DESCRIPTIONS_PER_HEAD
+        verdicts = score.verdicts or (None,) * DESCRIPTIONS_PER_HEAD
+        rows.append(
+            {"model": model, "layer": score.head.layer, "head": str(score.head), "label": score.label, "ccs": score.ccs}
+            | {"ccs_class": score.ccs_class}
+            | {f"description_{number}": text for number, text in enumerate(descriptions, 1)}
+            | {f"verdict_{number}": verdict and str(verdict) for number, verdict in enumerate(verdicts, 1)}
+            | {"explained_variance": score.explained_variance}
+        )
+    return rows
+
+
+def verdict_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
+    """One row for each description and judge, for ``verdicts.csv``; the judges in the order in which they speak."""
+    return [
+        {"head": str(head), "label": opinion.question.label, "number": number, "description": opinion.question.description}
+        | {"judge": opinion.judge, "verdict": str(opinion.verdict), "p_aligned": opinion.p_aligned}
+        | {"confidence": opinion.confidence, "model": opinion.model, "fingerprint": opinion.fingerprint}
+        | {"reply": opinion.reply, "reason": opinion.reason}
+        for head, given in _opinions_of_heads(scores, opinions)
+        for number, opinion in enumerate(given, 1)
+    ]
+
+
+def judge_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
+    """One row for each head and judge, for ``judges.csv``: the CCS that this judge alone gives, and the one it expects."""
+    rows = []
+    for head, given in _opinions_of_heads(scores, opinions):
+        verdicts, shares = [opinion.verdict for opinion in given], [opinion.p_aligned for opinion in given]
+        ccs = None if Verdict.UNJUDGED in verdicts else verdicts.count(Verdict.ALIGNED)
+        expected = None if None in shares else sum(shares)
+        rows.append({"head": str(head), "judge": given[0].judge, "ccs": ccs, "expected_ccs": expected})
+    return rows
+
+
+def _opinions_of_heads(scores: Scores, opinions: Sequence[Opinion]) -> Iterator[tuple[Head, list[Opinion]]]:
+    """Each labelled head with one judge's opinions on its descriptions, in their order."""
+    by_judge: dict[str, dict[Question, Opinion]] = {}
+    for opinion in opinions:
+        by_judge.setdefault(opinion.judge, {})[opinion.question] = opinion
+    for score in scores.heads:
+        for given in by_judge.values() if score.label is not None and score.descriptions else ():
+            yield score.head, [given[Question(text, score.label)] for text in score.descriptions]
+
+
+def ccs_at_k_rows(scores: Scores) -> list[dict] | None:
+    """``k, fraction`` for K = 0..5, or None where no CCS was judged."""
+    fractions = scores.ccs_at_k()
+    return None if fractions is None else [{"k": k, "fraction": fraction} for k, fraction in fractions.items()]
+
+
+def accuracy_rows(model: str, dataset: str, conditions: Sequence[Condition], evaluation: Evaluation) -> list[dict]:
+    """One row for each condition and metric, with the difference to the original."""
+    original = evaluation.values[ORIGINAL]
+    return [
+        {
+            "model": model,
+            "dataset": dataset,
+            "condition": condition.name,
+            "num_pruned": len(condition.heads),
+            "metric": metric,
+            "value": value,
+            "delta": value - original[metric],
+        }
+        for condition in conditions
+        for metric, value in evaluation.values[condition.name].items()
+    ]
+
+
+def primary_values(evaluation: Evaluation) -> dict[str, float]:
+    """The primary metric of each condition."""
+    return {name: values[evaluation.primary] for name, values in evaluation.values.items()}
+
+
+def random_spread(values: Mapping[str, float]) -> dict | None:
+    """Mean and sample standard deviation over the ``random/<seed>`` conditions, if there are any."""
+    over_seeds = {name.removeprefix("random/"): value for name, value in values.items() if name.startswith("random/")}
+    if not over_seeds:
+        return None
+    numbers = list(over_seeds.values())
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return {"mean": statistics.fmean(numbers), "sd": spread, "seeds": [int(seed) for seed in over_seeds]}

@@ -1,0 +1,105 @@
+"""The middle of a job: descriptions become scores, and what the judges said is written down."""
+
+from __future__ import annotations
+
+import json
+
+from omegaconf import DictConfig
+
+from ccs_exp.heads import Head
+from ccs_exp.jobs import plan
+from ccs_exp.jobs.keys import scores_key
+from ccs_exp.jobs.rows import ccs_at_k_rows, head_rows, judge_rows, verdict_rows
+from ccs_exp.journal.log import note, stage
+from ccs_exp.llm.session import AsksModels
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.judge_files import write_verdicts
+from ccs_exp.scoring.ccs import HeadScore, Scores, score
+from ccs_exp.scoring.describe import spans_as_json
+from ccs_exp.scoring.judges.judge import Verdict
+from ccs_exp.scoring.judges.opinion import opinions_of
+from ccs_exp.scoring.published import published_scores, scores_from_csv
+from ccs_exp.scoring.robustness import Rescored, relabel, shuffled_labels
+from ccs_exp.scoring.robustness_file import write_rescored
+from ccs_exp.scoring.scorers import Scorers
+from ccs_exp.scoring.spans import HeadSpans, read_spans
+from ccs_exp.store import Members, Stages, kept
+
+
+def given_scores(cfg: DictConfig, scorers: Scorers, stages: Stages) -> Scores | None:
+    """Scores that need no model: published, of an earlier run, or of given descriptions. None: they are to be computed."""
+    if cfg.ccs.name == "published":
+        return published_scores(cfg.model.variant)
+    if cfg.ccs.name == "file":
+        return scores_from_csv(cfg.ccs.path, scorers.thresholds)
+    return score_heads(cfg, read_spans(cfg.spans.path), scorers, stages) if cfg.spans.name == "file" else None
+
+
+@stage("score")
+def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers, stages: Stages) -> Scores:
+    """Label and judge, once what that costs was said.
+
+    Scores are kept where labeler and judge say no more than labels and verdicts. What language models say is kept reply by reply.
+    """
+    keeps = not any(isinstance(part, AsksModels) or hasattr(part, "opinions") for part in (scorers.labeler, scorers.judge))
+
+    def compute() -> Scores:
+        plan.announce(scorers, heads)
+        scores = score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
+        if scorers.session.sent:
+            plan.show([plan.PlanLine("asked", scorers.session.line())])
+        _note_requests(scorers)
+        return scores
+
+    key = scores_key(cfg, spans_as_json(heads)) if keeps else None
+    return kept("scores", key, compute, _pack, _unpack, stages)
+
+
+def _pack(scores: Scores) -> dict[str, bytes]:
+    heads = [
+        [str(item.head), item.label, item.ccs, item.ccs_class, item.descriptions, item.verdicts, item.explained_variance]
+        for item in scores.heads
+    ]
+    return {"scores": json.dumps({"heads": heads, "model": scores.model}).encode()}
+
+
+def _unpack(members: Members) -> Scores:
+    found = json.loads(members["scores"])
+    return Scores(
+        tuple(
+            HeadScore(Head.parse(head), label, ccs, ccs_class, tuple(texts), tuple(map(Verdict, verdicts)), explained)
+            for head, label, ccs, ccs_class, texts, verdicts, explained in found["heads"]
+        ),
+        model=found["model"],
+    )
+
+
+def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers) -> None:
+    """The files of the scores, and what the judges have to say beyond their verdicts, where they have."""
+    folder.write_heads(head_rows(model, scores))
+    folder.write_ccs_at_k(ccs_at_k_rows(scores))
+    opinions = tuple(opinions_of(scorers.judge))
+    if opinions:
+        write_verdicts(folder.path, verdict_rows(scores, opinions), judge_rows(scores, opinions))
+
+
+@stage("rescore")
+def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder) -> tuple[Rescored, ...]:
+    """The heads judged once more under other labels, where that is asked for; how much it takes at most is said before."""
+    asked, rescored = cfg.robustness, []
+    plan.show(plan.robustness_lines(len(scores.heads), asked))
+    if asked.relabel_draws:
+        rescored += relabel(scores, scorers.labeler, scorers.judge, scorers.thresholds, asked.relabel_draws, asked.seed)
+    if asked.shuffled_labels:
+        rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, asked.shuffled_labels, asked.seed)
+    if rescored:
+        write_rescored(folder.path, tuple(rescored))
+        _note_requests(scorers)
+    return tuple(rescored)
+
+
+def _note_requests(scorers: Scorers) -> None:
+    """What language models were asked for by the job so far."""
+    session = scorers.session
+    note(requests_sent=session.sent, replies_kept=session.kept, unanswered=sum(session.unanswered.values()))
+    note(cost_usd=round(session.ledger.spent, 6))

@@ -1,0 +1,59 @@
+"""What requests cost, from the dated table ``conf/prices.yaml`` or a price given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ccs_exp.config.schema import config_dir
+from ccs_exp.errors import CcsError
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens; `as_of` dates them. `cached_input` is for what the service has of a prompt already."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    as_of: str | None = None
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        cached = self.input if self.cached_input is None else self.cached_input
+        return ((input_tokens - cached_tokens) * self.input + cached_tokens * cached + output_tokens * self.output) / _MILLION
+
+    def of_usage(self, usage: Any) -> float | None:
+        """The cost of a reply's own ``usage``; None where it has none that can be read."""
+        if not isinstance(usage, Mapping):
+            return None
+        counts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+        counts.append(cached or 0)
+        if not all(isinstance(count, int) and count >= 0 for count in counts) or counts[2] > counts[0]:
+            return None
+        return self.cost(*counts)
+
+
+def find_price(model: str, service: str, given: Mapping[str, float] | None = None, batch: bool = False) -> Price | None:
+    """The price of a model; None if nobody knows it. Raises `CcsError` for a price that lacks a part."""
+    table = yaml.safe_load(Path(config_dir(), "prices.yaml").read_text(encoding="utf-8"))
+    as_of = str(table["as_of"])
+    if given:
+        if not {"input", "output"} <= set(given) or set(given) - {"input", "output", "cached_input"} or min(given.values()) < 0:
+            raise CcsError(
+                f"price={dict(given)}: give dollars per million tokens, as in 'judge.price={{input: 2.5, output: 10}}'."
+            )
+        entry, as_of = dict(given), "as given"
+    else:
+        entry = table["models"].get(model) or table["services"].get(service)
+    if entry is None:
+        return None
+    factor = table["batch"] if batch else 1
+    return Price(**{part: dollars * factor for part, dollars in entry.items()}, as_of=as_of)

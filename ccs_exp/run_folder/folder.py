@@ -1,0 +1,239 @@
+"""The run folder: what a job leaves, and the only thing that reports and trackers read.
+
+=======================  =============================================================================================
+``heads.csv``            one row for each scored head: `HEADS_COLUMNS`. ``ccs`` is empty where a description is
+                         unjudged, or where only the class is known (published head sets)
+``ccs_at_k.csv``         ``k, fraction``: the fraction of judged heads with CCS = k, k = 0..5; absent if none was judged
+``accuracy.csv``         one row for each condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
+                         ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
+``predictions.parquet``  one row for each sample and condition: `PREDICTION_COLUMNS`; of retrieval, for each query of
+                         either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
+``summary.json``         ``schema_version`` (1) and, all required:
+                         ``model, dataset`` (null: none), ``config_hash``;
+                         ``ccs_at_k`` {"0": fraction ...} or null;
+                         ``accuracy, delta`` {condition: primary metric} or null; ``random`` {mean, sd, seeds} or null;
+                         ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
+                         Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
+                         ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
+                         taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
+                         decides with which runs this one compares: ccs, labeler, judge, protocol ...), ``device`` (cpu, cuda ...),
+                         ``computed`` (stages that this job computed; ``from_store`` are those that it found),
+                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
+``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
+``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
+``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.run_folder.judge_files`
+=======================  =============================================================================================
+
+Every file is written aside and renamed into place. Numbers have six decimals, so the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccs_exp.errors import CcsError
+from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.run_folder.judge_files import VERDICT_FILES
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+    Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
+
+SCHEMA_VERSION = 1
+CCS_CLASSES = ("high", "moderate", "low")
+VERDICTS = ("aligned", "not_aligned", "unjudged")
+DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, 6))
+VERDICT_COLUMNS = tuple(f"verdict_{number}" for number in range(1, 6))
+HEADS_COLUMNS = (
+    *("model", "layer", "head", "label", "ccs", "ccs_class"),
+    *DESCRIPTION_COLUMNS,
+    *VERDICT_COLUMNS,
+    "explained_variance",
+)
+CCS_AT_K_COLUMNS = ("k", "fraction")
+ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
+PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
+RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
+SUMMARY_KEYS = (
+    *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
+    *("skipped", "unjudged", "from_store", "warnings"),
+)
+OPTIONAL_SUMMARY_KEYS = (
+    *("metric", "num_samples", "top1_ties", "heads_per_class"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness"),
+)
+FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
+_FILES = (
+    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),
+    *VERDICT_FILES,
+)
+
+
+class RunFolder:
+    """Writes and reads the files of a run folder.
+
+    Writers take rows (mappings, or a pandas DataFrame) and raise ValueError on wrong columns, `CcsError` where the
+    folder cannot be written. Readers raise `CcsError` on a damaged file and return None for one that is absent.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    def prepare(self) -> None:
+        """Make the folder and make sure that it can be written; nothing in it is touched.
+
+        Raises `CcsError` where it cannot, and where files of the names that a run writes are there but are not a run's.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CcsError(
+                f"The run folder {self.path} cannot be used: {error.strerror or error}. Choose a folder that you may write to "
+                "with hydra.run.dir=DIR."
+            ) from error
+        probe = self.path / ".writable"
+        write_whole(probe, b"")
+        probe.unlink(missing_ok=True)
+        foreign = [name for name in _FILES if (self.path / name).exists()]
+        if foreign and not self._is_a_run():
+            raise CcsError(
+                f"{self.path} holds {', '.join(foreign)}, which no run of ccs_exp wrote and this run would overwrite. Choose another "
+                "folder with hydra.run.dir=DIR."
+            )
+
+    def _is_a_run(self) -> bool:
+        try:
+            return bool(read_csv(self.path / "heads.csv", HEADS_COLUMNS))
+        except CcsError:
+            return False
+
+    def files(self) -> list[Path]:
+        """The files of a run that are there."""
+        paths = [self.path / name for name in (*_FILES, *(f"figures/{figure}.png" for figure in FIGURES))]
+        return [path for path in paths if path.exists()]
+
+    def clear(self) -> None:
+        """Take away what an earlier run left in the folder, just before its place is taken."""
+        for path in reversed(self.files()):  # heads.csv last: a folder without it is not known to be a run's
+            path.unlink(missing_ok=True)
+        for left_over in self.path.glob(".*.part"):
+            left_over.unlink(missing_ok=True)
+        if self.figures.is_dir() and not any(self.figures.iterdir()):
+            self.figures.rmdir()
+
+    def withdraw_summary(self) -> None:
+        """Take the summary away again: where it stands, a run has finished."""
+        (self.path / "summary.json").unlink(missing_ok=True)
+
+    def write_heads(self, rows: Rows) -> None:
+        write_whole(self.path / "heads.csv", csv_bytes(_rows(rows), HEADS_COLUMNS))
+
+    def write_ccs_at_k(self, rows: Rows | None) -> None:
+        """None: no head was judged, so there is no file."""
+        if rows is not None:
+            write_whole(self.path / "ccs_at_k.csv", csv_bytes(_rows(rows), CCS_AT_K_COLUMNS))
+
+    def write_accuracy(self, rows: Rows) -> None:
+        write_whole(self.path / "accuracy.csv", csv_bytes(_rows(rows), ACCURACY_COLUMNS))
+
+    def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
+        """Predictions, or the ranks of retrieval, as Parquet."""
+        import pyarrow
+        from pyarrow import parquet
+
+        if not isinstance(rows, pyarrow.Table):
+            rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
+        columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        check_columns(dict.fromkeys(rows.column_names), columns)
+        types = {"target": pyarrow.int64(), "prediction": pyarrow.int64(), "correct": pyarrow.bool_(), "rank": pyarrow.float64()}
+        schema = pyarrow.schema([(column, types.get(column, pyarrow.string())) for column in columns])
+        buffer = pyarrow.BufferOutputStream()
+        parquet.write_table(rows.select(columns).cast(schema), buffer)
+        write_whole(self.path / "predictions.parquet", buffer.getvalue().to_pybytes())
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        missing = [key for key in SUMMARY_KEYS if key not in summary]
+        if missing:
+            raise ValueError(f"the summary lacks {missing}")
+        content = rounded({"schema_version": SCHEMA_VERSION, **summary})
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        write_whole(self.path / "summary.json", (text + "\n").encode("utf-8"))
+
+    def read_heads(self) -> pandas.DataFrame:
+        return read_heads_csv(self.path / "heads.csv")
+
+    def read_ccs_at_k(self) -> pandas.DataFrame | None:
+        return self._read("ccs_at_k.csv", CCS_AT_K_COLUMNS, {"k": int, "fraction": float})
+
+    def read_accuracy(self) -> pandas.DataFrame | None:
+        numbers = {"num_pruned": int, "value": float, "delta": float}
+        return self._read("accuracy.csv", ACCURACY_COLUMNS, numbers)
+
+    def read_predictions(self) -> pandas.DataFrame | None:
+        import pandas
+        import pyarrow
+
+        path = self.path / "predictions.parquet"
+        if not path.exists():
+            return None
+        try:
+            return pandas.read_parquet(path)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise CcsError(f"{path} cannot be read: {error}.") from error
+
+    def read_summary(self) -> dict[str, Any]:
+        """``summary.json``, its absent optional keys as None.
+
+        Raises `CcsError` where the job did not finish, or a later version wrote another schema.
+        """
+        path = self.path / "summary.json"
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CcsError(f"{self.path} has no summary.json that can be read: no job finished there.") from error
+        except ValueError as error:
+            raise CcsError(f"{path} is not JSON: {error}.") from error
+        if not isinstance(summary, dict) or summary.get("schema_version") != SCHEMA_VERSION:
+            raise CcsError(f"{path} is not of schema version {SCHEMA_VERSION}, which this version of ccs_exp reads.")
+        missing = [key for key in SUMMARY_KEYS if key not in summary]
+        if missing:
+            raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
+        return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
+
+    def _read(self, name: str, columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame | None:
+        path = self.path / name
+        return typed_table(path, read_csv(path, columns), columns, numbers) if path.exists() else None
+
+
+def read_heads_csv(path: str | Path) -> pandas.DataFrame:
+    """The rows of a ``heads.csv``; what is absent is None. Raises `CcsError` naming what is missing or cannot be."""
+    path = Path(path)
+    rows = read_csv(path, HEADS_COLUMNS)
+    for number, row in enumerate(rows, 1):
+        for column, allowed in [("ccs_class", CCS_CLASSES), *((column, VERDICTS) for column in VERDICT_COLUMNS)]:
+            if row[column] is not None and row[column] not in allowed:
+                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}. It is one of {', '.join(allowed)}, or empty.")
+    table = typed_table(path, rows, HEADS_COLUMNS, {"layer": int, "ccs": int, "explained_variance": float})
+    for number, ccs in enumerate(table["ccs"], 1):
+        if ccs is not None and not 0 <= ccs <= 5:
+            raise CcsError(f"{path}, row {number}: ccs is {ccs}. It is a whole number from 0 to 5, or empty.")
+    return table
+
+
+def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: clean(value) if isinstance(value, str) else value for column, value in row.items()}
+
+
+def _rows(rows: Rows) -> list[Mapping[str, Any]]:
+    if hasattr(rows, "to_dict"):
+        return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return list(rows)

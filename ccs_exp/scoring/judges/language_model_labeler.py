@@ -1,0 +1,60 @@
+"""A language model as labeler (paper, section 4.1.2): five worked examples, then the five descriptions of a head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ccs_exp.llm.asker import Asker
+from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prompts import numbered, read_prompt
+from ccs_exp.llm.request import ChatRequest, Subject
+from ccs_exp.llm.session import Session
+from ccs_exp.scoring.judges.answers import schema
+
+if TYPE_CHECKING:
+    from ccs_exp.scoring.spans import HeadSpans
+
+
+class OpenAILabeler:
+    """Asks a model of OpenAI, or of any compatible server, for each head's concept; one request a head."""
+
+    def __init__(self, *, prompt: str | None = None, name: str = "openai", **settings: Any) -> None:
+        """`prompt`: a file of one's own instead of ``conf/prompts/label.txt``; `settings`: those of `Asker`.
+
+        Raises `CcsError` for a prompt that cannot be used and for what the service does not support.
+        """
+        self.asker = Asker(**settings, where="labeler")
+        self.prompt = read_prompt(prompt, "label.txt", ("descriptions",))
+        self.name = self.asker.model
+
+    @property
+    def max_cost_usd(self) -> float | None:
+        return self.asker.max_cost_usd
+
+    def join(self, session: Session) -> None:
+        self.asker.session = session
+
+    def check_ready(self) -> None:
+        self.asker.check_ready()
+
+    def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]:
+        """One label a head, in the same order; None where the model gave none in all attempts. Another `draw` asks again."""
+        kept = self.asker.ask("labels", self.requests(heads, draw))
+        return [item.answer and item.answer.values[0] for item in kept]
+
+    def kept_labels(self, heads: Sequence[HeadSpans]) -> list[str | None]:
+        """The labels that are kept from earlier; nothing is asked."""
+        return [item and item.answer and item.answer.values[0] for item in self.asker.kept(self.requests(heads))]
+
+    def forecast(self, heads: Sequence[HeadSpans]) -> list[Forecast]:
+        return self.asker.forecast("labels", self.requests(heads))
+
+    def requests(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[ChatRequest]:
+        subjects = [Subject("label", head.descriptions) for head in heads]
+        return [
+            self.asker.request(
+                self.prompt.fill(descriptions=numbered(subject.descriptions)), schema(subject), subject, self.prompt.sha256, draw
+            )
+            for subject in subjects
+        ]

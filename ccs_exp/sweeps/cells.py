@@ -1,0 +1,54 @@
+"""What is known of a sweep before its first cell starts: which cells it has. Written down for ``status``, or planned."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from ccs_exp.errors import CcsError
+from ccs_exp.jobs.resume import is_kept
+from ccs_exp.journal.state import SweepRecord
+
+_IN_TURN = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class Sweep(Callback):
+    """Hydra calls it before a sweep: it writes ``sweep.json``, or with ``plan=true`` prints the plan and ends the command."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        if not config.plan:
+            cells = sweep_cells(config)
+            if cells is not None:
+                launcher = OmegaConf.select(config, "hydra.runtime.choices", default={}).get("hydra/launcher") or "basic"
+                SweepRecord(cells, launcher, time.time()).write(Path(config.hydra.sweep.dir))
+            return
+        try:
+            cells = sweep_cells(config)
+            if cells is None:
+                raise CcsError("plan=true knows a sweep's cells only with hydra/sweeper=basic.")
+            from ccs_exp.sweeps.plan import finished_folders, plan_sweep, show_plan
+
+            found = finished_folders([Path(config.hydra.sweep.dir), Path("multirun"), Path("outputs")])
+            show_plan(plan_sweep(cells, lambda cfg, cell: "in the store" if is_kept(cfg, cell) else found(cfg, cell)))
+        except Exception as error:  # Hydra would make a warning of it and start the sweep
+            sys.exit(f"Error: {' '.join(str(error).split())}")
+        sys.exit(0)
+
+
+def sweep_cells(config: DictConfig) -> tuple[tuple[str, ...], ...] | None:
+    """The overrides of each cell, in the order of the job numbers; None for a sweeper that chooses as it goes."""
+    if config.hydra.sweeper._target_ != _IN_TURN:
+        return None
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    asked = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()] + list(config.hydra.overrides.task)
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    (cells,) = BasicSweeper.split_arguments(parser.parse_overrides(asked), None)
+    return tuple(map(tuple, cells))

@@ -1,0 +1,122 @@
+"""Intervals, tests and corrections: laws first, then what is known from elsewhere."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from ccs_exp.statistics.intervals import bootstrap, holm, mean_of_means, paired, place, spread, wilson
+
+HITS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(HITS)
+def test_swapping_before_and_after_turns_the_difference_and_keeps_the_test(pairs):
+    before, after = (np.array(column) for column in zip(*pairs, strict=True))
+    there, back = paired(before, after), paired(after, before)
+    assert (there.lost, there.gained) == (back.gained, back.lost)
+    assert there.delta == -back.delta == pytest.approx(after.mean() - before.mean())
+    assert there.p == pytest.approx(back.p) and 0 < there.p <= 1
+    if there.interval:
+        assert there.interval.low <= there.delta <= there.interval.high
+        assert there.interval == pytest.approx((-back.interval.high, -back.interval.low))
+
+
+@settings(deadline=None, max_examples=60)
+@given(HITS)
+def test_the_paired_test_is_the_binomial_one_on_the_samples_that_changed(pairs):
+    before, after = (np.array(column) for column in zip(*pairs, strict=True))
+    found = paired(before, after)
+    changed = found.lost + found.gained
+    assert found.p == pytest.approx(binomtest(found.lost, changed, 0.5).pvalue if changed else 1.0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(HITS, st.randoms(use_true_random=False))
+def test_the_order_of_samples_does_not_matter(pairs, random):
+    shuffled = list(pairs)
+    random.shuffle(shuffled)
+    one, other = (paired(*(np.array(column) for column in zip(*some, strict=True))) for some in (pairs, shuffled))
+    assert (one.lost, one.gained, one.p) == (other.lost, other.gained, other.p)
+
+
+def test_a_known_mcnemar_table():
+    """Agresti, Categorical Data Analysis: 59 against 16 discordant pairs; exact two-sided p."""
+    before = np.array([True] * 59 + [False] * 16 + [True] * 80 + [False] * 6)
+    after = np.array([False] * 59 + [True] * 16 + [True] * 80 + [False] * 6)
+    found = paired(before, after)
+    assert found.p == pytest.approx(2 * sum(math.comb(75, k) for k in range(17)) / 2**75)
+    assert (found.count, found.lost, found.gained) == (161, 59, 16)
+
+
+def test_no_difference_and_no_sample():
+    same = np.array([True, False, True])
+    assert paired(same, same).p == 1 and paired(same, same).interval is None and paired(same, same).delta == 0
+    assert paired(np.array([], bool), np.array([], bool)) is None
+    with pytest.raises(ValueError, match="not the same samples"):
+        paired(same, same[:2])
+
+
+def test_wilson_holds_the_share_and_narrows_with_samples():
+    small, large = wilson(8, 10), wilson(800, 1000)
+    assert small.low < large.low < 0.8 < large.high < small.high
+    assert wilson(0, 5).low == 0 and wilson(5, 5).high == pytest.approx(1) and wilson(0, 0) is None
+
+
+def test_bootstrap_covers_a_known_mean_and_answers_the_same_again():
+    generator = np.random.default_rng(3)
+    draws = [generator.normal(2.0, 1.0, 60) for _ in range(60)]
+    covered = [bootstrap([draw], np.mean) for draw in draws]
+    assert 0.85 <= np.mean([interval.low <= 2.0 <= interval.high for interval in covered]) <= 1.0
+    assert bootstrap([draws[0]], np.mean) == covered[0]
+
+
+def test_the_mean_per_class_weighs_classes_and_not_samples():
+    frequent, rare = np.ones(900), np.array([1.0, 0.0] * 50)
+    assert mean_of_means(frequent, rare) == pytest.approx(0.75)
+    interval = bootstrap([frequent, rare], mean_of_means)
+    assert interval.low < 0.75 < interval.high
+    assert interval.high - interval.low == pytest.approx(0.5 * 2 * 1.96 * 0.05, rel=0.2)  # half of the rare class's own
+
+
+def test_what_cannot_be_resampled_has_no_interval():
+    assert bootstrap([np.array([3.0])], np.mean) is None and bootstrap([], np.mean) is None
+    assert bootstrap([np.array([1.0, math.inf])], np.median) is None
+    assert bootstrap([np.array([1.0]), np.array([1.0, 0.0])], mean_of_means) is not None
+
+
+@settings(deadline=None, max_examples=15)  # statsmodels collects garbage at each call
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12))
+def test_holm_keeps_order_and_absence_and_never_helps(p_values):
+    corrected = holm(p_values)
+    assert [p is None for p in corrected] == [p is None for p in p_values]
+    known = [(p, c) for p, c in zip(p_values, corrected, strict=True) if p is not None]
+    assert all(c >= p - 1e-12 and c <= 1 for p, c in known)
+    ranked = sorted(known)
+    assert all(a[1] <= b[1] + 1e-12 for a, b in itertools.pairwise(ranked))
+    if known:
+        assert min(c for _, c in known) == pytest.approx(min(1.0, len(known) * min(p for p, _ in known)))
+
+
+def test_holm_s_own_example():
+    assert holm([0.01, 0.04, None, 0.03, 0.005]) == pytest.approx([0.03, 0.06, None, 0.06, 0.02])
+
+
+@given(st.floats(0, 1), st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_a_place_among_draws_follows_the_plus_one_rule(value, draws):
+    found = place(value, draws)
+    assert 0 < found.least <= found.p <= 1 and found.draws == len(draws)
+    assert place(-1.0, draws).p == found.least and place(2.0, draws).p == 1
+
+
+def test_three_draws_cannot_be_significant():
+    assert place(0.1, [0.5, 0.6, 0.7]).p == 0.25 and place(0.5, [0.5, 0.6, 0.7]).as_low == 1 and place(0.5, []) is None
+
+
+def test_a_single_value_has_no_spread():
+    assert spread([0.5]).sd is None and spread([]) is None and spread([0.4, 0.6]).sd == pytest.approx(math.sqrt(0.02))
