@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import ccs_exp  # noqa: F401, I001  first: it declares torchvision's operators, and open_clip imports torchvision
 import open_clip
 import pytest
 import torch
