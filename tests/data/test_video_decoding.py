@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_videos import number_of, rotate, write_audio, write_video
 
 from ccs_exp.data.images.source import UnreadableImage
-from ccs_exp.data.videos.captioned import decoding as video_decoding
+from ccs_exp.data.videos import decoding as video_decoding
 from ccs_exp.data.videos.decoding import frame_indices, read_frames
 from ccs_exp.errors import CcsError
 

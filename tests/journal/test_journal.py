@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ccs_exp.errors import CcsError
-from ccs_exp.journal.log import log as journal
+from ccs_exp.journal import log as journal
 from ccs_exp.journal.log import note, recorded, stage
 from ccs_exp.journal.state import JobRecord, SweepRecord, process_started, read_job, read_sweep
 
