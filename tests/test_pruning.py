@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
-from ccs_exp.pruning import ByClass, Concept, EachHead, Heads, PruningContext, Random, conditions, empty_conditions
+from ccs_exp.pruning.strategies import ByClass, Concept, EachHead, Heads, PruningContext, Random, conditions, empty_conditions
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
 from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.published import published_scores
