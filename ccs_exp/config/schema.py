@@ -83,8 +83,10 @@ class PruneConfig:
     concept: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, Any] = field(default_factory=dict)
     each_head: dict[str, Any] = field(default_factory=dict)
+    matched: dict[str, Any] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
 
-    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head")
+    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head", "matched", "curve")
 
 
 @dataclass
