@@ -21,7 +21,8 @@ from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
-from ccs_exp.tasks.ranking import margins, ranks, retrieval_metrics
+from ccs_exp.tasks.margins import right_margins
+from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
 PRIMARY_METRIC = "t2v_R@1"
 DIRECTIONS = ("t2v", "v2t")
@@ -175,10 +176,10 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     rank = ranks(similarities, index, of_video)
     rank[missed] = len(index)
     margin = np.full(len(of_video), np.nan)
-    margin[~missed] = task.scale * margins(similarities[~missed], index, of_video[~missed])
+    margin[~missed] = task.scale * right_margins(similarities[~missed], index, of_video[~missed])
     to_video = _Ranked(rank, missed, margin)
     rank, margin, readable = np.full(len(index), float(len(of_video))), np.full(len(index), np.nan), np.flatnonzero(~unreadable)
     backward = np.ascontiguousarray(similarities.T[readable])
     rank[readable] = ranks(backward, of_video, readable)
-    margin[readable] = task.scale * margins(backward, of_video, readable)
+    margin[readable] = task.scale * right_margins(backward, of_video, readable)
     return _Scored(to_video, _Ranked(rank, unreadable, margin), ties)
