@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from ccs_exp.evidence.concept_tests import Task
-from ccs_exp.evidence.effects import Costs, Effect, cost_rows, costs, flip_rows
 from jaxtyping import Float, Shaped
 
+from ccs_exp.evidence.concept_tests import Task
+from ccs_exp.evidence.effects import Costs, Effect, cost_rows, costs, flip_rows
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes
 

@@ -12,11 +12,6 @@ from typing import NamedTuple
 import lightning
 import numpy as np
 import torch
-from ccs_exp.evidence.detection import along_texts, text_directions
-from ccs_exp.evidence.hashing import hashed_parts
-from ccs_exp.evidence.head_space import HeadSpace
-from ccs_exp.evidence.represents import FactorSums
-from ccs_exp.evidence.sufficiency import Replacement
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +23,11 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
+from ccs_exp.evidence.detection import along_texts, text_directions
+from ccs_exp.evidence.hashing import hashed_parts
+from ccs_exp.evidence.head_space import HeadSpace
+from ccs_exp.evidence.represents import FactorSums
+from ccs_exp.evidence.sufficiency import Replacement
 from ccs_exp.heads import Head
 from ccs_exp.tasks.classification import class_embeddings
 from ccs_exp.tasks.margins import margins
