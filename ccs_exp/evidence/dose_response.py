@@ -21,7 +21,7 @@ _PREFIX = "curve/"
 
 @dataclass(frozen=True)
 class Curve:
-    """The share of right answers (of retrieval: of first ranks) at each size, averaged over seeds, with the draws of a bootstrap over samples."""
+    """The share of right answers (of retrieval: of first ranks) at each size, and the draws of a bootstrap over samples."""
 
     order: str
     seeds: tuple[int, ...]

@@ -53,7 +53,7 @@ class HeadEvidence:
         """Whether labels name what silencing their head hurts most."""
         if self.map is None:
             return None
-        return label_truth(self.labels, [found and found.task for found in self.most_affected], self.map.tasks, self.tests)
+        return label_truth(self.labels, [None if found is None else found.task for found in self.most_affected], self.map.tasks, self.tests)
 
     def truth_of_representations(self) -> LabelTruth | None:
         """Whether labels name what their head represents."""

@@ -91,7 +91,7 @@ class HeadReading(lightning.LightningModule):
         super().__init__()
         self.model, self.tasks, self.wanted, self.heads = model, tuple(tasks), wanted, model.scored_heads
         self.layers = range(self.heads[0].layer, self.heads[-1].layer + 1)
-        self.scale = float(model.clip.logit_scale.exp())
+        self.scale = model.logit_scale
         self.classifiers = [classifier.double() for classifier in classifiers]
         self.maps = contribution_maps(model, self.layers, shares)
         self.space = HeadSpace.of(self.maps)

@@ -89,8 +89,7 @@ class ZeroShotClassification(lightning.LightningModule):
     ):
         super().__init__()
         self.model, self.tasks, self.conditions, self.engine = model, tuple(tasks), tuple(conditions), engine
-        self.scale, bias = float(model.clip.logit_scale.exp()), getattr(model.clip, "logit_bias", None)
-        self.bias = None if bias is None else float(bias)
+        self.scale, self.bias = model.logit_scale, model.logit_bias
         for number, classifier in enumerate(classifiers):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
@@ -116,13 +115,14 @@ class ZeroShotClassification(lightning.LightningModule):
             right = targets.clamp(min=0).expand(len(embeddings), -1)[..., None]  # [masks, batch, 1]
             of_right = similarities.gather(-1, right)
             known = targets.clamp(min=0)
-            of_pass = margins(similarities, known, self.scale), log_probabilities(similarities, known, self.scale, self.bias)
+            margin = margins(similarities, known, self.scale).float()
+            log_probability = log_probabilities(similarities, known, self.scale, self.bias).float()
         best = similarities.amax(dim=-1, keepdim=True)
         is_best = similarities == best
         before = torch.arange(similarities.shape[-1], device=right.device) < right  # among equals the lowest class index is first
         places = ((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1)
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
-        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, *(found.float() for found in of_pass), finite)
+        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
     def part(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings

@@ -41,7 +41,7 @@ class VideoEmbedding(lightning.LightningModule):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
         self.masks = distinct_sets(conditions)
-        self.scale = float(model.clip.logit_scale.exp())
+        self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
         self.texts: Float[Tensor, "captions dim"] | None = None
@@ -166,6 +166,8 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     if renormalise:
         videos = F.normalize(videos, dim=-1)
     # rounded from double precision, so that equal embeddings give equal similarities wherever they stand in the matrix
+    if task.texts is None:
+        raise ValueError("nothing was encoded: the pass has not run")
     similarities = (task.texts @ videos.T).float().numpy()  # [captions, videos]
     if not np.isfinite(similarities).all():
         raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
