@@ -4,10 +4,10 @@
 ``heads.csv``            one row for each scored head: `HEADS_COLUMNS`. ``ccs`` is empty where a description is
                          unjudged, or where only the class is known (published head sets)
 ``ccs_at_k.csv``         ``k, fraction``: the fraction of judged heads with CCS = k, k = 0..5; absent if none was judged
-``accuracy.csv``         one row for each condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
+``accuracy.csv``         one row for each task, condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
-``predictions.parquet``  one row for each sample and condition: `PREDICTION_COLUMNS`; of retrieval, for each query of
-                         either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
+``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
+                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
 ``summary.json``         ``schema_version`` (1) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
@@ -36,6 +36,19 @@ from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.run_folder.columns import (
+    ACCURACY_COLUMNS,
+    CCS_AT_K_COLUMNS,
+    CCS_CLASSES,
+    HEADS_COLUMNS,
+    OPTIONAL_SUMMARY_KEYS,
+    PREDICTION_COLUMNS,
+    RETRIEVAL_COLUMNS,
+    SCHEMA_VERSION,
+    SUMMARY_KEYS,
+    VERDICT_COLUMNS,
+    VERDICTS,
+)
 from ccs_exp.run_folder.judge_files import VERDICT_FILES
 
 if TYPE_CHECKING:
@@ -44,29 +57,6 @@ if TYPE_CHECKING:
 
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
-SCHEMA_VERSION = 1
-CCS_CLASSES = ("high", "moderate", "low")
-VERDICTS = ("aligned", "not_aligned", "unjudged")
-DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, 6))
-VERDICT_COLUMNS = tuple(f"verdict_{number}" for number in range(1, 6))
-HEADS_COLUMNS = (
-    *("model", "layer", "head", "label", "ccs", "ccs_class"),
-    *DESCRIPTION_COLUMNS,
-    *VERDICT_COLUMNS,
-    "explained_variance",
-)
-CCS_AT_K_COLUMNS = ("k", "fraction")
-ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
-PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
-RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
-SUMMARY_KEYS = (
-    *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
-    *("skipped", "unjudged", "from_store", "warnings"),
-)
-OPTIONAL_SUMMARY_KEYS = (
-    *("metric", "num_samples", "top1_ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices", "robustness"),
-)
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
     *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),
@@ -154,10 +144,12 @@ class RunFolder:
             rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
         columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
         check_columns(dict.fromkeys(rows.column_names), columns)
-        types = {"target": pyarrow.int64(), "prediction": pyarrow.int64(), "correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        schema = pyarrow.schema([(column, types.get(column, pyarrow.string())) for column in columns])
+        types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
+        types |= dict.fromkeys(("target", "prediction"), pyarrow.int32()) | dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
+        text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # few texts, many rows
+        schema = pyarrow.schema([(column, types.get(column, text)) for column in columns])
         buffer = pyarrow.BufferOutputStream()
-        parquet.write_table(rows.select(columns).cast(schema), buffer)
+        parquet.write_table(rows.select(columns).cast(schema), buffer, compression="zstd")
         write_whole(self.path / "predictions.parquet", buffer.getvalue().to_pybytes())
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
