@@ -105,8 +105,9 @@ def matched_sets(tested: frozenset[Head], scored: Sequence[Head], draws: int = D
     rng = np.random.default_rng(seed)
     found: dict[frozenset[Head], None] = {}
     while len(found) < draws:  # there is at least one more than is asked for
-        picked = (heads[place] for layer, heads in layers.items() for place in rng.permutation(len(heads))[: counts[layer]])
-        one = frozenset(picked)
-        if one != tested:
-            found.setdefault(one)
+        picks = [rng.random((draws, len(heads))).argsort(axis=1)[:, : counts[layer]].tolist() for layer, heads in layers.items()]
+        for places in zip(*picks, strict=True):
+            one = frozenset(heads[place] for heads, chosen in zip(layers.values(), places, strict=True) for place in chosen)
+            if one != tested and len(found) < draws:
+                found.setdefault(one)
     return MatchedSets(tested, tuple(found), False)
