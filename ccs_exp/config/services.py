@@ -11,9 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 
 FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
 
@@ -169,4 +168,4 @@ def refuse_secrets(arguments: Iterable[str]) -> None:
 
 @cache
 def _table(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(path)

@@ -173,7 +173,7 @@ class _Batches:
         for file in (state.output_file_id, state.error_file_id):
             if file is not None:
                 text = (await self._call(lambda file=file: self.client.files.content(file))).text
-                for line in text.splitlines():
+                for line in filter(str.strip, text.split("\n")):
                     await self._line(line, wanted)
         if state.status != "completed":
             log.warning("Batch %s is %s: what it has no reply to is submitted again.", batch["id"], state.status)

@@ -12,7 +12,7 @@ from string import Template
 
 from ccs_exp.config.schema import config_dir
 from ccs_exp.errors import CcsError
-from ccs_exp.files import clean
+from ccs_exp.files import clean, read_text
 
 _ROLE = re.compile(r"^\[(system|user|assistant)\][ \t]*$", re.MULTILINE)
 
@@ -42,10 +42,7 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
         CcsError: no such file, no messages in it, a place that is missing or unknown.
     """
     path = Path(path).expanduser() if path else Path(config_dir(), "prompts", packaged)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CcsError(f"The prompt {path} cannot be read: {error}.") from error
+    text = read_text(path)
     head, *blocks = _ROLE.split(text)
     if not blocks or head.strip():
         raise CcsError(f"The prompt {path} must consist of blocks that start with a line [system], [user] or [assistant].")

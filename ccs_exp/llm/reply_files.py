@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_text
 from ccs_exp.llm.replies import Kept, kept_from_json
 
 FILE = "replies.jsonl"
@@ -28,7 +29,8 @@ def read_replies(path: str | Path) -> list[Kept]:
         path = path / FILE
     try:
         if path.is_file():
-            texts = [(f"{path}, line {number}", line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+            lines = read_text(path).split("\n")
+            texts = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line]
         else:
             texts = [(str(file), file.read_text("utf-8")) for file in _cached(path)]
         found = [_kept(place, text) for place, text in texts]

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pyarrow import compute as compute_columns
 from sklearn.metrics import accuracy_score, recall_score
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +20,9 @@ from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.errors import CcsError
+from ccs_exp.files import some
 from ccs_exp.heads import Condition
+from ccs_exp.tasks.chance import blind_share, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 
 PRIMARY_METRIC = "top1"
@@ -153,4 +156,19 @@ def classify(
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
+    evaluation.warnings += [*data.oddities(), *_without_pruning(evaluation, conditions, data.source.class_names)]
     return evaluation
+
+
+def _without_pruning(evaluation: Evaluation, conditions: Sequence[Condition], class_names: Sequence[str]) -> list[str]:
+    """What a reader must be told of the original model's answers: classes without an image, and an accuracy that is chance."""
+    original = next((condition.name for condition in conditions if not condition.heads), None)
+    if original is None:
+        return []
+    rows = evaluation.predictions.filter(compute_columns.equal(evaluation.predictions["condition"], original))
+    targets, predictions = (rows[column].to_numpy() for column in ("target", "prediction"))
+    absent = sorted(set(range(len(class_names))) - set(targets.tolist()))
+    names = some(class_names[target] for target in absent)
+    warnings = [f"{len(absent)} of {len(class_names)} classes have no image here: {names}."] if absent else []
+    hits = int((targets == predictions).sum())
+    return warnings + no_better_than_chance(PRIMARY_METRIC, hits, len(targets), blind_share(targets, predictions))

@@ -19,6 +19,7 @@ from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
+from ccs_exp.tasks.chance import no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
@@ -103,10 +104,14 @@ def retrieve(
             rank, missed = by_direction[direction]
             values[condition.name] |= retrieval_metrics(rank, missed, direction)
             parts.append((condition.name, ids[direction], {"direction": direction, "rank": rank}))
-    warnings = list(collection.warnings)
+    warnings = []
     if data.skipped:
         number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
+    for condition in conditions:
+        if not condition.heads:
+            hits = round(values[condition.name][PRIMARY_METRIC] * len(collection.captions))
+            warnings += no_better_than_chance(PRIMARY_METRIC, hits, len(collection.captions), 1 / len(collection.videos))
     return Evaluation(
         primary=PRIMARY_METRIC,
         values=values,

@@ -26,7 +26,7 @@ TEMPLATES = ["a photo of a {}.", "the {}"]
 class Noise:
     """Random pictures; every seventh cannot be decoded if asked for."""
 
-    in_memory = True
+    one_process = True
     class_names = NAMES
 
     def __init__(self, size=40, broken=False):
