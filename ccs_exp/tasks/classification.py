@@ -20,7 +20,9 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Condition
+from ccs_exp.files import some
+from ccs_exp.heads import Condition, Head
+from ccs_exp.tasks.chance import blind_share, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
 from ccs_exp.tasks.margins import log_probabilities, margins
 
@@ -198,4 +200,19 @@ def classify(
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
+    evaluation.warnings += [*data.oddities(), *(warning for task in tasks for warning in _without_pruning(evaluation, task))]
     return evaluation
+
+
+def _without_pruning(evaluation: Evaluation, task: Task) -> list[str]:
+    """What a reader must be told of the original model's answers: classes without an image, and an accuracy that is chance."""
+    original, outcomes = frozenset[Head](), evaluation.tasks[task.name]
+    if original not in evaluation.sets:
+        return []
+    targets, predictions = outcomes.fixed["target"], outcomes.columns["prediction"][evaluation.sets.index(original)]
+    absent = sorted(set(range(len(task.class_names))) - set(targets.tolist()))
+    names = some(task.class_names[target] for target in absent)
+    of = f" of {task.name}" if len(evaluation.tasks) > 1 else ""
+    warnings = [f"{len(absent)} of {len(task.class_names)} classes{of} have no image here: {names}."] if absent else []
+    hits = int((targets == predictions).sum())
+    return warnings + no_better_than_chance(f"{PRIMARY_METRIC}{of}", hits, len(targets), blind_share(targets, predictions))

@@ -20,6 +20,7 @@ from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
+from ccs_exp.tasks.chance import no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
 from ccs_exp.tasks.margins import right_margins
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
@@ -104,14 +105,17 @@ def retrieve(
     if unreadable.all():
         raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
     scored = [_scored(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
-    warnings = list(collection.warnings)
+    outcomes, warnings = _outcomes(collection, scored), []
     if data.skipped:
         number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
+    if frozenset() in task.masks:
+        hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * len(collection.captions))
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, len(collection.captions), 1 / len(collection.videos))
     return Evaluation(
         tuple(conditions),
         task.masks,
-        {name: _outcomes(collection, scored)},
+        {name: outcomes},
         skipped=list(data.skipped),
         warnings=warnings,
         decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,
