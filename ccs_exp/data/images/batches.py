@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from PIL import Image
@@ -14,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ccs_exp.clip.preprocessing import parted
-from ccs_exp.compute.processes import Share, in_order
+from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.errors import CcsError
@@ -32,7 +32,7 @@ class ImageBatch(NamedTuple):
     skipped: list[str]
 
 
-class ImageData(lightning.LightningDataModule):
+class ImageData(SharedData):
     """Batches of a source's images, in its order, each image exactly once; of several processes, each has every n-th batch (`share`).
 
     Args:
@@ -57,7 +57,6 @@ class ImageData(lightning.LightningDataModule):
         if limit is not None and limit < 1:
             raise CcsError(f"A limit of {limit} leaves no image; give a number of at least 1.")
         self.source, self.batch_size, self.on_error = source, batch_size, on_error
-        self.share = Share()
         self._skipped: list[list[str]] = []  # of each batch
         self.indices = _subset(len(source), limit)
         self.num_workers = default_workers(getattr(source, "in_memory", False)) if num_workers is None else num_workers
@@ -90,11 +89,11 @@ class ImageData(lightning.LightningDataModule):
         self._skipped.append(batch.skipped)
         return batch
 
-    def part(self) -> list[list[str]]:
+    def share_result(self) -> list[list[str]]:
         return self._skipped
 
-    def merge(self, parts: Sequence[list[list[str]]]) -> None:
-        self._skipped = in_order(parts)
+    def combine_shares(self, results: Sequence[list[list[str]]]) -> None:
+        self._skipped = in_order(results)
 
     def _batches(self) -> list[range]:
         """The positions of the samples of each batch of this process's share."""
