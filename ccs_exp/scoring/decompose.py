@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import lightning
-
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, read_heads
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.scoring.moments import HeadMoments
 
 
-class Decomposition(lightning.LightningModule):
+class Decomposition(SharedModule):
     """Accumulates the moments of the scored heads' coefficients over a pass."""
 
     def __init__(self, model: ClipModel):
@@ -29,11 +28,11 @@ class Decomposition(lightning.LightningModule):
             readout = read_heads(self.model, batch.pixels, self.layers)
             self.moments += HeadMoments.of(self.heads, readout.coefficients)
 
-    def part(self) -> HeadMoments:
+    def share_result(self) -> HeadMoments:
         return self.moments.cpu()
 
-    def merge(self, parts: Sequence[HeadMoments]) -> None:
-        self.moments = sum(parts[1:], parts[0])
+    def combine_shares(self, results: Sequence[HeadMoments]) -> None:
+        self.moments = sum(results[1:], results[0])
 
 
 def decompose(model: ClipModel, probe: ImageData, compute: Compute) -> HeadMoments:

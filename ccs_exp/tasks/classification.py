@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
@@ -78,7 +78,7 @@ class _Batch(NamedTuple):
         return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks])
 
 
-class ZeroShotClassification(lightning.LightningModule):
+class ZeroShotClassification(SharedModule):
     """Classifies each batch under all conditions; conditions with the same heads are computed once, and so are all tasks' embeddings."""
 
     def __init__(
@@ -126,12 +126,12 @@ class ZeroShotClassification(lightning.LightningModule):
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
         return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
-    def part(self) -> tuple[list[_Batch | None], list[str]]:
+    def share_result(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
-        self._batches = in_order([batches for batches, _ in parts])
-        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in parts for warning in warnings))
+    def combine_shares(self, results: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
+        self._batches = in_order([batches for batches, _ in results])
+        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in results for warning in warnings))
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.videos.captioned import CaptionedVideos, VideoFile
 from ccs_exp.data.videos.decoding import decoder
@@ -30,7 +30,7 @@ DIRECTIONS = ("t2v", "v2t")
 _FETCHED_AT_ONCE = 32  # batches
 
 
-class VideoEmbedding(lightning.LightningModule):
+class VideoEmbedding(SharedModule):
     """Means of the frames' L2-normalised embeddings, ``[masks, videos, dim]`` in double precision, under all conditions.
 
     Conditions with the same heads are computed once. Sums in double precision do not depend on where a batch ends.
@@ -66,11 +66,11 @@ class VideoEmbedding(lightning.LightningModule):
             self.counts.index_add_(0, videos.cpu(), torch.ones(len(videos), dtype=torch.float64))
         self._waiting.clear()
 
-    def part(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
+    def share_result(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
         return self.sums, self.counts, self.texts, self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
-        sums, counts, texts, warnings = zip(*parts, strict=True)
+    def combine_shares(self, results: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
+        sums, counts, texts, warnings = zip(*results, strict=True)
         self.sums, self.counts = sum(sums[1:], sums[0]), sum(counts[1:], counts[0])  # a video is whole in one share
         self.texts = next((found for found in texts if found is not None), None)  # none where a share had no batch
         self.engine.warnings = list(dict.fromkeys(warning for share in warnings for warning in share))
