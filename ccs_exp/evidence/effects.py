@@ -7,68 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
-from torch.nn import functional as F
+from jaxtyping import Bool, Float, Shaped
 
-from ccs_exp.errors import CcsError
 from ccs_exp.statistics.intervals import paired
-from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, mean_p, over_seeds, sign_flip_p
-
-
-def margins(
-    similarities: Float[Tensor, "*conditions images classes"], targets: Int[Tensor, " images"], scale: float
-) -> Float[Tensor, "*conditions images"]:
-    """``scale (e . t_y - max e . t_y')`` over the classes y' that are not the right one y, in logits.
-
-    Raises `CcsError` for a task of a single class.
-    """
-    if similarities.shape[-1] < 2:
-        raise CcsError("A task of one class has no margin: give its column at least two different values, or leave it out.")
-    right = targets.expand(similarities.shape[:-1])[..., None]
-    others = similarities.scatter(-1, right, -torch.inf)
-    return scale * (similarities.gather(-1, right)[..., 0] - others.amax(dim=-1))
-
-
-def log_probabilities(
-    similarities: Float[Tensor, "*conditions images classes"],
-    targets: Int[Tensor, " images"],
-    scale: float,
-    bias: float | None = None,
-) -> Float[Tensor, "*conditions images"]:
-    """Log-probability of the right class, in nats: of the softmax over all classes; of a model with a `bias` its own loss.
-
-    Models trained with sigmoids take every pair of image and class for a question of its own: their loss is minus the sum over all
-    classes of the log-probability of the right answer, yes for the image's class and no for the others.
-    """
-    right = targets.expand(similarities.shape[:-1])[..., None]
-    logits = scale * similarities
-    if bias is None:
-        return F.log_softmax(logits, dim=-1).gather(-1, right)[..., 0]
-    logits = logits + bias
-    # log sigmoid(z) is log sigmoid(-z) + z
-    return F.logsigmoid(-logits).sum(dim=-1) + logits.gather(-1, right)[..., 0]
-
-
-def right_margins(
-    similarities: Float[np.ndarray, "queries candidates"],
-    owner: Int[np.ndarray, " candidates"],
-    target: Int[np.ndarray, " queries"],
-) -> Float[np.ndarray, " queries"]:
-    """Retrieval: the similarity of each query's best right candidate minus that of its best wrong one.
-
-    Candidate ``j`` is right for query ``i`` if ``owner[j] == target[i]``. NaN for a query whose right candidates have no embedding
-    (similarity -inf), or that has no wrong one. One query at a time, so that memory is that of the similarities.
-    """
-    found = np.full(len(target), np.nan)
-    for query, wanted in enumerate(target):
-        right = owner == wanted
-        if right.any() and not right.all():
-            best, other = similarities[query, right].max(), similarities[query, ~right].max()
-            if np.isfinite(best):
-                found[query] = best - other
-    return found
+from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, over_seeds, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -79,7 +21,7 @@ class Costs:
         count: samples that the task has.
         cost, low, high: mean over samples of the original's value minus the condition's, with its 95% bootstrap interval.
         standardised, standardised_low, standardised_high: the same in standard deviations of the task's own original values.
-        p: two-sided, of the mean cost being zero (`mean_p`).
+        p: two-sided, of the mean cost (over seeds as they are) being zero: Student's test, or flipped signs of whole groups.
         drawn: the standardised cost in each of the bootstrap's draws, of which other intervals are made.
     """
 
@@ -134,8 +76,24 @@ def costs(
     with np.errstate(invalid="ignore", divide="ignore"):
         standardised = np.where(own_spread > 0, mean / own_spread, np.nan)
         drawn_standardised = np.where(spread[:, None] > 0, drawn_costs / spread[:, None], np.nan)
-    p = mean_p(differences.mean(axis=0), groups)
+    p = _mean_p(differences.mean(axis=0), groups)
     return Costs(known.size, mean, *ends(drawn_costs), standardised, *ends(drawn_standardised), p, drawn_standardised)
+
+
+def _mean_p(
+    differences: Float[np.ndarray, "conditions samples"], groups: Shaped[np.ndarray, " samples"] | None
+) -> Float[np.ndarray, " conditions"]:
+    from scipy.stats import ttest_1samp
+
+    if groups is not None:
+        return sign_flip_p(differences, groups)
+    known = differences[:, ~np.isnan(differences[0])].astype(np.float64) if len(differences) else differences
+    varying = np.ptp(known, axis=1) > 0 if known.size else np.zeros(len(known), dtype=bool)
+    p = np.where(
+        (known == 0).all(axis=1), 1.0, np.nan
+    )  # nothing changed; nothing can be said of what changed by one number throughout
+    p[varying] = ttest_1samp(known[varying], 0, axis=1).pvalue
+    return p
 
 
 @dataclass(frozen=True)
