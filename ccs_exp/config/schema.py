@@ -13,7 +13,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from ccs_exp.compute.processes import check_processes
 from ccs_exp.config.services import check_parts, usual_settings
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_lines
 
 
 @dataclass
@@ -33,12 +33,14 @@ class DatasetConfig:
     limit: int | None = None
     partial: bool = False  # a local copy may lack images, videos and classes
     streaming: bool = False  # read the hub's files as they come
+    class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     task: str = "classification"
     frames: int | None = None  # of a video
     layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
+    tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
 
 
 @dataclass
@@ -82,8 +84,10 @@ class PruneConfig:
     concept: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, Any] = field(default_factory=dict)
     each_head: dict[str, Any] = field(default_factory=dict)
+    matched: dict[str, Any] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
 
-    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head")
+    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head", "matched", "curve")
 
 
 @dataclass
@@ -152,7 +156,7 @@ def copy_in(data_dir: str | None, name: str) -> str | None:
 
 def prompt_templates(name: str) -> list[str]:
     """The prompt templates in ``assets/templates``, with ``{}`` for the class name."""
-    return (ASSETS / "templates" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return read_lines(ASSETS / "templates" / f"{name}.txt")
 
 
 def config_dir() -> str:
@@ -233,17 +237,20 @@ def check(cfg: DictConfig) -> None:
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
     check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
     if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
-        bad = [template for template in cfg.dataset.templates if "{}" not in template]
-        if bad or not cfg.dataset.templates:
-            example = "'dataset.templates=[\"a photo of a {}.\"]'"
-            what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
-            raise CcsError(f"dataset.templates: {what}. Give templates as in {example}.")
+        of_tasks = {f"tasks.{name}": templates for name, templates in cfg.dataset.tasks.items()}
+        for key, templates in {"templates": cfg.dataset.templates, **of_tasks}.items():
+            bad = [template for template in templates if "{}" not in template]
+            if bad or not (templates or cfg.dataset.tasks):
+                example = f"'dataset.{key}=[\"a photo of a {{}}.\"]'"
+                what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
+                raise CcsError(f"dataset.{key}: {what}. Give templates as in {example}.")
 
 
 def _check_local_copy(cfg: DictConfig) -> None:
-    for key in ("partial", "streaming"):
+    for key in ("partial", "streaming", "class_names"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
-            raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
+            value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
+            raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
     if cfg.dataset.streaming and cfg.pixel_cache:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:

@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 
 FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
 
@@ -178,4 +177,4 @@ def usual_settings(conf: Path, service: str) -> dict[str, Any]:
 
 @cache
 def _table(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    return read_yaml(path)

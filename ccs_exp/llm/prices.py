@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.config.schema import config_dir
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 from ccs_exp.llm.request import tokens_in
 
 _MILLION = 1_000_000
@@ -55,7 +54,7 @@ def received_tokens(response: Any) -> int:
 
 def find_price(model: str, service: str, given: Mapping[str, float] | None = None, batch: bool = False) -> Price | None:
     """The price of a model; None if nobody knows it. Raises `CcsError` for a price that lacks a part."""
-    table = yaml.safe_load(Path(config_dir(), "prices.yaml").read_text(encoding="utf-8-sig"))
+    table = read_yaml(Path(config_dir(), "prices.yaml"))
     as_of = str(table["as_of"])
     if given:
         if not {"input", "output"} <= set(given) or set(given) - {"input", "output", "cached_input"} or min(given.values()) < 0:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_text
 from ccs_exp.llm.replies import Kept, kept_from_json
 from ccs_exp.llm.request import Subject
 
@@ -29,8 +30,8 @@ def read_replies(path: str | Path, subjects: type[Subject]) -> list[Kept]:
         path = path / FILE
     try:
         if path.is_file():
-            with open(path, encoding="utf-8-sig") as file:  # lines end at \\n, \\r\\n and \\r, and nowhere else
-                texts = [(f"{path}, line {number}", line) for number, line in enumerate(file, 1)]
+            lines = read_text(path).split("\n")
+            texts = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line]
         else:
             texts = [(str(file), file.read_text("utf-8-sig")) for file in _cached(path)]
         found = [_kept(place, text, subjects) for place, text in texts if text.strip()]
