@@ -10,7 +10,7 @@ from ccs_exp.journal.log import stage
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_summary", "write_report"]
+__all__ = ["show_run", "write_report"]
 
 
 @stage("report")
@@ -27,7 +27,7 @@ def write_report(run_dir: Path) -> None:
     write_page(contents)
 
 
-def print_summary(run_dir: Path, console: Console | None = None) -> None:
+def show_run(run_dir: Path, console: Console | None = None) -> None:
     """Print a finished run's main numbers, warnings and folder."""
     from ccs_exp.report.contents import gather
     from ccs_exp.report.terminal import show

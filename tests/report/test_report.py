@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.stats import binomtest
 
 from ccs_exp.errors import CcsError
-from ccs_exp.report import print_summary, write_report
+from ccs_exp.report import show_run, write_report
 from ccs_exp.report.contents import gather
 from ccs_exp.report.page import _scale
 
@@ -219,7 +219,7 @@ def test_a_run_without_judged_heads_or_data_set_has_a_report(tmp_path, rows):
     assert not (tmp_path / "ccs_at_k.csv").exists()
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["heads_map.png"]
     assert "What pruning costs" not in (tmp_path / "report.html").read_text()
-    print_summary(tmp_path, Console(file=io.StringIO()))
+    show_run(tmp_path, Console(file=io.StringIO()))
 
 
 def test_retrieval_has_a_report(tmp_path):
@@ -255,7 +255,7 @@ def test_each_head_alone_is_shown_apart(tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Each head alone" in text and len(gather(tmp_path).single_heads) == 64
     output = io.StringIO()
-    print_summary(tmp_path, Console(file=output, width=100))
+    show_run(tmp_path, Console(file=output, width=100))
     lines = output.getvalue().splitlines()
     assert len(lines) < 40
     deltas = folder.read_accuracy().query("metric == 'top1' and condition == 'head/L8.H0'")["delta"]
@@ -266,7 +266,7 @@ def test_the_terminal_shows_the_main_numbers_and_obeys_no_markup(tmp_path):
     warning = "[red]careful[/red] \x1b[31mand\x1b[0m"
     folder = write_run(tmp_path, warnings=[warning], unjudged=2)
     output = io.StringIO()
-    print_summary(tmp_path, Console(file=output, width=120))
+    show_run(tmp_path, Console(file=output, width=120))
     text = output.getvalue()
     for k, fraction in folder.read_ccs_at_k().to_numpy().tolist():
         assert re.search(rf"CCS@{int(k)}\s+{100 * fraction:.1f}%", text)
