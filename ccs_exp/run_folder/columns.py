@@ -16,9 +16,9 @@ HEADS_COLUMNS = (
     "explained_variance",
 )
 CCS_AT_K_COLUMNS = ("k", "fraction")
-ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
-PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
-RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
+ACCURACY_COLUMNS = ("model", "dataset", "task", "condition", "num_pruned", "metric", "value", "delta")
+PREDICTION_COLUMNS = ("sample_id", "task", "condition", "target", "prediction", "correct", "margin", "log_probability")
+RETRIEVAL_COLUMNS = ("query_id", "task", "condition", "direction", "rank", "margin")
 UNCERTAINTY_COLUMNS = (
     *("model", "dataset", "task", "condition", "strategy", "seed", "num_pruned", "metric"),
     *("value", "value_low", "value_high", "delta", "delta_low", "delta_high", "interval"),
