@@ -106,13 +106,14 @@ def _write_evaluation(folder: RunFolder, model: str, dataset: str, conditions: d
         values = {"top1": accuracy[name], "top5": min(1.0, accuracy[name] + 0.12), "mean_per_class": accuracy[name] - 0.004}
         base = base or values
         rows += [
-            {"model": model, "dataset": dataset, "condition": name, "num_pruned": pruned}
+            {"model": model, "dataset": dataset, "task": dataset, "condition": name, "num_pruned": pruned}
             | {"metric": metric, "value": value, "delta": value - base[metric]}
             for metric, value in values.items()
         ]
         predictions += [
-            {"sample_id": f"{dataset}/{number:05d}", "condition": name, "target": int(target)}
+            {"sample_id": f"{dataset}/{number:05d}", "task": dataset, "condition": name, "target": int(target)}
             | {"prediction": int(target if hit else (target + 1) % 10), "correct": bool(hit)}
+            | {"margin": 1.0 if hit else -1.0, "log_probability": -0.1 if hit else -2.0}
             for number, (target, hit) in enumerate(zip(targets, correct, strict=True))
         ]
     folder.write_accuracy(rows)

@@ -21,7 +21,7 @@
                          ``computed`` (stages that this job computed; ``from_store`` are those that it found),
                          ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`), ``asked`` {config, sweep, varied}
                          and ``ran`` {version, commit, device, stages ...} (`ccs_exp.run_folder.summary`); more may stand beside them
-``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
+``robustness.csv``       heads judged under other labels (`ccs_exp.run_folder.robustness_file`); absent if that was not asked for
 ``uncertainty.csv``      one row for each value of ``accuracy.csv`` and for the mean of random draws: its interval, that of its delta, which
                          kind they are (``interval``), and tests: `UNCERTAINTY_COLUMNS`. Empty: no value, as of a set without heads
 ``figures/*.png``        written by `ccs_exp.report`, as are ``report.html`` and ``uncertainty.csv``
