@@ -9,7 +9,7 @@ from typing import Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Head
-from ccs_exp.report.uncertainty import MATCHED, MEAN, RANDOM, SINGLE_HEAD, uncertainty
+from ccs_exp.report.uncertainty import MATCHED, MEAN, RANDOM, SINGLE_HEAD, records, uncertainty
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.robustness_file import Rescored, read_rescored
@@ -140,8 +140,7 @@ def gather(run_dir: Path) -> Contents:
     """Read a finished run's folder. Raises `CcsError` where a file is missing that every run has, or is not as a run writes it."""
     check_files(run_dir)
     folder, summary = RunFolder(run_dir), read_summary(run_dir)
-    written = folder.read_uncertainty()
-    rows = uncertainty(folder, summary) if written is None else [dict(zip(written.columns, v, strict=True)) for v in written.values.tolist()]
+    rows = records(folder.read_uncertainty()) or uncertainty(folder, summary)
     at_k, heads = folder.read_ccs_at_k(), folder.read_heads()
     if len(heads) > _MOST_HEADS:
         raise CcsError(f"{run_dir}/heads.csv has {len(heads):,} heads, more than any encoder. Run the job again.")
@@ -151,7 +150,7 @@ def gather(run_dir: Path) -> Contents:
     return Contents(
         run_dir,
         summary,
-        tuple(_head(dict(zip(heads.columns, values, strict=True)), run_dir) for values in heads.values.tolist()),
+        tuple(_head(row, run_dir) for row in records(heads)),
         None if at_k is None else dict(at_k.values.tolist()),
         tuple(dict.fromkeys(metric for item in conditions for metric in item.values)),
         primary,

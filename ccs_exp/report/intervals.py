@@ -18,7 +18,7 @@ from ccs_exp.report.answers import Answers
 from ccs_exp.statistics.intervals import CONFIDENCE, Interval, newcombe, wilson
 from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends
 
-SCORE, UNPAIRED = "score", "score, as of unpaired samples"
+SCORE, UNPAIRED = "score (Wilson, of deltas Newcombe)", "score, of deltas as of unpaired samples"
 CLASSES, VIDEOS, IMAGES, SETS = "bootstrap within classes", "bootstrap over videos", "bootstrap over images", "Student's over sets"
 _MOST_NUMBERS = 20_000_000  # held at once by draws of medians
 

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from ccs_exp.run_folder.wording import is_rank
 from ccs_exp.statistics.intervals import holm_in_family, paired
 from ccs_exp.statistics.resampling import sign_flip_p
 
+if TYPE_CHECKING:
+    import pandas
+
 SINGLE_HEAD, RANDOM, MATCHED = "head/", "random/", NULLS[0]
 MEAN = "mean"  # of the draws of a family: random/mean, matched/high_ccs/mean
 
@@ -38,7 +41,7 @@ def uncertainty(folder: RunFolder, summary: Summary) -> Rows:
     table = folder.read_accuracy()
     if table is None or not len(table):
         return []
-    rows: Rows = [dict(zip(table.columns, values, strict=True)) for values in table.values.tolist()]
+    rows = [{**row, "task": row["task"] or row["dataset"]} for row in records(table)]
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     primary = primary_metric(summary, metrics)
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -54,6 +57,11 @@ def uncertainty(folder: RunFolder, summary: Summary) -> Rows:
     main = [row for row in rows if (row["task"], row["metric"]) == (result[0]["task"], primary)]
     _add_nulls(first, main, _number_of_sets(folder))
     return [rounded(row) for row in (*result, *_means_over_draws(rows))]
+
+
+def records(table: pandas.DataFrame | None) -> Rows:
+    """The rows of a table, none where there is no table."""
+    return [] if table is None else [dict(zip(table.columns, values, strict=True)) for values in table.values.tolist()]
 
 
 def is_hypothesis(condition: str) -> bool:
@@ -180,7 +188,7 @@ def matched_place(cost: float, costs: Sequence[float], all_there_are: bool = Fal
 def _number_of_sets(folder: RunFolder) -> dict[str, int]:
     """How many sets match high and low heads layer by layer, the tested one among them."""
     layers: dict[int, list[str | None]] = defaultdict(list)
-    for row in folder.read_heads().to_dict("records"):
+    for row in records(folder.read_heads()):
         layers[row["layer"]].append(row["ccs_class"])
     return {
         f"{name}_ccs": math.prod(math.comb(len(classes), classes.count(name)) for classes in layers.values()) for name in ("high", "low")
