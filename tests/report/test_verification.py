@@ -16,7 +16,7 @@ from rich.console import Console
 from ccs_exp.report.command import main
 from ccs_exp.report.reproduction.arrange import reproduce
 from ccs_exp.report.reproduction.paper import load_paper
-from ccs_exp.report.reproduction.verification import Outcome, Comparison, all_hold, show_comparisons, comparisons
+from ccs_exp.report.reproduction.verification import Comparison, Outcome, all_hold, comparisons, show_comparisons
 from ccs_exp.run_folder.folder import RunFolder
 
 PAPER = load_paper()
@@ -28,7 +28,7 @@ def exact_run(path: Path, model: str, dataset: str, values: dict[str, dict[str, 
     folder = RunFolder(path)
     folder.write_heads(head_rows(1, 2, model=model))
     folder.write_accuracy(
-        {"model": model, "dataset": dataset, "condition": condition, "num_pruned": 2 * (condition != "original")}
+        {"model": model, "dataset": dataset, "task": dataset, "condition": condition, "num_pruned": 2 * (condition != "original")}
         | {"metric": metric, "value": value, "delta": value - values["original"][metric]}
         for condition, metrics in values.items()
         for metric, value in metrics.items()

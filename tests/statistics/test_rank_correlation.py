@@ -30,7 +30,7 @@ def test_rho_and_p_are_the_plain_loop_s():
     for _ in range(1000):
         shuffled = ccs.copy()
         for layer in range(4):
-            shuffled[LAYERS == layer] = rng.permutation(shuffled[LAYERS == layer])
+            shuffled[layer == LAYERS] = rng.permutation(shuffled[layer == LAYERS])
         as_far += abs(plain_rho(shuffled, cost, LAYERS)) >= abs(found.rho) - 1e-12
     assert found.p == pytest.approx(as_far / 1000, abs=0.06)
     assert found.interval.low < found.rho < found.interval.high

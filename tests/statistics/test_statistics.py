@@ -110,7 +110,7 @@ def test_newcombe_s_interval_is_the_plain_one_and_never_empty(both, lost, gained
     low, high = plain_newcombe(both, lost, gained, neither)
     found = newcombe(both, lost, gained, neither)
     assert found == pytest.approx((-high, -low), abs=1e-9)
-    assert found.high - found.low > 1e-4 and -1 <= found.low and found.high <= 1
+    assert found.high - found.low > 1e-4 and found.low >= -1 and found.high <= 1
 
 
 @settings(deadline=None, max_examples=12)

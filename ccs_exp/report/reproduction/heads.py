@@ -132,11 +132,13 @@ def agreement(collection: Collection, paper: Paper) -> list[Agreement]:
     ours: dict[str, list[dict[str, Any]]] = {}
     for row in collection.agreement:
         ours.setdefault(row["model"], []).append(row)
-    rows = []
+    rows: list[Agreement] = []
     for model in [*paper.agreement, *(name for name in ours if name not in paper.agreement)]:
         found: list[dict[str, Any] | None] = [*ours.get(model, ())]
-        for row in found or [None]:
-            rows.append(Agreement(model, paper.title(model), row, paper.agreement.get(model), row["path"] if row else None))
+        rows += [
+            Agreement(model, paper.title(model), mine, paper.agreement.get(model), mine["path"] if mine else None)
+            for mine in found or [None]
+        ]
     return rows
 
 

@@ -75,6 +75,7 @@ def workspace(
         "What differs": [panels.RunComparer(diff_only=True, layout=panels.Layout(w=24, h=12))],
     }
     columns = {what: workspaces.Config(keys.column(what)) for what in keys.CELL}
+    wanted = [columns[what].isin(list(values)) for what, values in (only or {}).items() if values]
     return workspaces.Workspace(
         entity=entity,
         project=project,
@@ -82,7 +83,7 @@ def workspace(
         sections=[workspaces.Section(name=title, panels=content, is_open=True) for title, content in sections.items()],
         settings=workspaces.WorkspaceSettings(max_runs=_MOST_RUNS),
         runset_settings=workspaces.RunsetSettings(
-            filters=[columns[what].isin(list(values)) for what, values in (only or {}).items() if values],
+            filters=workspaces.And(*wanted) if wanted else [],
             order=[workspaces.Ordering(column) for column in columns.values()],
             pinned_columns=[f"config:{keys.column(what)}" for what in keys.CELL],
         ),
