@@ -13,6 +13,7 @@ Sums of disjoint sets of images add up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,39 +79,9 @@ class FactorSums:
         pairs = zip((self.sums, self.squares, self.counts), (other.sums, other.squares, other.counts), strict=True)
         return FactorSums(*(one + another.to(one.device) for one, another in pairs))
 
-    @property
-    def omega2(self) -> Float[np.ndarray, " heads"]:
-        """``(SS_between - (K - 1) MS_within) / (SS_total + MS_within)`` over the K values that have images.
-
-        NaN for a constant head, and where there is one value only, or no value with two images.
-        """
-        cells = _Cells.of(self)
-        every = np.arange(len(cells.counts))[None]
-        return cells.omega2(every, np.ones(every.shape))[0]
-
-    def drawn(self, resamples: int, seed: int) -> Float[np.ndarray, "resamples heads"]:
-        """Omega squared of bootstrap draws of blocks."""
-        cells, rng = _Cells.of(self), np.random.default_rng([seed, 0])
-        number = len(cells.counts)
-        found = [np.empty((0, self.squares.shape[2]))]
-        for chunk in cells.chunks(resamples):
-            weights = [np.bincount(rng.integers(number, size=number), minlength=number) for _ in range(chunk)]
-            found.append(cells.omega2(np.tile(np.arange(number), (chunk, 1)), np.array(weights, dtype=float)))
-        return np.concatenate(found)
-
-    def permuted(self, permutations: int, seed: int) -> Float[np.ndarray, "permutations heads"]:
-        """Omega squared with the blocks dealt out to the values at random."""
-        cells, rng = _Cells.of(self), np.random.default_rng([seed, 1])
-        number = len(cells.counts)
-        found = [np.empty((0, self.squares.shape[2]))]
-        for chunk in cells.chunks(permutations):
-            dealt = rng.permuted(np.tile(np.arange(number), (chunk, 1)), axis=1)
-            found.append(cells.omega2(dealt, np.ones(dealt.shape)))
-        return np.concatenate(found)
-
 
 @dataclass(frozen=True)
-class _Cells:
+class Cells:
     """The blocks that have images, value by value, with the mean over all images taken off; `ends`: where each value's end."""
 
     sums: Float[np.ndarray, "cells heads r"]
@@ -120,7 +91,7 @@ class _Cells:
     constant: Float[np.ndarray, " heads"]  # a sum of squares that may be rounding
 
     @classmethod
-    def of(cls, found: FactorSums) -> _Cells:
+    def of(cls, found: FactorSums) -> Cells:
         filled = found.counts.cpu() > 0
         sums, squares, counts = (kept.cpu()[filled].numpy() for kept in (found.sums, found.squares, found.counts))
         mean = sums.sum(axis=0) / max(counts.sum(), 1)  # [heads, r]
@@ -128,19 +99,48 @@ class _Cells:
         ends = filled.sum(dim=1).cumsum(dim=0).numpy()
         return cls(sums - counts[:, None, None] * mean, centred, counts, ends, _CONSTANT * squares.sum(axis=0))
 
-    def chunks(self, number: int) -> Iterator[int]:
+    @property
+    def omega2(self) -> Float[np.ndarray, " heads"]:
+        """``(SS_between - (K - 1) MS_within) / (SS_total + MS_within)`` over the K values that have images.
+
+        NaN for a constant head, and where there is one value only, or no value with two images.
+        """
+        every = np.arange(len(self.counts))[None]
+        return self._omega2(every, np.ones(every.shape))[0]
+
+    def drawn(self, resamples: int, seed: int) -> Float[np.ndarray, "resamples heads"]:
+        """Omega squared of bootstrap draws of blocks."""
+        rng, number = np.random.default_rng([seed, 0]), len(self.counts)
+        found = []
+        for chunk in self._chunks(resamples):
+            weights = [np.bincount(rng.integers(max(number, 1), size=number), minlength=number) for _ in range(chunk)]
+            found.append(self._omega2(np.tile(np.arange(number), (chunk, 1)), np.array(weights, dtype=float)))
+        return np.concatenate(found)
+
+    def permuted(self, permutations: int, seed: int) -> Float[np.ndarray, "permutations heads"]:
+        """Omega squared with the blocks dealt out to the values at random."""
+        rng, number = np.random.default_rng([seed, 1]), len(self.counts)
+        found = []
+        for chunk in self._chunks(permutations):
+            dealt = rng.permuted(np.tile(np.arange(number), (chunk, 1)), axis=1)
+            found.append(self._omega2(dealt, np.ones(dealt.shape)))
+        return np.concatenate(found)
+
+    def _chunks(self, number: int) -> Iterator[int]:
         """`number` in parts whose sums fit in memory."""
-        at_once = max(1, _MOST_NUMBERS // max(len(self.ends) * self.sums[0].size if len(self.sums) else 1, len(self.counts)))
+        at_once = max(1, _MOST_NUMBERS // max(len(self.ends) * math.prod(self.sums.shape[1:]), len(self.counts)))
         for start in range(0, number, at_once):
             yield min(at_once, number - start)
 
-    def omega2(
+    def _omega2(
         self, cells: Int[np.ndarray, "draws cells"], weights: Float[np.ndarray, "draws cells"]
     ) -> Float[np.ndarray, "draws heads"]:
         """With `cells` in the places of the blocks, each counted as often as `weights` says."""
         from scipy.sparse import csr_array
 
         draws, number = cells.shape
+        if not number:  # no image has the factor
+            return np.full((draws, len(self.constant)), np.nan)
         starts = np.concatenate([[0], (np.arange(draws)[:, None] * number + self.ends).ravel()])
         # a row for each draw and value, which adds up the blocks in that value's places
         adding = csr_array((weights.ravel(), cells.ravel(), starts), shape=(draws * len(self.ends), number))
@@ -193,11 +193,12 @@ def representation(
     columns = []
     largest = np.full((permutations, factors[0].squares.shape[2]), -np.inf)
     for number, factor in enumerate(factors):
-        value, drawn = factor.omega2, factor.drawn(resamples, seed + number)
+        cells = Cells.of(factor)
+        value, drawn = cells.omega2, cells.drawn(resamples, seed + number)
         shift = value - np.nanmean(np.where(np.isnan(value), 0.0, drawn), axis=0)
         low, high = ends(drawn)
         columns.append((value, low + shift, np.minimum(high + shift, 1.0)))
-        largest = np.fmax(largest, factor.permuted(permutations, seed + number))
+        largest = np.fmax(largest, cells.permuted(permutations, seed + number))
     omega2, low, high = (np.stack(column, axis=1) for column in zip(*columns, strict=True))
     # of the permutations and the values themselves at most 5% are above
     null95 = np.sort(largest, axis=0)[min(-(-95 * (permutations + 1) // 100), permutations) - 1]
