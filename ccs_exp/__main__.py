@@ -28,7 +28,9 @@ from ccs_exp.errors import CcsError
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
+from ccs_exp.journal.state import varied_in
 from ccs_exp.sweeps import failures
+from ccs_exp.tracking.keys import sweep_name
 
 register()
 
@@ -58,7 +60,7 @@ def _job(cfg: DictConfig) -> None:
     use_own_folder()
     hydra_cfg = HydraConfig.get()
     asked = asked_keys(hydra_cfg.overrides.task)
-    sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
+    sweep = hydra_cfg.sweep.dir if hydra_cfg.mode is RunMode.MULTIRUN else None
     run_dir = hydra_cfg.runtime.output_dir
     failures.forget(run_dir)
     try:
@@ -70,7 +72,8 @@ def _job(cfg: DictConfig) -> None:
 
             from ccs_exp.jobs.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
 
-            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep))
+            varied = varied_in(sweep, hydra_cfg.overrides.task) if sweep else ()
+            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep and sweep_name(sweep), varied=varied))
             if not cfg.plan:
                 keep(cfg, run_dir, asked)
     except Exception as error:

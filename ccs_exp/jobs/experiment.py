@@ -18,7 +18,7 @@ from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
 from ccs_exp.pruning.conditions import check_given, conditions
 from ccs_exp.pruning.context import PruningContext
-from ccs_exp.report import print_summary, write_report
+from ccs_exp.report import show_run, write_report
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
@@ -29,11 +29,12 @@ from ccs_exp.tasks.kept import evaluate_kept
 
 @dataclass(frozen=True)
 class Job:
-    """Where a job writes, which keys its command line named, and the sweep it belongs to."""
+    """Where a job writes, which keys its command line named, the sweep it belongs to, and its choices that others of it do not share."""
 
     run_dir: str
     asked: frozenset[str] = frozenset()
     sweep: str | None = None
+    varied: tuple[str, ...] = ()
 
 
 def run(cfg: DictConfig, job: Job) -> None:
@@ -93,6 +94,8 @@ def run(cfg: DictConfig, job: Job) -> None:
     finished = Finished(
         *(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored, scorers, stages),
         device=compute.device_type,
+        sweep=job.sweep,
+        varied=job.varied,
     )
     folder.write_summary(summarise(finished))
     try:
@@ -100,10 +103,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     except BaseException:
         folder.withdraw_summary()
         raise
-    tags = [name, dataset or "scores"]
     with stage("track"):
-        tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
-    print_summary(folder.path)
+        tracker.track(folder.path)
+    show_run(folder.path)
 
 
 def _weights(cfg: DictConfig, model: ClipModel) -> str:
