@@ -22,7 +22,7 @@ class ModelConfig:
     pretrained: str | None = MISSING  # open_clip's tag; null: random weights
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
-    architecture: str | None = None  # a configuration in the package, where open_clip does not know the name
+    architecture: str | None = None  # where open_clip does not know the name: a configuration in the package, or the absolute path of one
     preprocess: dict[str, Any] = field(default_factory=dict)  # overrides of size, mean, std, interpolation, for checkpoints without a tag
 
 
@@ -82,6 +82,7 @@ class PruneConfig:
     concept: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, Any] = field(default_factory=dict)
     each_head: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)  # strategies that are not in the package, by name
 
     STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head")
 
