@@ -32,7 +32,7 @@ lint: .venv/.ready ## style, arrows between rooms, types
 	$(BIN)/mypy
 
 docs: .venv/.ready ## the documentation, into site/; open site/index.html (its search needs a server: python -m http.server -d site)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
