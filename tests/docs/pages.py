@@ -6,6 +6,7 @@ line above says ``<!-- not run: REASON -->``: then its jobs are composed, every 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -25,7 +27,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from ccs_exp import __main__ as command_line
 from ccs_exp.config.schema import config_dir, configure, register
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LANGUAGES = ("bash", "json", "python", "text", "yaml")
 REASONS = ("needs", "asks")  # as in: needs the network, several GPUs, Slurm, a key; asks a person
 OTHERS = ("export", "chromium")  # programs that are given nothing of ours
@@ -34,7 +36,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _INLINE = re.compile(r"(?<!`)`((?:ccs-exp|python -m ccs_exp|make) [^`]+)`(?!`)")
-_FLAGS_WITH_A_VALUE = ("--config-dir",)
+_FLAGS = {"-m", "--cfg", "job"}
 
 
 class Block(NamedTuple):
@@ -66,7 +68,9 @@ def blocks(page: Path) -> list[Block]:
 
 
 def inline_commands(page: Path) -> list[list[str]]:
-    return [shlex.split(command) for command in _INLINE.findall(page.read_text(encoding="utf-8"))]
+    """Those in running text; a bare ``ccs-exp status`` names a command and is none."""
+    found = [shlex.split(command) for command in _INLINE.findall(page.read_text(encoding="utf-8"))]
+    return [words for words in found if words[0] != "ccs-exp" or words[1:] != [*set(words[1:]) & set(command_line._COMMANDS)]]
 
 
 def follow(page: Path, folder: Path, monkeypatch, stand_ins: dict[str, str]) -> None:
@@ -93,7 +97,8 @@ def check(words: Sequence[str]) -> None:
     elif program == "ccs-exp":
         _compose(words[1:])
     elif "ccs_exp" in words:  # python -m ccs_exp, also behind srun and torchrun
-        _compose(words[words.index("ccs_exp") + 1 :])
+        with patch.dict(os.environ, _of_the_first_process(words)):
+            _compose(words[words.index("ccs_exp") + 1 :])
     elif program == "make":
         _recipe(words[1:])
     elif program == "pip":
@@ -139,7 +144,7 @@ def _filled(text: str, stand_ins: dict[str, str]) -> str:
 def _compose(words: Sequence[str]) -> None:
     overrides = [word for word in words if (not word.startswith("-") and "=" in word) or word.startswith(("~", "+"))]
     flags = [word for word in words if word not in overrides]
-    assert set(flags) <= {"-m"}, f"{shlex.join(words)}: {flags}"
+    assert set(flags) <= _FLAGS, f"{shlex.join(words)}: {flags}"
     register()
     with initialize_config_dir(config_dir(), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
@@ -147,6 +152,15 @@ def _compose(words: Sequence[str]) -> None:
         cells = BasicSweeper.split_arguments(parsed, None)[0] if "-m" in flags else [overrides]
     for cell in cells:
         configure(*cell)
+
+
+def _of_the_first_process(words: Sequence[str]) -> dict[str, str]:
+    """What srun or torchrun tell the first of the processes that they start."""
+    counts = re.findall(r"--(?:nodes|ntasks-per-node|nproc-per-node)=(\d+)", shlex.join(words))
+    world = str(math.prod(map(int, counts)))
+    if words[0] == "srun":
+        return {"SLURM_STEP_NUM_TASKS": world, "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+    return {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": world, "RANK": "0", "LOCAL_RANK": "0"} if words[0] == "torchrun" else {}
 
 
 def _parse(name: str, arguments: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", OF_ONES_OWN, ids=name)
 def test_a_model_data_set_strategy_or_judge_of_ones_own_is_what_its_page_says(page, reader):
     reader(page)
