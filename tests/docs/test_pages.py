@@ -51,6 +51,12 @@ def test_the_files_it_names_exist(page):
     assert not [path for path in of_ours if not any((base / path).exists() for base in (ROOT, ROOT / "ccs_exp"))]
 
 
+@pytest.mark.parametrize("page", EVERY, ids=name)
+def test_its_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
 def test_every_column_and_key_of_a_run_folder_is_described():
     page = (ROOT / "docs" / "reference" / "run_folder.md").read_text(encoding="utf-8")
     described = set(re.findall(r"`([^`]+)`", page))
