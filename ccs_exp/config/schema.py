@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ccs_exp.compute.processes import check_processes
-from ccs_exp.config.services import check_parts
+from ccs_exp.config.services import check_parts, usual_settings
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
 
@@ -135,11 +135,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``, and
-    ``${copy_in:DIR,NAME}``, the local copy of a data set."""
+    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
+    ``${copy_in:DIR,NAME}``, the local copy of a data set, and ``${as_judge:KEY}``, a setting that the labeler has of the judge."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+    OmegaConf.register_new_resolver("as_judge", as_judge, replace=True)
+
+
+def as_judge(key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(config_dir()), _parent_.service)[key]
 
 
 def copy_in(data_dir: str | None, name: str) -> str | None:
