@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,7 +18,7 @@ from ccs_exp.scoring.ccs import Scores, score
 from ccs_exp.scoring.describe import describe_heads
 
 
-def load_model(name: str = "tiny", **options) -> ClipModel:
+def load_model(name: str = "tiny", **options: Any) -> ClipModel:
     """Load a CLIP model.
 
     Args:

@@ -126,7 +126,8 @@ def build_pool(node: DictConfig) -> Pool:
 
 
 def build_strategies(node: DictConfig) -> list[Strategy]:
-    return [build(node[name]) for name in PruneConfig.STRATEGIES if node[name]]
+    chosen = [node[name] for name in PruneConfig.STRATEGIES if node[name]]
+    return [build(strategy) for strategy in (*chosen, *node.own.values())]
 
 
 def build_scorers(cfg: DictConfig) -> Scorers:

@@ -52,7 +52,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     shape = encoder_shape(cfg.model.name, cfg.model.architecture)
     if shape is None:
         return [PlanLine("encode", f"passes over images: {'; '.join(passes)}")]
-    anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads  # masks may part before the scored layers
+    anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads or cfg.prune.own  # masks may part before the scored layers
     need = memory_need(
         cfg.model.name,
         cfg.model.architecture,
