@@ -7,12 +7,10 @@ BIN := .venv/bin
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
 
-test: .venv/.ready ## the test suite, offline
-	$(BIN)/ruff check .
+test: lint ## the test suite, offline
 	$(BIN)/python -m pytest -m "not full"
 
-test-full: .venv/.ready ## with the long tests
-	$(BIN)/ruff check .
+test-full: lint ## with the long tests
 	$(BIN)/python -m pytest
 
 slurm-test: .venv/.ready ## sweeps on a Slurm that is started for them: root, and apt-get install slurm-wlm munge
@@ -28,8 +26,10 @@ verify-hub: .venv/.ready ## is the hub as ccs_exp/assets/hub.csv records it? nee
 verify-paper: .venv/.ready ## Tables 4 to 6 with real models, against what was published (needs the network)
 	$(BIN)/python benchmarks/verify_paper.py
 
-lint: .venv/.ready
+lint: .venv/.ready ## style, arrows between rooms, types
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

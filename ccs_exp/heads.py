@@ -1,13 +1,16 @@
-"""Attention heads by name: ``Head(23, 11)`` is written ``L23.H11``, layers and heads counted from zero."""
+"""Attention heads by name, ``L23.H11`` for ``Head(23, 11)``, layers and heads counted from zero; and named sets of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ccs_exp.errors import CcsError
 
+ORIGINAL = "original"  # the condition that silences nothing
+DESCRIPTIONS_PER_HEAD = 5  # that TEXTSPAN picks, and of which CCS counts (paper, section 4.1.1)
 SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
 
 _NAME = re.compile(r"L(\d+)\.H(\d+)")
@@ -33,6 +36,14 @@ class Head(NamedTuple):
         if match is None:
             raise CcsError(f"{name!r} is not a head. A head is written L<layer>.H<index>, both from zero, as in L11.H5.")
         return cls(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A named set of silenced heads; `original` silences none."""
+
+    name: str
+    heads: frozenset[Head]
 
 
 def scored_heads(layers: int, heads_per_layer: int, scored_layers: int = SCORED_LAYERS) -> tuple[Head, ...]:

@@ -11,9 +11,8 @@ from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head
+from ccs_exp.heads import ORIGINAL, Condition, Head
 from ccs_exp.jobs import assemble, plan
-from ccs_exp.pruning import ORIGINAL, Condition
 from ccs_exp.scoring.ccs import Scores, score
 from ccs_exp.scoring.describe import describe_heads
 

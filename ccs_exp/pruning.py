@@ -9,19 +9,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head, check_heads
+from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.concepts import load_concepts
-
-ORIGINAL = "original"
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A named set of silenced heads; `original` silences none."""
-
-    name: str
-    heads: frozenset[Head]
 
 
 @dataclass(frozen=True)

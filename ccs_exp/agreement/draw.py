@@ -13,7 +13,8 @@ import numpy as np
 
 from ccs_exp.agreement.sheet import Item, Origin
 from ccs_exp.errors import CcsError
-from ccs_exp.run_folder.folder import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
+from ccs_exp.run_folder.folder import RunFolder
 
 Stratify = Literal["ccs", "verdict"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import csv_bytes, read_csv, write_whole
-from ccs_exp.run_folder.folder import VERDICTS
+from ccs_exp.run_folder.columns import VERDICTS
 
 SHEET_COLUMNS = ("item", "description", "label")
 KEY_COLUMNS = ("item", "sheet", "run", "model", "head", "position", "ccs", "verdict")

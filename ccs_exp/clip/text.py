@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,6 @@ from open_clip import CLIP
 from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
 
-from ccs_exp import __version__
 from ccs_exp.store import as_bytes, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
@@ -55,7 +55,7 @@ def kept_text_embeddings(
         "device": device.type,
         "precision": _precision(device),
         "torch": torch.__version__,
-        "ccs_exp": __version__,
+        "ccs_exp": version("ccs_exp"),
     }
     return kept_tensor("text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device)).to(device)
 

@@ -22,10 +22,11 @@ from ccs_exp.data.images.source import ImageSource
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
+from ccs_exp.heads import Condition
 from ccs_exp.jobs.keys import remember_weights
 from ccs_exp.journal.log import note, stage
 from ccs_exp.llm.session import share_session
-from ccs_exp.pruning import Condition, Strategy
+from ccs_exp.pruning import Strategy
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.pool import Pool, file_pool, original_pool, taxonomy_pool
 from ccs_exp.scoring.scorers import Scorers

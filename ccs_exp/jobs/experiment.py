@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.heads import check_heads
+from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.rows import accuracy_rows
@@ -16,7 +16,7 @@ from ccs_exp.jobs.score_stage import given_scores, rescore, score_heads, write_s
 from ccs_exp.jobs.summary import Finished, summarise
 from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
-from ccs_exp.pruning import Condition, PruningContext, check_given, conditions
+from ccs_exp.pruning import PruningContext, check_given, conditions
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies

@@ -13,13 +13,12 @@ from rich.text import Text
 from ccs_exp.clip.architecture import encoder_shape
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
-from ccs_exp.heads import SCORED_LAYERS, scored_heads
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans, read_spans
-from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 
 USUAL_DESCRIPTION = 35  # characters: the mean of the paper's pool, in place of descriptions that are not picked yet
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from ccs_exp.heads import Head
-from ccs_exp.pruning import ORIGINAL, Condition
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL, Condition, Head
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.opinion import Opinion
-from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 from ccs_exp.tasks.evaluation import Evaluation
 
 

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
-from ccs_exp import __version__
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.images.batches import ImageData
+from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.keys import WITHOUT_EFFECT, decisive
 from ccs_exp.jobs.rows import primary_values, random_spread
-from ccs_exp.pruning import ORIGINAL, Condition, empty_conditions
+from ccs_exp.pruning import empty_conditions
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.judges.judge import Question
@@ -113,7 +114,7 @@ def config_hash(
     effective = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
     for part in ("labeler", "judge"):
         effective[part] = decisive(effective.get(part) or {})
-    identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": __version__}
+    identity = {"config": effective, "weights": weights_sha256, "pool": pool_sha256, "version": version("ccs_exp")}
     if decoder:
         identity["decoder"] = decoder
     identity |= {"prompts": sorted(prompts)} if prompts else {}

@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report(directories: list[str], output: str, seed: int, verify: bool) -> bool:
-    from ccs_exp.report.reproduction import reproduce, write_reproduction
+    from ccs_exp.report.reproduction.arrange import reproduce
     from ccs_exp.report.reproduction.verdict import all_hold, show_verdicts, verdicts, verdicts_csv
+    from ccs_exp.report.reproduction.write import write_reproduction
 
     found = reproduce(directories, seed)
     page = write_reproduction(found, output)

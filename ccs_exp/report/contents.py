@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.answers import Answers, read_answers
-from ccs_exp.run_folder.folder import DESCRIPTION_COLUMNS, VERDICT_COLUMNS, RunFolder
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, PRIMARY_METRICS, VERDICT_COLUMNS
+from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.scoring.robustness import Rescored
 from ccs_exp.scoring.robustness_file import read_rescored
 from ccs_exp.statistics.intervals import Interval, Paired, Place, holm, place
 
-PRIMARY_METRICS = ("top1", "t2v_R@1")
-ORIGINAL = "original"
 _KINDS = {
     ("accuracy", "delta", "random", "ccs_at_k"): (dict, type(None)),
     ("skipped", "warnings"): (list,),

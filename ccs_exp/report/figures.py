@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ccs_exp.files import write_whole
-from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents, HeadResult
+from ccs_exp.heads import ORIGINAL
+from ccs_exp.report.contents import ConditionResult, Contents, HeadResult
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.wording import metric_delta, metric_name, metric_value, percent, plain
 

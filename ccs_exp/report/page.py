@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ccs_exp.files import write_whole
-from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
+from ccs_exp.heads import ORIGINAL
+from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.figures import head_step
 from ccs_exp.report.robustness import robustness
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccs_exp.report.contents import ORIGINAL, ConditionResult, Contents
+from ccs_exp.heads import ORIGINAL
+from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.robustness import robustness_lines
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
 

@@ -36,6 +36,19 @@ from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.run_folder.columns import (
+    ACCURACY_COLUMNS,
+    CCS_AT_K_COLUMNS,
+    CCS_CLASSES,
+    HEADS_COLUMNS,
+    OPTIONAL_SUMMARY_KEYS,
+    PREDICTION_COLUMNS,
+    RETRIEVAL_COLUMNS,
+    SCHEMA_VERSION,
+    SUMMARY_KEYS,
+    VERDICT_COLUMNS,
+    VERDICTS,
+)
 from ccs_exp.run_folder.judge_files import VERDICT_FILES
 
 if TYPE_CHECKING:
@@ -44,29 +57,6 @@ if TYPE_CHECKING:
 
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
-SCHEMA_VERSION = 1
-CCS_CLASSES = ("high", "moderate", "low")
-VERDICTS = ("aligned", "not_aligned", "unjudged")
-DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, 6))
-VERDICT_COLUMNS = tuple(f"verdict_{number}" for number in range(1, 6))
-HEADS_COLUMNS = (
-    *("model", "layer", "head", "label", "ccs", "ccs_class"),
-    *DESCRIPTION_COLUMNS,
-    *VERDICT_COLUMNS,
-    "explained_variance",
-)
-CCS_AT_K_COLUMNS = ("k", "fraction")
-ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
-PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
-RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
-SUMMARY_KEYS = (
-    *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
-    *("skipped", "unjudged", "from_store", "warnings"),
-)
-OPTIONAL_SUMMARY_KEYS = (
-    *("metric", "num_samples", "top1_ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices", "robustness"),
-)
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
     *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),

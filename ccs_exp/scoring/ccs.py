@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.scoring.concepts import ConceptMap
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 from ccs_exp.scoring.judges.label import Labeler
 from ccs_exp.scoring.spans import HeadSpans
-from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 
 CcsClass = Literal["high", "moderate", "low"]
 

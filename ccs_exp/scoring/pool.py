@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
 from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.taxonomy import load_taxonomy
-from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 from ccs_exp.store import cache_dir
 
 _ORIGINAL_POOL = (

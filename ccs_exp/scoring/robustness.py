@@ -10,13 +10,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ccs_exp.heads import Head
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.scoring.ccs import CcsClass, Scores, Thresholds
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 from ccs_exp.scoring.judges.label import Labeler
 from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.spans import HeadSpans
-from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
 
 Kind = Literal["relabel", "shuffled_labels"]
 

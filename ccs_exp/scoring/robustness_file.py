@@ -8,7 +8,7 @@ from pathlib import Path
 from ccs_exp.errors import CcsError
 from ccs_exp.files import csv_bytes, read_csv, write_whole
 from ccs_exp.heads import Head
-from ccs_exp.run_folder.folder import CCS_CLASSES, VERDICT_COLUMNS, VERDICTS
+from ccs_exp.run_folder.columns import CCS_CLASSES, VERDICT_COLUMNS, VERDICTS
 from ccs_exp.scoring.judges.judge import Verdict
 from ccs_exp.scoring.robustness import Rescored
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head
-from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ccs_exp.errors import CcsError
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
 from ccs_exp.scoring.moments import HeadMoments
-
-DESCRIPTIONS_PER_HEAD = 5  # paper, section 4.1.1
 
 # Eigenvalues of a k x k second moment carry a rounding error of about k times float64's; ten times that counts as zero.
 _RANK_MARGIN = 10 * torch.finfo(torch.float64).eps

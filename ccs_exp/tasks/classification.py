@@ -19,7 +19,7 @@ from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.errors import CcsError
-from ccs_exp.pruning import Condition
+from ccs_exp.heads import Condition
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 
 PRIMARY_METRIC = "top1"

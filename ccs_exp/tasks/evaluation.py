@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow
 
 from ccs_exp.files import clean
-from ccs_exp.heads import Head
-from ccs_exp.pruning import Condition
+from ccs_exp.heads import Condition, Head
 
 
 @dataclass

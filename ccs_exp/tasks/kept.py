@@ -10,8 +10,7 @@ from typing import Any
 import pyarrow
 from pyarrow import compute, parquet
 
-from ccs_exp.heads import Head
-from ccs_exp.pruning import Condition
+from ccs_exp.heads import Condition, Head
 from ccs_exp.store import Stages, locked, read_entries, write_entry
 from ccs_exp.store.entries import key_digest
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions

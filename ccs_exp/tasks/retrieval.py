@@ -18,7 +18,7 @@ from ccs_exp.data.videos.captioned import CaptionedVideos, VideoFile
 from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
-from ccs_exp.pruning import Condition
+from ccs_exp.heads import Condition
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 

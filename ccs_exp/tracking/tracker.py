@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ccs_exp import __version__
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
-from ccs_exp.report.contents import PRIMARY_METRICS
-from ccs_exp.run_folder.folder import HEADS_COLUMNS, RunFolder
+from ccs_exp.run_folder.columns import HEADS_COLUMNS, PRIMARY_METRICS
+from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking.record_folders import place_aside, take_place
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def code_version() -> dict[str, str | None]:
             commit = found.stdout.strip() or None
         except (OSError, subprocess.SubprocessError):
             commit = None
-    return {"version": __version__, "commit": commit}
+    return {"version": version("ccs_exp"), "commit": commit}
 
 
 def _settings(wandb: Any) -> wandb.Settings:

@@ -25,8 +25,7 @@ from ccs_exp.data.images.source import Sample, UnreadableImage
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head
-from ccs_exp.pruning import Condition
+from ccs_exp.heads import Condition, Head
 from ccs_exp.scoring.decompose import decompose
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.retrieval import retrieve

@@ -19,12 +19,13 @@ from test_report import HOSTILE, Page
 
 from ccs_exp.errors import CcsError
 from ccs_exp.report.command import main
-from ccs_exp.report.reproduction import FILES, Reproduction, reproduce, write_reproduction
+from ccs_exp.report.reproduction.arrange import Reproduction, reproduce
 from ccs_exp.report.reproduction.collect import PUBLISHED
 from ccs_exp.report.reproduction.heads import examples
 from ccs_exp.report.reproduction.page import other_conditions
 from ccs_exp.report.reproduction.paper import load_paper
 from ccs_exp.report.reproduction.tables import Table
+from ccs_exp.report.reproduction.write import FILES, write_reproduction
 from ccs_exp.statistics.intervals import holm
 
 AUTHORS = CHOICES | {"ccs": "published"}

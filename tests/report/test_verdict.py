@@ -14,7 +14,7 @@ from example_run import CHOICES, head_rows
 from rich.console import Console
 
 from ccs_exp.report.command import main
-from ccs_exp.report.reproduction import reproduce
+from ccs_exp.report.reproduction.arrange import reproduce
 from ccs_exp.report.reproduction.paper import load_paper
 from ccs_exp.report.reproduction.verdict import Outcome, Verdict, all_hold, show_verdicts, verdicts
 from ccs_exp.run_folder.folder import RunFolder

@@ -16,8 +16,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Sample, UnreadableImage
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head
-from ccs_exp.pruning import Condition
+from ccs_exp.heads import Condition, Head
 from ccs_exp.tasks.classification import ZeroShotClassification, class_embeddings, classify
 
 NAMES = tuple("abcdefgh")

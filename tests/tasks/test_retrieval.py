@@ -21,10 +21,9 @@ from ccs_exp.data.images.source import UnreadableImage
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Head
+from ccs_exp.heads import Condition, Head
 from ccs_exp.jobs import assemble
 from ccs_exp.jobs.experiment import Job, run
-from ccs_exp.pruning import Condition
 from ccs_exp.tasks.retrieval import retrieve
 
 FRAMES = 3

@@ -13,7 +13,8 @@ from wandb_record import WandbRecord, read_record
 
 from ccs_exp.errors import CcsError
 from ccs_exp.report import write_report
-from ccs_exp.run_folder.folder import HEADS_COLUMNS, RunFolder
+from ccs_exp.run_folder.columns import HEADS_COLUMNS
+from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking.tracker import NoTracker, WandbTracker, code_version, without_secrets
 
 WANDB_KEY = "0123456789" * 4

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ccs_exp.files import csv_bytes
-from ccs_exp.report.contents import ORIGINAL
+from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.reproduction.heads import STATISTICS, Agreement, AtK
 from ccs_exp.report.reproduction.tables import Table
 from ccs_exp.run_folder.wording import plain

@@ -8,19 +8,17 @@ from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ccs_exp.report.reproduction import heads
+from ccs_exp.report.reproduction.arrange import Reproduction
 from ccs_exp.report.reproduction.figures import bars
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
 from ccs_exp.report.reproduction.typeset import condition_title, value_text
 from ccs_exp.run_folder.wording import is_rank, metric_name, p_value, plain
-
-if TYPE_CHECKING:
-    from ccs_exp.report.reproduction import Reproduction
 
 _HERE = Path(__file__).parent
 _NEAR, _FAR = 0.005, 0.02  # differences up to the first are no colour, beyond the second the strong one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ccs_exp.report.contents import ORIGINAL
+from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.reproduction.cells import Book, Cell
 from ccs_exp.report.reproduction.collect import Edition, Run
 from ccs_exp.report.reproduction.paper import Paper, View

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ccs_exp.report.contents import ORIGINAL
+from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.reproduction.heads import COLUMNS, STATISTICS, Agreement, AtK, Example
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
 from ccs_exp.run_folder.wording import is_rank, plain

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccs_exp.files import csv_bytes
-from ccs_exp.report.contents import ORIGINAL
+from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.reproduction.cells import Book
 from ccs_exp.report.reproduction.collect import PUBLISHED, Edition
 from ccs_exp.report.reproduction.paper import Paper

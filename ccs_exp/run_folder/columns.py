@@ -1,0 +1,30 @@
+"""The columns and keys of a run folder's files, by name: one place for all who write or read them."""
+
+from __future__ import annotations
+
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
+
+SCHEMA_VERSION = 1
+CCS_CLASSES = ("high", "moderate", "low")
+VERDICTS = ("aligned", "not_aligned", "unjudged")
+DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1))
+VERDICT_COLUMNS = tuple(f"verdict_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1))
+HEADS_COLUMNS = (
+    *("model", "layer", "head", "label", "ccs", "ccs_class"),
+    *DESCRIPTION_COLUMNS,
+    *VERDICT_COLUMNS,
+    "explained_variance",
+)
+CCS_AT_K_COLUMNS = ("k", "fraction")
+ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
+PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
+RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
+SUMMARY_KEYS = (
+    *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
+    *("skipped", "unjudged", "from_store", "warnings"),
+)
+OPTIONAL_SUMMARY_KEYS = (
+    *("metric", "num_samples", "top1_ties", "heads_per_class"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness"),
+)
+PRIMARY_METRICS = ("top1", "t2v_R@1")  # each task's own: what stands for it where one number is wanted
