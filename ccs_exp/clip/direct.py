@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -18,11 +18,11 @@ class DirectEngine:
     mean over the probe, and the embedding is not normalised again, so that what heads change in logits adds up.
 
     Args:
-        coefficients: the mean over the probe of ``u = z / (sigma n)`` (`ccs_exp.clip.readout`) of every head of every layer, by
-            layer, then index; in double precision.
+        coefficients: the mean over the probe of ``u = z / (sigma n)`` (`ccs_exp.clip.readout`) of the heads of each layer, in double
+            precision.
     """
 
-    def __init__(self, coefficients: Float[Tensor, "heads head_dim"]) -> None:
+    def __init__(self, coefficients: Mapping[int, Float[Tensor, "heads head_dim"]]) -> None:
         self.coefficients = coefficients
         self.warnings: list[str] = []
         self._maps: dict[int, Float[Tensor, "heads head_dim dim"]] = {}  # of each layer, on the model's device
@@ -39,7 +39,7 @@ class DirectEngine:
         masks = [check_heads(heads, model.layers, model.heads_per_layer, model.name) for heads in masks]
         layers = range(min((head.layer for heads in masks for head in heads), default=model.layers - 1), model.layers)
         readout = read_heads(model, pixels, layers)
-        mean = self.coefficients.unflatten(0, (model.layers, -1))[layers.start :].flatten(0, 1).to(readout.coefficients.device)
+        mean = torch.cat([self.coefficients[layer] for layer in layers]).to(readout.coefficients.device)
         u = readout.coefficients[..., : mean.shape[-1]]  # [batch, heads, head_dim]
         maps = torch.cat([self._map(model, layer, u.device) for layer in layers])
         changes = torch.einsum("bhk,hkd->hbd", mean - u, maps)
@@ -53,6 +53,6 @@ class DirectEngine:
 
     def _map(self, model: ClipModel, layer: int, device: torch.device) -> Float[Tensor, "heads head_dim dim"]:
         if layer not in self._maps:
-            head_dim = self.coefficients.shape[-1]  # what follows in the maps belongs to coefficients that are zero
+            head_dim = model.blocks[layer].attn.head_dim  # what follows in the maps belongs to the shared coefficients, and is zero
             self._maps[layer] = contribution_maps(model, range(layer, layer + 1), "direct")[:, :head_dim].to(device)
         return self._maps[layer]

@@ -32,6 +32,11 @@ class OutputSums:
     def see(self, layer: int, z: Float[Tensor, "batch heads tokens head_dim"]) -> None:
         self.outputs = _added(self.outputs, {layer: float64(z).sum(dim=0)})
 
+    def see_coefficients(self, u: Float[Tensor, "batch layers heads head_dim"]) -> None:
+        """The batch's, once its outputs were seen."""
+        self.coefficients = _added(self.coefficients, dict(enumerate(u.sum(dim=0))))
+        self.num_images += len(u)
+
     def __add__(self, other: OutputSums) -> OutputSums:
         """The sums over the union of two disjoint sets of images."""
         return OutputSums(
