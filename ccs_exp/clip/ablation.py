@@ -31,7 +31,9 @@ class Replacement(Protocol):
 
 
 class Ablation(Protocol):
-    """A kind of silencing, by what it puts in the place of outputs."""
+    """A kind of silencing, by what it puts in the place of outputs; `draws`: in which ways it can, more than one where by chance."""
+
+    draws: tuple[int, ...]
 
     def on(self, device: torch.device) -> Self:
         """The same, its tensors on `device`."""
@@ -46,6 +48,8 @@ class Ablation(Protocol):
 
 class Zero:
     """``ablation=zero``: the paper's soft pruning."""
+
+    draws = (0,)
 
     def on(self, device: torch.device) -> Self:
         return self
@@ -63,6 +67,7 @@ class Means:
     """
 
     outputs: Outputs
+    draws: tuple[int, ...] = (0,)
 
     def on(self, device: torch.device) -> Self:
         return replace(self, outputs=_on(self.outputs, device))
@@ -84,12 +89,14 @@ class Donors:
     Args:
         outputs: of the donors, ``[donors, heads, tokens, head_dim]`` for each layer.
         fingerprints: of the donors' pixels, all different (`fingerprints`).
+        draws: seeds.
 
     Raises `CcsError` for fewer than two donors.
     """
 
     outputs: Outputs
     fingerprints: Int[Tensor, " donors"]
+    draws: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         if len(self.fingerprints) < 2:

@@ -25,6 +25,7 @@ class DirectEngine:
     def __init__(self, coefficients: Mapping[int, Float[Tensor, "heads head_dim"]]) -> None:
         self.coefficients = coefficients
         self.warnings: list[str] = []
+        self.draws = (0,)
         self._maps: dict[int, Float[Tensor, "heads head_dim dim"]] = {}  # of each layer, on the model's device
 
     def encode(

@@ -19,10 +19,14 @@ from ccs_exp.heads import Head
 class Engine(Protocol):
     """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair.
 
-    `warnings` says what an engine had to do otherwise than it was configured.
+    `warnings` says what an engine had to do otherwise than it was configured; `draws` in which ways it silences, more than one where
+    outputs are resampled.
     """
 
     warnings: list[str]
+
+    @property
+    def draws(self) -> tuple[int, ...]: ...
 
     def encode(
         self,
@@ -45,8 +49,12 @@ class PlainEngine:
     """One full forward pass of open_clip's own encoder for each mask: the reference for every faster engine."""
 
     def __init__(self, ablation: Ablation | None = None) -> None:
-        self.ablation = ablation or Zero()
+        self.ablation: Ablation = ablation or Zero()
         self.warnings: list[str] = []
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        return self.ablation.draws
 
     def encode(
         self,

@@ -42,9 +42,14 @@ class SharedPrefixEngine:
     def __init__(self, stack_size: int = 1, ablation: Ablation | None = None) -> None:
         if stack_size < 1:
             raise CcsError(f"stack_size={stack_size}: give a number of at least 1.")
-        self.stack_size, self.ablation = stack_size, ablation or Zero()
+        self.stack_size = stack_size
+        self.ablation: Ablation = ablation or Zero()
         self.parts = 1  # into which a batch is cut
         self.warnings: list[str] = []
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        return self.ablation.draws
 
     def encode(
         self,
