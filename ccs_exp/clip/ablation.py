@@ -31,31 +31,32 @@ class Replacement(Protocol):
 
 
 class Ablation(Protocol):
-    """A kind of silencing, by what it puts in the place of outputs; `draws`: in which ways it can, more than one where by chance."""
+    """A kind of silencing, by what it puts in the place of outputs; `seeds` more than one where chance decides."""
 
-    draws: tuple[int, ...]
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
 
     def on(self, device: torch.device) -> Self:
         """The same, its tensors on `device`."""
         ...
 
     def replacements(
-        self, pixels: Float[Tensor, "batch 3 height width"], sample_ids: Sequence[str], draws: Sequence[int]
+        self, pixels: Float[Tensor, "batch 3 height width"], sample_ids: Sequence[str], seeds: Sequence[int]
     ) -> list[Replacement | None]:
-        """For one batch, under masks of these draws; None: zeros."""
+        """For one batch, under masks of these seeds; None: zeros."""
         ...
 
 
 class Zero:
     """``ablation=zero``: the paper's soft pruning."""
 
-    draws = (0,)
+    seeds = (0,)
 
     def on(self, device: torch.device) -> Self:
         return self
 
-    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], draws: Sequence[int]) -> list[Replacement | None]:
-        return [None] * len(draws)
+    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], seeds: Sequence[int]) -> list[Replacement | None]:
+        return [None] * len(seeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +68,13 @@ class Means:
     """
 
     outputs: Outputs
-    draws: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0,)
 
     def on(self, device: torch.device) -> Self:
         return replace(self, outputs=_on(self.outputs, device))
 
-    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], draws: Sequence[int]) -> list[Replacement | None]:
-        return [self] * len(draws)
+    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], seeds: Sequence[int]) -> list[Replacement | None]:
+        return [self] * len(seeds)
 
     def of(self, head: Head) -> Float[Tensor, "1 tokens head_dim"]:
         return _of_layer(self.outputs, head)[None, head.index]
@@ -83,20 +84,20 @@ class Means:
 class Donors:
     """``ablation=resample``: the outputs of a donor, one image of the probe, the same for all heads that are silenced together.
 
-    Which donor a sample has in a draw follows from a hash of draw and sample. Where that donor has the sample's own pixels, it is the
-    next one: no image is its own donor, whatever file or data set it comes from.
+    Which donor a sample has follows from a hash of seed and sample. Where that donor has the sample's own pixels, it is the next one: no
+    image is its own donor, whatever file or data set it comes from.
 
     Args:
         outputs: of the donors, ``[donors, heads, tokens, head_dim]`` for each layer.
         fingerprints: of the donors' pixels, all different (`fingerprints`).
-        draws: seeds.
+        seeds: under each of which every mask is to be evaluated.
 
     Raises `CcsError` for fewer than two donors.
     """
 
     outputs: Outputs
     fingerprints: Int[Tensor, " donors"]
-    draws: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         if len(self.fingerprints) < 2:
@@ -105,15 +106,15 @@ class Donors:
     def on(self, device: torch.device) -> Self:
         return replace(self, outputs=_on(self.outputs, device), fingerprints=self.fingerprints.to(device))
 
-    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], draws: Sequence[int]) -> list[Replacement | None]:
+    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], seeds: Sequence[int]) -> list[Replacement | None]:
         if len(sample_ids) != len(pixels):
             raise ValueError(f"{len(sample_ids)} sample_ids of {len(pixels)} images: donors are drawn by them")
         own, count = fingerprints(pixels), len(self.fingerprints)
         found: dict[int, Replacement] = {}
-        for draw in set(draws):
-            rows = torch.tensor([donor(draw, sample, count) for sample in sample_ids]).to(own.device)
-            found[draw] = _Donated(self.outputs, (rows + (self.fingerprints[rows] == own)) % count)
-        return [found[draw] for draw in draws]
+        for seed in set(seeds):
+            rows = torch.tensor([donor(seed, sample, count) for sample in sample_ids]).to(own.device)
+            found[seed] = _Donated(self.outputs, (rows + (self.fingerprints[rows] == own)) % count)
+        return [found[seed] for seed in seeds]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +126,9 @@ class _Donated:
         return _of_layer(self.outputs, head)[self.rows, head.index]
 
 
-def donor(draw: int, sample_id: str, count: int) -> int:
+def donor(seed: int, sample_id: str, count: int) -> int:
     """Which of `count` donors a sample has, its own image not considered."""
-    digest = hashlib.sha256(f"{draw} {sample_id}".encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(f"{seed} {sample_id}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8]) % count
 
 

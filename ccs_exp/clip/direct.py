@@ -25,7 +25,7 @@ class DirectEngine:
     def __init__(self, coefficients: Mapping[int, Float[Tensor, "heads head_dim"]]) -> None:
         self.coefficients = coefficients
         self.warnings: list[str] = []
-        self.draws = (0,)
+        self.seeds = (0,)
         self._maps: dict[int, Float[Tensor, "heads head_dim dim"]] = {}  # of each layer, on the model's device
 
     def encode(
@@ -34,7 +34,7 @@ class DirectEngine:
         pixels: Float[Tensor, "batch 3 height width"],
         masks: Sequence[frozenset[Head]],
         sample_ids: Sequence[str] = (),
-        draws: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "masks batch dim"]:
         """Embeddings of all masks from one pass; only that of a mask without heads is sure to be normalised."""
         masks = [check_heads(heads, model.layers, model.heads_per_layer, model.name) for heads in masks]

@@ -19,14 +19,14 @@ from ccs_exp.heads import Head
 class Engine(Protocol):
     """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair.
 
-    `warnings` says what an engine had to do otherwise than it was configured; `draws` in which ways it silences, more than one where
-    outputs are resampled.
+    `warnings` says what an engine had to do otherwise than it was configured; `seeds`: under each of which every mask is to be
+    encoded, more than one where outputs are resampled.
     """
 
     warnings: list[str]
 
     @property
-    def draws(self) -> tuple[int, ...]: ...
+    def seeds(self) -> tuple[int, ...]: ...
 
     def encode(
         self,
@@ -34,13 +34,13 @@ class Engine(Protocol):
         pixels: Float[Tensor, "batch 3 height width"],
         masks: Sequence[frozenset[Head]],
         sample_ids: Sequence[str] = (),
-        draws: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "masks batch dim"]:
         """Embeddings, one row of the first axis for each mask; L2-normalised, unless heads are replaced in the embedding itself.
 
         Args:
             sample_ids: of the images; needed where outputs are resampled.
-            draws: for each mask the draw of donors, where outputs are resampled; by default 0.
+            seeds: for each mask, which donors it has, where outputs are resampled; by default 0.
         """
         ...
 
@@ -53,8 +53,8 @@ class PlainEngine:
         self.warnings: list[str] = []
 
     @property
-    def draws(self) -> tuple[int, ...]:
-        return self.ablation.draws
+    def seeds(self) -> tuple[int, ...]:
+        return self.ablation.seeds
 
     def encode(
         self,
@@ -62,12 +62,12 @@ class PlainEngine:
         pixels: Tensor,
         masks: Sequence[frozenset[Head]],
         sample_ids: Sequence[str] = (),
-        draws: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Tensor:
-        draws = draws or [0] * len(masks)
+        seeds = seeds or [0] * len(masks)
         self.ablation = self.ablation.on(model.device)
         embeddings = []
-        for heads, replacement in zip(masks, self.ablation.replacements(pixels, sample_ids, draws), strict=True):
+        for heads, replacement in zip(masks, self.ablation.replacements(pixels, sample_ids, seeds), strict=True):
             with masked(model, heads, replacement):
                 embeddings.append(F.normalize(model.clip.encode_image(pixels), dim=-1))
         return torch.stack(embeddings)

@@ -48,8 +48,8 @@ class SharedPrefixEngine:
         self.warnings: list[str] = []
 
     @property
-    def draws(self) -> tuple[int, ...]:
-        return self.ablation.draws
+    def seeds(self) -> tuple[int, ...]:
+        return self.ablation.seeds
 
     def encode(
         self,
@@ -57,15 +57,15 @@ class SharedPrefixEngine:
         pixels: Float[Tensor, "batch 3 height width"],
         masks: Sequence[frozenset[Head]],
         sample_ids: Sequence[str] = (),
-        draws: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "masks batch dim"]:
-        draws = draws or [0] * len(masks)
+        seeds = seeds or [0] * len(masks)
         self.ablation = self.ablation.on(model.device)
         while True:
             try:
                 encoded, start = [], 0
                 for part in pixels.chunk(self.parts):
-                    replacements = self.ablation.replacements(part, sample_ids[start : start + len(part)], draws)
+                    replacements = self.ablation.replacements(part, sample_ids[start : start + len(part)], seeds)
                     encoded.append(_encode(model, part, list(zip(masks, replacements, strict=True)), self.stack_size))
                     start += len(part)
                 return torch.cat(encoded, dim=1)

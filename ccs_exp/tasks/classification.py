@@ -93,7 +93,7 @@ class ZeroShotClassification(lightning.LightningModule):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
             self.register_buffer(f"first_equal_{number}", _first_equal(classifier), persistent=False)
-        self.masks, self.draws = distinct_sets(conditions, engine.draws)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         # on the model's device until the pass is over: to fetch them would hold up the next batch
         self._batches: list[_Batch | None] = []  # None: nothing in it could be decoded
 
@@ -101,7 +101,7 @@ class ZeroShotClassification(lightning.LightningModule):
         if not batch.sample_ids:
             self._batches.append(None)
             return
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.draws)
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.seeds)
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
         self._batches.append(_Batch(batch.sample_ids, found))
@@ -140,7 +140,7 @@ class ZeroShotClassification(lightning.LightningModule):
             task.name: self._outcomes(task, sample_ids, [batch.tasks[number] for batch in batches])
             for number, task in enumerate(self.tasks)
         }
-        return Evaluation(self.conditions, self.masks, tasks, self.draws)
+        return Evaluation(self.conditions, self.masks, tasks, self.seeds)
 
     def _outcomes(self, task: Task, sample_ids: np.ndarray, batches: Sequence[_Classified]) -> Outcomes:
         *columns, finite = zip(*batches, strict=True)

@@ -53,9 +53,9 @@ class Evaluation:
 
     Attributes:
         conditions: names of sets of silenced heads; several may name one set.
-        sets: the distinct sets, in the order in which `tasks` have them; where outputs are resampled, each once for every draw of donors.
+        sets: the distinct sets, in the order in which `tasks` have them; where outputs are resampled, each once for every seed.
         tasks: the outcomes of each task, by its name.
-        draws: the draw of each of `sets`.
+        seeds: the seed of each of `sets`.
         skipped: samples that could not be decoded, and why.
         warnings: what a reader must know before the values.
         decoder: what decoded the samples, where results may depend on it.
@@ -64,7 +64,7 @@ class Evaluation:
     conditions: tuple[Condition, ...]
     sets: tuple[Heads, ...]
     tasks: dict[str, Outcomes]
-    draws: tuple[int, ...]
+    seeds: tuple[int, ...]
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     decoder: str | None = None
@@ -83,13 +83,13 @@ class Evaluation:
         return len(set(self.sets)) < len(self.sets)
 
     def places(self, condition: Condition) -> list[int]:
-        """Where the set that a condition silences stands among `sets`: in one place, or in one for each draw."""
+        """Where the set that a condition silences stands among `sets`: in one place, or in one for each seed."""
         return [place for place, heads in enumerate(self.sets) if heads == condition.heads]
 
     def values_of(self, task: str, condition: Condition) -> dict[str, float]:
-        """``{metric: value}``; over several draws the mean."""
-        of_draws = [self.tasks[task].values[place] for place in self.places(condition)]
-        return {metric: fmean(values[metric] for values in of_draws) for metric in of_draws[0]}
+        """``{metric: value}``; over several seeds the mean."""
+        of_seeds = [self.tasks[task].values[place] for place in self.places(condition)]
+        return {metric: fmean(values[metric] for values in of_seeds) for metric in of_seeds[0]}
 
     @property
     def values(self) -> dict[str, dict[str, float]]:
@@ -103,7 +103,7 @@ class Evaluation:
 
     @property
     def tied(self) -> dict[str, int]:
-        """For each distinct set, under the name of its first condition, the samples with ties, over all tasks and draws."""
+        """For each distinct set, under the name of its first condition, the samples with ties, over all tasks and seeds."""
         first = {condition.heads: condition for condition in reversed(self.conditions)}
         return {
             first[heads].name: sum(task.tied[place] for task in self.tasks.values() for place in self.places(first[heads]))
@@ -121,11 +121,11 @@ class Evaluation:
         return pyarrow.concat_tables([_rows(name, task, self) for name, task in self.tasks.items()]).combine_chunks()
 
 
-def distinct_sets(conditions: Sequence[Condition], draws: Sequence[int] = (0,)) -> tuple[tuple[Heads, ...], tuple[int, ...]]:
-    """The distinct sets of heads and, each set in all of `draws`, their draws; nothing depends on a draw where no head is silenced."""
+def distinct_sets(conditions: Sequence[Condition], seeds: Sequence[int] = (0,)) -> tuple[tuple[Heads, ...], tuple[int, ...]]:
+    """The distinct sets of heads and, each set in all of `seeds`, their seeds; nothing depends on a seed where no head is silenced."""
     sets = dict.fromkeys(condition.heads for condition in conditions)
-    rows = [(heads, draw) for heads in sets for draw in (draws if heads else draws[:1])]
-    return tuple(heads for heads, _ in rows), tuple(draw for _, draw in rows)
+    rows = [(heads, seed) for heads in sets for seed in (seeds if heads else seeds[:1])]
+    return tuple(heads for heads, _ in rows), tuple(seed for _, seed in rows)
 
 
 def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
@@ -136,7 +136,7 @@ def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
     for condition, place in ((condition, place) for condition in evaluation.conditions for place in evaluation.places(condition)):
         values = task.of_set(place)
         if evaluation.resampled:
-            values["draw"] = np.full(count, evaluation.draws[place], dtype=np.int32)
+            values["seed"] = np.full(count, evaluation.seeds[place], dtype=np.int32)
         texts = {"task": name, "condition": condition.name}
         columns = {task.id_column: ids}
         columns |= {column: _repeated(text, count) for column, text in texts.items()}

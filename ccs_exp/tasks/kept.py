@@ -21,7 +21,7 @@ Evaluate = Callable[[Sequence[Condition]], Evaluation]
 def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evaluate: Evaluate, stages: Stages) -> Evaluation:
     """All conditions, of which `evaluate` sees only those heads that no job has evaluated under `key`: in one pass, if any.
 
-    Where outputs are resampled `key` holds the draws: a set of heads is kept in all of them.
+    Where outputs are resampled `key` holds the seeds: a set of heads is kept in all of them.
 
     What a pass gives is one entry, so that what is kept of it is all of it or nothing, and repeating a killed job repeats its pass
     as it was. A pass under one set of heads is noted in `stages` as ``evaluation``.
@@ -68,8 +68,8 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
             tied=[of.tied[place] for of, place in of_sets],
         )
     warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
-    sets, draws = (tuple(getattr(one, name)[place] for one, place in places) for name in ("sets", "draws"))
-    return Evaluation(tuple(conditions), sets, tasks, draws, list(first.skipped), warnings, first.decoder)
+    sets, seeds = (tuple(getattr(one, name)[place] for one, place in places) for name in ("sets", "seeds"))
+    return Evaluation(tuple(conditions), sets, tasks, seeds, list(first.skipped), warnings, first.decoder)
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def _packed(evaluation: Evaluation) -> dict[str, bytes]:
         told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
         told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
         about.append(told | {"name": name, "texts": texts})
-    sets = {"sets": [_name(heads) for heads in evaluation.sets], "draws": evaluation.draws}
+    sets = {"sets": [_name(heads) for heads in evaluation.sets], "seeds": evaluation.seeds}
     of_pass = sets | {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
     return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
 
@@ -98,9 +98,9 @@ def _unpacked(members: Mapping[str, bytes]) -> Evaluation:
         }
         fixed = {column: np.array(values, dtype=object) for column, values in texts.items()} | parts["fixed"]
         tasks[name] = Outcomes(fixed=fixed, columns=parts["columns"], **told)
-    sets, draws = tuple(map(_heads, about["sets"])), tuple(about["draws"])
+    sets, seeds = tuple(map(_heads, about["sets"])), tuple(about["seeds"])
     conditions = tuple(Condition(_name(heads), heads) for heads in dict.fromkeys(sets))
-    return Evaluation(conditions, sets, tasks, draws, about["skipped"], about["warnings"], about["decoder"])
+    return Evaluation(conditions, sets, tasks, seeds, about["skipped"], about["warnings"], about["decoder"])
 
 
 def _name(heads: Heads) -> str:

@@ -39,7 +39,7 @@ class VideoEmbedding(lightning.LightningModule):
     ):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
-        self.masks, self.draws = distinct_sets(conditions, engine.draws)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         self.scale = float(model.clip.logit_scale.exp())
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
@@ -50,7 +50,7 @@ class VideoEmbedding(lightning.LightningModule):
         self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
 
     def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.frame_ids, self.draws)
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.frame_ids, self.seeds)
         self._waiting.append((embeddings, batch.videos))
         if len(self._waiting) == _FETCHED_AT_ONCE:
             self._fetch()
@@ -112,7 +112,7 @@ def retrieve(
         tuple(conditions),
         task.masks,
         {name: _outcomes(collection, scored)},
-        task.draws,
+        task.seeds,
         skipped=list(data.skipped),
         warnings=warnings,
         decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,

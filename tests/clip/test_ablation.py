@@ -68,7 +68,7 @@ def drawn_masks(seed, count=10):
 
 
 MASKS = [*drawn_masks(0), frozenset(EVERY), *(frozenset({head}) for head in EVERY[::5]), frozenset({Head(5, 1)})]
-DRAWS = [SEEDS[number % 2] for number in range(len(MASKS))]
+OF_SEED = [SEEDS[number % 2] for number in range(len(MASKS))]
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +109,9 @@ def by_hand(kind, masks, draws):
 @pytest.mark.parametrize("kind", ["mean", "resample"])
 @torch.inference_mode()
 def test_every_engine_equals_tensors_replaced_by_hand(model, gathered, kind):
-    expected = by_hand(kind, MASKS, DRAWS)
+    expected = by_hand(kind, MASKS, OF_SEED)
     for engine in engines(getattr(gathered, kind)):
-        found = engine.encode(model, PIXELS, MASKS, IDS, DRAWS)
+        found = engine.encode(model, PIXELS, MASKS, IDS, OF_SEED)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     zero = PlainEngine().encode(model, PIXELS, MASKS)
     assert (zero[1:] - expected[1:]).abs().amax(dim=(1, 2)).min() > 1e-4, "the kinds must differ"
@@ -172,11 +172,11 @@ def test_a_constant_head_is_its_own_mean():
 @torch.inference_mode()
 def test_neither_order_nor_company_of_masks_matters(model, gathered, kind):
     make = (lambda: DirectEngine(gathered.coefficients)) if kind == "direct" else lambda: SharedPrefixEngine(1, getattr(gathered, kind))
-    whole = make().encode(model, PIXELS, MASKS, IDS, DRAWS)
-    backwards = make().encode(model, PIXELS, MASKS[::-1], IDS, DRAWS[::-1]).flip(0)
+    whole = make().encode(model, PIXELS, MASKS, IDS, OF_SEED)
+    backwards = make().encode(model, PIXELS, MASKS[::-1], IDS, OF_SEED[::-1]).flip(0)
     assert torch.equal(whole, backwards)
     for number in range(0, len(MASKS), 4):
-        alone = make().encode(model, PIXELS, MASKS[number : number + 1], IDS, DRAWS[number : number + 1])
+        alone = make().encode(model, PIXELS, MASKS[number : number + 1], IDS, OF_SEED[number : number + 1])
         assert torch.equal(alone[0], whole[number])
 
 
@@ -214,15 +214,15 @@ def test_a_batch_that_is_cut_keeps_each_samples_donor(model, gathered, monkeypat
             raise torch.OutOfMemoryError("no room")
         return real(model, part, masks, stack)
 
-    expected = SharedPrefixEngine(1, gathered.resample).encode(model, PIXELS, MASKS, IDS, DRAWS)
+    expected = SharedPrefixEngine(1, gathered.resample).encode(model, PIXELS, MASKS, IDS, OF_SEED)
     monkeypatch.setattr(shared_prefix, "_encode", small_memory)
     engine = SharedPrefixEngine(1, gathered.resample)
-    torch.testing.assert_close(engine.encode(model, PIXELS, MASKS, IDS, DRAWS), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(engine.encode(model, PIXELS, MASKS, IDS, OF_SEED), expected, atol=1e-6, rtol=0)
     assert engine.parts == 4
 
 
 @torch.inference_mode()
-def test_draws_share_the_work_before_they_part(model, gathered, monkeypatch):
+def test_seeds_share_the_work_before_they_part(model, gathered, monkeypatch):
     rows = [0] * LAYERS
     for layer, block in enumerate(model.blocks):
         def counted(z, layer=layer, real=block.attn.project):
@@ -295,7 +295,7 @@ def test_a_head_whose_donors_are_unknown_is_an_error(model, gathered):
 @torch.inference_mode()
 def test_half_precisions_stay_within_their_stated_error(model, gathered, dtype):
     for ablation in (gathered.mean, gathered.resample):
-        exact = PlainEngine(ablation).encode(model, PIXELS, MASKS, IDS, DRAWS)
+        exact = PlainEngine(ablation).encode(model, PIXELS, MASKS, IDS, OF_SEED)
         with torch.autocast("cpu", dtype=dtype):
-            found = SharedPrefixEngine(4, ablation).encode(model, PIXELS, MASKS, IDS, DRAWS)
+            found = SharedPrefixEngine(4, ablation).encode(model, PIXELS, MASKS, IDS, OF_SEED)
         assert 0 < (found.float() - exact).norm(dim=-1).max() < 0.02
