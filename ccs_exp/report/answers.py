@@ -69,6 +69,8 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
         return {}
     try:
         retrieval = "rank" in parquet.read_schema(path).names
+        if "seed" in parquet.read_schema(path).names:
+            return {}  # a sample's answers under several seeds belong together, which no interval here knows
         columns = ["query_id", "direction", "rank"] if retrieval else ["sample_id", "target", "correct"]
         table = parquet.read_table(path, columns=["condition", *columns]).to_pandas()
     except (OSError, pyarrow.ArrowException) as error:

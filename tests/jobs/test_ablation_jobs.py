@@ -11,6 +11,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.jobs import plan
 from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.report.answers import read_answers
 from ccs_exp.run_folder.folder import RunFolder
 
 PROBE = ("tracker=none", "probe.num_images=120", "prune=high_ccs")
@@ -66,6 +67,7 @@ def test_resampled_conditions_have_a_row_for_each_seed_and_their_mean(finished):
     accuracy = finished["resample"].read_accuracy().query("metric == 'top1'").set_index("condition")["value"]
     assert list(accuracy.index) == ["original", "high_ccs"]
     assert accuracy["high_ccs"] == pytest.approx(silenced["correct"].mean(), abs=1e-6)
+    assert not read_answers(finished["resample"].path), "200 answers of 40 samples are not 200 samples"
 
 
 def test_seeds_are_evaluated_whatever_else_a_job_evaluates(finished, tmp_path):
