@@ -54,6 +54,6 @@ class DirectEngine:
 
     def _map(self, model: ClipModel, layer: int, device: torch.device) -> Float[Tensor, "heads head_dim dim"]:
         if layer not in self._maps:
-            head_dim = model.blocks[layer].attn.head_dim  # what follows in the maps belongs to the shared coefficients, and is zero
+            head_dim = self.coefficients[layer].shape[-1]  # what follows in the maps belongs to the shared coefficients, and is zero
             self._maps[layer] = contribution_maps(model, range(layer, layer + 1), "direct")[:, :head_dim].to(device)
         return self._maps[layer]

@@ -70,7 +70,9 @@ def branched(model: ClipModel, layer: int, copies: int, branches: Sequence[Branc
             return stacked.flatten(0, 1)
         stacked = stacked.masked_fill(silenced, 0)
         for place, branch in enumerate(branches):
-            for index in branch.silenced if branch.replacement is not None else ():
+            if branch.replacement is None:
+                continue
+            for index in branch.silenced:
                 given = branch.replacement.of(Head(layer, index))  # [1 or batch, tokens, head_dim]
                 stacked[place, :, index, : given.shape[1]] = given
         return stacked.flatten(0, 1)

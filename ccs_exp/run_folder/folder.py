@@ -147,7 +147,8 @@ class RunFolder:
         columns += tuple(column for column in ("seed",) if column in rows.column_names)
         check_columns(dict.fromkeys(rows.column_names), columns)
         types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        types |= dict.fromkeys(("target", "prediction", "seed"), pyarrow.int32()) | dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
+        types |= dict.fromkeys(("target", "prediction", "seed"), pyarrow.int32())
+        types |= dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
         text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # few texts, many rows
         schema = pyarrow.schema([(column, types.get(column, text)) for column in columns])
         buffer = pyarrow.BufferOutputStream()

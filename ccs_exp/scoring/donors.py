@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import lightning
@@ -88,14 +89,14 @@ def donors(
         (outputs,) = found.outputs.values()
         return pack_tensors({"outputs": outputs, "fingerprints": found.fingerprints})
 
-    def unpack(members: Members, layer: int) -> Donors:
+    def unpack(layer: int, members: Members) -> Donors:
         tensors = unpack_tensors(members)
         return Donors({layer: tensors["outputs"]}, tensors["fingerprints"])
 
-    found = [
-        kept("donors", key and {**key, "layer": layer}, lambda layer=layer: of_layer(layer), pack, lambda m, layer=layer: unpack(m, layer))
-        for layer in layers
-    ]
+    found = []
+    for layer in layers:
+        of_layer_key = None if key is None else {**key, "layer": layer}
+        found.append(kept("donors", of_layer_key, partial(of_layer, layer), pack, partial(unpack, layer)))
     if stages is not None:
         stages.note("donors", computed=bool(gathered))
     return Donors({layer: outputs for part in found for layer, outputs in part.outputs.items()}, found[0].fingerprints)

@@ -23,7 +23,7 @@ class Outcomes:
         primary: the metric that stands for the task.
         id_column: what a sample is called: ``sample_id``, or ``query_id`` of retrieval.
         fixed: columns that no silenced head changes, ``[samples]``: ``target``, or ``direction``.
-        columns: ``[rows, samples]``, a row for each of the evaluation's `sets`: ``prediction, margin, log_probability``, or ``rank, margin`` of retrieval. Margins are in logits
+        columns: ``[sets, samples]``: ``prediction, margin, log_probability``, or ``rank, margin`` of retrieval. Margins are in logits
             (scale times the similarity of the right answer minus that of the best other), log-probabilities in nats.
         values: for each set ``{metric: value}``; fractions, ranks in items.
         tied: for each set the number of samples for which several candidates are equally the best.
@@ -133,11 +133,11 @@ def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
     # once: all conditions have the same
     ids = pyarrow.array([clean(str(sample)) for sample in task.ids], pyarrow.string()).dictionary_encode()
     tables = []
-    for condition, place in ((condition, place) for condition in evaluation.conditions for place in evaluation.places(condition)):
+    for name_of_set, place in ((item.name, place) for item in evaluation.conditions for place in evaluation.places(item)):
         values = task.of_set(place)
         if evaluation.resampled:
             values["seed"] = np.full(count, evaluation.seeds[place], dtype=np.int32)
-        texts = {"task": name, "condition": condition.name}
+        texts = {"task": name, "condition": name_of_set}
         columns = {task.id_column: ids}
         columns |= {column: _repeated(text, count) for column, text in texts.items()}
         tables.append(pyarrow.table(columns | {column: pyarrow.array(found) for column, found in values.items()}))
