@@ -92,6 +92,14 @@ class PruneConfig:
 
 
 @dataclass
+class ResampleConfig:
+    """Of ``ablation=resample``."""
+
+    donors: int = 256  # images of the probe, at most
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])  # of which sample has which donor
+
+
+@dataclass
 class RobustnessConfig:
     """Beyond the scores: how often heads are labelled again, and judged under other heads' labels."""
 
@@ -120,6 +128,8 @@ class Config:
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     textspan: str = "direct"
+    ablation: str = "zero"
+    resample: ResampleConfig = field(default_factory=ResampleConfig)
     engine: str = "shared"
     batch_size: int = 64
     stack_size: int = 1
@@ -180,8 +190,10 @@ _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans":
 _VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
 _LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed"), 0)
+_LEAST_SEEDS, _MOST_DONORS = 5, 256
 _VALUES = {
     "textspan": ("direct", "reference"),
+    "ablation": ("zero", "mean", "resample", "direct"),
     "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
     "protocol": ("standard", "paper"),
@@ -230,6 +242,11 @@ def check(cfg: DictConfig) -> None:
             f"robustness.* judges descriptions again, but ccs={cfg.ccs.name} takes scores as they are. For the descriptions of an "
             "earlier run: spans=file spans.path=RUN/heads.csv, with labeler=given for its labels."
         )
+    seeds = list(cfg.resample.seeds)
+    if len(set(seeds)) != len(seeds) or len(seeds) < _LEAST_SEEDS:
+        raise CcsError(f"resample.seeds={seeds}: give at least {_LEAST_SEEDS} seeds, each once, so that their spread can be told.")
+    if not 2 <= cfg.resample.donors <= _MOST_DONORS:
+        raise CcsError(f"resample.donors={cfg.resample.donors}: give a number from 2 to {_MOST_DONORS}.")
     for key, least in _LEAST.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:

@@ -96,7 +96,7 @@ class ZeroShotClassification(SharedModule):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
             self.register_buffer(f"first_equal_{number}", _first_equal(classifier), persistent=False)
-        self.masks = distinct_sets(conditions)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         # on the model's device until the pass is over: to fetch them would hold up the next batch
         self._batches: list[_Batch | None] = []  # None: nothing in it could be decoded
 
@@ -104,7 +104,7 @@ class ZeroShotClassification(SharedModule):
         if not batch.sample_ids:
             self._batches.append(None)
             return
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.seeds)
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
         self._batches.append(_Batch(batch.sample_ids, found))
@@ -143,7 +143,7 @@ class ZeroShotClassification(SharedModule):
             task.name: self._outcomes(task, sample_ids, [batch.tasks[number] for batch in batches])
             for number, task in enumerate(self.tasks)
         }
-        return Evaluation(self.conditions, self.masks, tasks)
+        return Evaluation(self.conditions, self.masks, tasks, self.seeds)
 
     def _outcomes(self, task: Task, sample_ids: np.ndarray, batches: Sequence[_Classified]) -> Outcomes:
         *columns, finite = zip(*batches, strict=True)

@@ -41,7 +41,7 @@ class VideoEmbedding(SharedModule):
     ):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
-        self.masks = distinct_sets(conditions)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
@@ -52,7 +52,8 @@ class VideoEmbedding(SharedModule):
         self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
 
     def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
-        self._waiting.append((self.engine.encode(self.model, batch.pixels, self.masks), batch.videos))
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.frame_ids, self.seeds)
+        self._waiting.append((embeddings, batch.videos))
         if len(self._waiting) == _FETCHED_AT_ONCE:
             self._fetch()
 
@@ -116,6 +117,7 @@ def retrieve(
         tuple(conditions),
         task.masks,
         {name: outcomes},
+        task.seeds,
         skipped=list(data.skipped),
         warnings=warnings,
         decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,
