@@ -33,7 +33,7 @@ register()
 _COMMANDS = {  # first words of the command line that are no overrides, and where their main() is
     "report": "ccs_exp.report.command",
     "status": "ccs_exp.sweeps.status",
-    "store": "ccs_exp.store.command",
+    "store": "ccs_exp.jobs.store_command",
     "agreement": "ccs_exp.agreement.command",
     "dashboard": "ccs_exp.tracking.dashboard.command",
     "verify-hub": "ccs_exp.data.published.verify_hub",

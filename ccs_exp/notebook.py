@@ -12,7 +12,8 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Condition, Head
-from ccs_exp.jobs import assemble, plan
+from ccs_exp.jobs import assemble, encode, plan
+from ccs_exp.jobs.evaluate_stage import evaluate as evaluate_conditions
 from ccs_exp.scoring.ccs import Scores, score
 from ccs_exp.scoring.describe import describe_heads
 
@@ -42,8 +43,8 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = False) -> Sc
             labeler and judge that the model's configuration brings.
     """
     cfg = _configure(model, overrides)
-    probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-    spans = describe_heads(model, probe, assemble.build_pool(cfg.pool), assemble.build_compute(cfg, progress), cfg.textspan)
+    probe = encode.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
+    spans = describe_heads(model, probe, assemble.build_pool(cfg.pool), encode.build_compute(cfg, progress), cfg.textspan)
     scorers = assemble.build_scorers(cfg)
     plan.announce(scorers, spans)
     return score(spans, scorers.labeler, scorers.judge, scorers.thresholds)
@@ -64,8 +65,8 @@ def evaluate(
         raise CcsError(f"{ORIGINAL!r} is the condition without silenced heads; give this set of heads another name.")
     conditions = [Condition(ORIGINAL, frozenset())]
     conditions += [Condition(name, frozenset(silenced)) for name, silenced in (heads or {}).items()]
-    source, compute = assemble.build(cfg.dataset.source), assemble.build_compute(cfg, progress)
-    return assemble.evaluate(cfg, source, model, conditions, compute).values
+    source, compute = assemble.build(cfg.dataset.source), encode.build_compute(cfg, progress)
+    return evaluate_conditions(cfg, source, model, conditions, compute).values
 
 
 def _configure(model: ClipModel, overrides: Iterable[str]) -> DictConfig:

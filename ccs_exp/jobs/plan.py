@@ -96,8 +96,9 @@ def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]
     lines = [PlanLine("ask", item.line()) for item in found]
     to_ask = sum(item.requests - item.kept for item in found)
     if len(found) > 1 and to_ask:
-        prices = [item.cost for item in found if item.requests > item.kept]
-        sum_of = "the price is not known of all" if None in prices else f"about {dollars(sum(prices))}"
+        asked = [item for item in found if item.requests > item.kept]
+        prices = [item.cost for item in asked if item.cost is not None]
+        sum_of = f"about {dollars(sum(prices))}" if len(prices) == len(asked) else "the price is not known of all"
         lines.append(PlanLine("ask", f"together {to_ask} requests to send, {sum_of}"))
     known = [item.cost for item in found if item.cost is not None]
     if limit is not None and sum(known) > limit:

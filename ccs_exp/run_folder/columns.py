@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import UnionType
+
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of run folders: raised where what stands in a file means something else; others are refused
 CCS_CLASSES = ("high", "moderate", "low")
 VERDICTS = ("aligned", "not_aligned", "unjudged")
 DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1))
@@ -19,10 +21,13 @@ CCS_AT_K_COLUMNS = ("k", "fraction")
 ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
 PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
 RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
-SUMMARY_KEYS = (
-    *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
-    *("skipped", "unjudged", "from_store", "warnings"),
-)
+SUMMARY_KEYS: dict[str, type | UnionType] = {  # required in summary.json, as what
+    **dict.fromkeys(("model", "config_hash"), str),
+    "dataset": str | None,
+    **dict.fromkeys(("ccs_at_k", "accuracy", "delta", "random"), dict | None),
+    **dict.fromkeys(("skipped", "from_store", "warnings"), list),
+    "unjudged": int,
+}
 OPTIONAL_SUMMARY_KEYS = (
     *("metric", "num_samples", "top1_ties", "heads_per_class"),
     *("tagged_share", "weights", "decoder", "choices", "robustness"),

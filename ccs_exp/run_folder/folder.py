@@ -8,7 +8,7 @@
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
 ``predictions.parquet``  one row for each sample and condition: `PREDICTION_COLUMNS`; of retrieval, for each query of
                          either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
-``summary.json``         ``schema_version`` (1) and, all required:
+``summary.json``         ``schema_version`` (2) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
                          ``accuracy, delta`` {condition: primary metric} or null; ``random`` {mean, sd, seeds} or null;
@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.heads import ORIGINAL
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
     CCS_AT_K_COLUMNS,
@@ -57,9 +58,10 @@ if TYPE_CHECKING:
 
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
+SUMMARY_FILE = "summary.json"
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
-    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),
+    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", SUMMARY_FILE, "report.html"),
     *VERDICT_FILES,
 )
 
@@ -122,7 +124,7 @@ class RunFolder:
 
     def withdraw_summary(self) -> None:
         """Take the summary away again: where it stands, a run has finished."""
-        (self.path / "summary.json").unlink(missing_ok=True)
+        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
 
     def write_heads(self, rows: Rows) -> None:
         write_whole(self.path / "heads.csv", csv_bytes(_rows(rows), HEADS_COLUMNS))
@@ -156,7 +158,7 @@ class RunFolder:
             raise ValueError(f"the summary lacks {missing}")
         content = rounded({"schema_version": SCHEMA_VERSION, **summary})
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(self.path / "summary.json", (text + "\n").encode("utf-8"))
+        write_whole(self.path / SUMMARY_FILE, (text + "\n").encode("utf-8"))
 
     def read_heads(self) -> pandas.DataFrame:
         return read_heads_csv(self.path / "heads.csv")
@@ -185,23 +187,34 @@ class RunFolder:
 
         Raises `CcsError` where the job did not finish, or a later version wrote another schema.
         """
-        path = self.path / "summary.json"
+        path = self.path / SUMMARY_FILE
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
+            return check_summary(json.loads(path.read_text(encoding="utf-8")), path)
         except OSError as error:
             raise CcsError(f"{self.path} has no summary.json that can be read: no job finished there.") from error
         except ValueError as error:
             raise CcsError(f"{path} is not JSON: {error}.") from error
-        if not isinstance(summary, dict) or summary.get("schema_version") != SCHEMA_VERSION:
-            raise CcsError(f"{path} is not of schema version {SCHEMA_VERSION}, which this version of ccs_exp reads.")
-        missing = [key for key in SUMMARY_KEYS if key not in summary]
-        if missing:
-            raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
-        return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
     def _read(self, name: str, columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame | None:
         path = self.path / name
         return typed_table(path, read_csv(path, columns), columns, numbers) if path.exists() else None
+
+
+def check_summary(summary: Any, path: str | Path) -> dict[str, Any]:
+    """The content of ``summary.json``, its absent optional keys as None. Raises `CcsError` where it is of another schema."""
+    version = summary.get("schema_version") if isinstance(summary, dict) else None
+    if version != SCHEMA_VERSION:
+        raise CcsError(
+            f"{path} has schema_version {version}; this release of ccs_exp reads {SCHEMA_VERSION}. Run the job again with it "
+            "(.hydra/overrides.yaml has its command line), or read the folder with the release that wrote it."
+        )
+    wrong = [key for key, kind in SUMMARY_KEYS.items() if key not in summary or not isinstance(summary[key], kind)]
+    accuracy = None if wrong else summary["accuracy"]
+    if accuracy is not None and not (ORIGINAL in accuracy and all(isinstance(value, float | int) for value in accuracy.values())):
+        wrong = ["accuracy"]
+    if wrong:
+        raise CcsError(f"{path} lacks {', '.join(wrong)}, or has something else there. Run the job again.")
+    return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
 
 def read_heads_csv(path: str | Path) -> pandas.DataFrame:
@@ -224,6 +237,9 @@ def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(rows: Rows) -> list[Mapping[str, Any]]:
-    if hasattr(rows, "to_dict"):
-        return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    import pandas
+
+    if isinstance(rows, pandas.DataFrame):
+        records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        return [{str(column): value for column, value in record.items()} for record in records]
     return list(rows)

@@ -13,14 +13,14 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
-from ccs_exp.heads import Head
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.decompose import decompose
-from ccs_exp.scoring.moments import HeadMoments
+from ccs_exp.scoring.moments import HeadMoments, pack_moments, unpack_moments
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.scoring.textspan import textspan
-from ccs_exp.store import Members, Stages, kept, pack_tensors, unpack_tensors
+from ccs_exp.store import Members, Stages, kept, read_json
 
 
 def describe_heads(
@@ -55,15 +55,15 @@ def describe_heads(
         return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
 
     def unpack(members: Members) -> HeadMoments:
-        probe.merge([[json.loads(members["skipped"])]])
+        probe.merge([[unpack_skipped(members)]])
         return unpack_moments(members)
 
     def pack_described(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
         return {"heads": json.dumps(spans_as_json(spans)).encode(), "skipped": json.dumps(probe.skipped).encode()}
 
     def unpack_described(members: Members) -> tuple[HeadSpans, ...]:
-        probe.merge([[json.loads(members["skipped"])]])
-        return spans_from_json(json.loads(members["heads"]))
+        probe.merge([[unpack_skipped(members)]])
+        return unpack_spans(members)
 
     return kept("descriptions", descriptions_key, describe, pack_described, unpack_described, stages)
 
@@ -82,21 +82,19 @@ def describe_from(
     )
 
 
-def pack_moments(moments: HeadMoments) -> dict[str, bytes]:
-    head = {"heads": [str(head) for head in moments.heads], "num_images": moments.num_images}
-    return {"moments": json.dumps(head).encode()} | pack_tensors({"first": moments.first, "second": moments.second})
-
-
-def unpack_moments(members: Members) -> HeadMoments:
-    head, tensors = json.loads(members["moments"]), unpack_tensors(members)
-    return HeadMoments(tuple(map(Head.parse, head["heads"])), head["num_images"], tensors["first"], tensors["second"])
-
-
 def spans_as_json(spans: tuple[HeadSpans, ...]) -> list[list[Any]]:
     return [[str(item.head), list(item.descriptions), item.label, item.explained_variance, item.model] for item in spans]
 
 
-def spans_from_json(found: list[list[Any]]) -> tuple[HeadSpans, ...]:
-    return tuple(
-        HeadSpans(Head.parse(head), tuple(texts), label, explained, model) for head, texts, label, explained, model in found
-    )
+def unpack_spans(members: Members) -> tuple[HeadSpans, ...]:
+    """What `spans_as_json` made. Raises on anything else."""
+    found = read_json(list[tuple[str, tuple[str, ...], str | None, float | None, str | None]], members["heads"])
+    if any(len(texts) != DESCRIPTIONS_PER_HEAD for _, texts, *_ in found):
+        raise ValueError(f"a head without {DESCRIPTIONS_PER_HEAD} descriptions")
+    return tuple(HeadSpans(Head.parse(head), *rest) for head, *rest in found)
+
+
+def unpack_skipped(members: Members) -> list[str]:
+    """The probe images that could not be decoded."""
+    skipped: list[str] = read_json(list[str], members["skipped"])
+    return skipped

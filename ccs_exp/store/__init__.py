@@ -1,17 +1,24 @@
-"""Results that outlive a run, each a whole file under a readable key of all that it depends on, shared by jobs side by side."""
+"""Results that outlive a run, each a whole file under a readable key of all that it depends on, shared by jobs side by side.
+
+In: a key and a function that computes. Out: the value, computed once however many jobs ask. It knows files alone, of the package and of
+entries: what a stage's key holds and how its value is packed is the stage's own.
+"""
 
 from __future__ import annotations
 
-from ccs_exp.store.entries import Members, cache_dir, read_entries, read_entry, write_entry
+from ccs_exp.store.code import code_of
+from ccs_exp.store.entries import Entry, Members, cache_dir, read_entries, read_entry, unpacked, write_entry
+from ccs_exp.store.members import as_bytes, kept_tensor, pack_tensors, read_json, unpack_tensors
 from ccs_exp.store.stages import Stages, kept, locked
 from ccs_exp.store.states import file_sha256, files_state, folder_state
-from ccs_exp.store.tensors import as_bytes, kept_tensor, pack_tensors, unpack_tensors
 
 __all__ = [
+    "Entry",
     "Members",
     "Stages",
     "as_bytes",
     "cache_dir",
+    "code_of",
     "file_sha256",
     "files_state",
     "folder_state",
@@ -21,6 +28,8 @@ __all__ = [
     "pack_tensors",
     "read_entries",
     "read_entry",
+    "read_json",
     "unpack_tensors",
+    "unpacked",
     "write_entry",
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow
 from pyarrow import compute, parquet
 
 from ccs_exp.heads import Condition, Head
-from ccs_exp.store import Stages, locked, read_entries, write_entry
+from ccs_exp.store import Entry, Stages, locked, read_entries, read_json, unpacked, write_entry
 from ccs_exp.store.entries import key_digest
 from ccs_exp.tasks.evaluation import Evaluation, first_conditions
 
@@ -46,8 +46,9 @@ def _kept(kind: str, wanted: Sequence[Heads]) -> dict[Heads, Evaluation]:
     by_name, found = {_name(heads): heads for heads in wanted}, {}
     for entry in read_entries(kind):
         names = [name for name in entry.key["heads"] if name in by_name and by_name[name] not in found]
-        if names:
-            found |= dict.fromkeys((by_name[name] for name in names), _unpacked(entry.members))
+        evaluation = unpacked(entry, unpack_evaluation) if names else None
+        if evaluation is not None:
+            found |= dict.fromkeys((by_name[name] for name in names), evaluation)
     return found
 
 
@@ -80,9 +81,25 @@ def _packed(evaluation: Evaluation) -> dict[str, bytes]:
     return {"evaluation": json.dumps(about).encode(), "predictions.parquet": buffer.getvalue().to_pybytes()}
 
 
-def _unpacked(members: Mapping[str, bytes]) -> Evaluation:
-    predictions = parquet.read_table(pyarrow.BufferReader(members["predictions.parquet"]))
-    return Evaluation(predictions=predictions, **json.loads(members["evaluation"]))
+def unpack_evaluation(entry: Entry) -> Evaluation:
+    """A pass over a data set, whose conditions are called as its sets of heads are in the store. Raises on another layout."""
+    about = read_json(_About, entry.members["evaluation"])
+    predictions = parquet.read_table(pyarrow.BufferReader(entry.members["predictions.parquet"]))
+    names = set(entry.key["heads"])
+    if about.values.keys() != names or set(predictions["condition"].unique().to_pylist()) - names:
+        raise ValueError("it is not of the heads that it names")
+    return Evaluation(predictions=predictions, **vars(about))
+
+
+@dataclass
+class _About:
+    primary: str
+    values: dict[str, dict[str, float]]
+    tied: dict[str, int]
+    num_samples: int
+    skipped: list[str]
+    warnings: list[str]
+    decoder: str | None
 
 
 def _name(heads: Heads) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from ccs_exp.scoring.judges.judge import Question, Verdict
 
@@ -34,6 +34,16 @@ class Opinion:
         return self.p_aligned if self.verdict is Verdict.ALIGNED else 1 - self.p_aligned
 
 
-def opinions_of(judge: Any) -> Iterable[Opinion]:
+@runtime_checkable
+class HasOpinions(Protocol):
+    """A judge that has more to say than its verdicts."""
+
+    @property
+    def opinions(self) -> Iterable[Opinion]:
+        """Those behind all verdicts that it has given."""
+        ...
+
+
+def opinions_of(judge: object) -> Iterable[Opinion]:
     """The opinions behind all verdicts that `judge` has given; none for a judge that has nothing to say beyond its verdicts."""
-    return getattr(judge, "opinions", ())
+    return judge.opinions if isinstance(judge, HasOpinions) else ()

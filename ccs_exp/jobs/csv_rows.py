@@ -1,4 +1,4 @@
-"""Scores and evaluations as the rows of a run folder."""
+"""What stands in the CSV files of a run folder: scores, opinions and evaluations as rows (columns: `ccs_exp.run_folder.columns`)."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def judge_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
     """One row for each head and judge, for ``judges.csv``: the CCS that this judge alone gives, and the one it expects."""
     rows = []
     for head, given in _opinions_of_heads(scores, opinions):
-        verdicts, shares = [opinion.verdict for opinion in given], [opinion.p_aligned for opinion in given]
+        verdicts = [opinion.verdict for opinion in given]
+        shares = [opinion.p_aligned for opinion in given if opinion.p_aligned is not None]
         ccs = None if Verdict.UNJUDGED in verdicts else verdicts.count(Verdict.ALIGNED)
-        expected = None if None in shares else sum(shares)
+        expected = sum(shares) if len(shares) == len(given) else None
         rows.append({"head": str(head), "judge": given[0].judge, "ccs": ccs, "expected_ccs": expected})
     return rows
 
@@ -57,8 +58,10 @@ def _opinions_of_heads(scores: Scores, opinions: Sequence[Opinion]) -> Iterator[
     for opinion in opinions:
         by_judge.setdefault(opinion.judge, {})[opinion.question] = opinion
     for score in scores.heads:
-        for given in by_judge.values() if score.label is not None and score.descriptions else ():
-            yield score.head, [given[Question(text, score.label)] for text in score.descriptions]
+        label = score.label
+        for given in by_judge.values() if score.descriptions else ():
+            if label is not None:
+                yield score.head, [given[Question(text, label)] for text in score.descriptions]
 
 
 def ccs_at_k_rows(scores: Scores) -> list[dict] | None:
