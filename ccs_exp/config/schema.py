@@ -39,6 +39,7 @@ class DatasetConfig:
     layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
+    tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
 
 
 @dataclass
@@ -82,8 +83,10 @@ class PruneConfig:
     concept: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, Any] = field(default_factory=dict)
     each_head: dict[str, Any] = field(default_factory=dict)
+    matched: dict[str, Any] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
 
-    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head")
+    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head", "matched", "curve")
 
 
 @dataclass
@@ -227,11 +230,13 @@ def check(cfg: DictConfig) -> None:
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
     check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
     if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
-        bad = [template for template in cfg.dataset.templates if "{}" not in template]
-        if bad or not cfg.dataset.templates:
-            example = "'dataset.templates=[\"a photo of a {}.\"]'"
-            what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
-            raise CcsError(f"dataset.templates: {what}. Give templates as in {example}.")
+        of_tasks = {f"tasks.{name}": templates for name, templates in cfg.dataset.tasks.items()}
+        for key, templates in {"templates": cfg.dataset.templates, **of_tasks}.items():
+            bad = [template for template in templates if "{}" not in template]
+            if bad or not (templates or cfg.dataset.tasks):
+                example = f"'dataset.{key}=[\"a photo of a {{}}.\"]'"
+                what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
+                raise CcsError(f"dataset.{key}: {what}. Give templates as in {example}.")
 
 
 def _check_local_copy(cfg: DictConfig) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from ccs_exp.config.plain import plain
 from ccs_exp.errors import CcsError
 from ccs_exp.llm.session import share_session
-from ccs_exp.pruning import Strategy
+from ccs_exp.pruning.context import Strategy
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.pool import Pool, file_pool, original_pool, taxonomy_pool
 from ccs_exp.scoring.scorers import Scorers

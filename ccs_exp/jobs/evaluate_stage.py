@@ -14,7 +14,7 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import with_openai_statistics
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute.trainer import Compute
-from ccs_exp.data.images.source import ImageSource
+from ccs_exp.data.images.source import ImageSource, Task
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
@@ -34,11 +34,11 @@ def evaluate(
     engine = build_engine(cfg)
     if isinstance(source, CaptionedVideos) and cfg.dataset.task == "retrieval":
         frames = frame_data(cfg, source, model)
-        evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
+        evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard", name=cfg.dataset.name)
         note(images=len(frames.captioned.videos) * cfg.dataset.frames)
     elif not isinstance(source, CaptionedVideos) and cfg.dataset.task == "classification":
         images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
-        evaluation = classify(model, images, cfg.dataset.templates, conditions, engine, compute)
+        evaluation = classify(model, images, image_tasks(cfg.dataset, source), conditions, engine, compute)
         note(images=len(images))
     else:
         raise CcsError(
@@ -47,6 +47,14 @@ def evaluate(
     note(conditions=len(conditions))
     evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
     return evaluation
+
+
+def image_tasks(node: DictConfig, source: ImageSource) -> tuple[Task, ...]:
+    """The tasks of a data set of images: of one label column, named after the data set, or one for each of several."""
+    columns = getattr(source, "tasks", None)
+    if columns is None:
+        return (Task(node.name, tuple(source.class_names), tuple(node.templates)),)
+    return tuple(Task(name, tuple(names), tuple(node.tasks.get(name) or node.templates)) for name, names in columns.items())
 
 
 def build_engine(cfg: DictConfig) -> Engine:

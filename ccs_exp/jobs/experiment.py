@@ -19,7 +19,8 @@ from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, r
 from ccs_exp.jobs.summary_json import Finished, summarise
 from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
-from ccs_exp.pruning import PruningContext, Strategy, check_given, conditions
+from ccs_exp.pruning.conditions import check_given, conditions
+from ccs_exp.pruning.context import PruningContext, Strategy
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies

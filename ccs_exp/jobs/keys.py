@@ -60,7 +60,7 @@ def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
         "model": model_key(cfg, weights),
         "compute": compute_key(cfg, device) | {"engine": cfg.engine, "stack_size": cfg.stack_size},
         "dataset": images_key(cfg, cfg.dataset)
-        | {name: dataset[name] for name in ("name", "task", "limit", "frames", "templates")},
+        | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "templates")},
         "protocol": cfg.protocol,
         "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.tasks.kept", *_targets(dataset)),
     }

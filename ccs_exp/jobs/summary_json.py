@@ -14,7 +14,7 @@ from ccs_exp.jobs.csv_rows import primary_values, random_spread
 from ccs_exp.jobs.decisive import decisive_settings
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.score_stage import Scored
-from ccs_exp.pruning import empty_conditions
+from ccs_exp.pruning.conditions import empty_conditions
 from ccs_exp.scoring.ccs import CcsClass, Scores
 from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.judges.judge import Question

@@ -18,9 +18,9 @@ HEADS_COLUMNS = (
     "explained_variance",
 )
 CCS_AT_K_COLUMNS = ("k", "fraction")
-ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
-PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
-RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
+ACCURACY_COLUMNS = ("model", "dataset", "task", "condition", "num_pruned", "metric", "value", "delta")
+PREDICTION_COLUMNS = ("sample_id", "task", "condition", "target", "prediction", "correct", "margin", "log_probability")
+RETRIEVAL_COLUMNS = ("query_id", "task", "condition", "direction", "rank", "margin")
 SUMMARY_KEYS: dict[str, type | UnionType] = {  # required in summary.json, as what
     **dict.fromkeys(("model", "config_hash"), str),
     "dataset": str | None,

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow
-from pyarrow import compute, parquet
+import numpy as np
+from safetensors import numpy as safetensors
 
 from ccs_exp.heads import Condition, Head
 from ccs_exp.store import Entry, Stages, locked, read_entries, read_json, unpacked, write_entry
 from ccs_exp.store.entries import key_digest
-from ccs_exp.tasks.evaluation import Evaluation, first_conditions
+from ccs_exp.tasks.evaluation import Evaluation, Heads, Outcomes, distinct_sets
 
 Evaluate = Callable[[Sequence[Condition]], Evaluation]
-Heads = frozenset[Head]
 
 
 def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evaluate: Evaluate, stages: Stages) -> Evaluation:
@@ -26,7 +25,7 @@ def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evalu
     as it was. A pass under one set of heads is noted in `stages` as ``evaluation``.
     """
     kind = f"evaluations/{key_digest(key)}"
-    wanted = list(dict.fromkeys(condition.heads for condition in conditions))
+    wanted = distinct_sets(conditions)
     found = _kept(kind, wanted)
     computed = len(found) < len(wanted)
     if computed:
@@ -39,11 +38,12 @@ def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evalu
                 write_entry(kind, {**key, "heads": [_name(heads) for heads in missing]}, _packed(evaluation))
                 found |= dict.fromkeys(missing, evaluation)
     stages.note("evaluation", computed=computed)
-    return _assembled(conditions, [found[heads] for heads in wanted], found)
+    return _assembled(conditions, wanted, found)
 
 
 def _kept(kind: str, wanted: Sequence[Heads]) -> dict[Heads, Evaluation]:
-    by_name, found = {_name(heads): heads for heads in wanted}, {}
+    by_name = {_name(heads): heads for heads in wanted}
+    found: dict[Heads, Evaluation] = {}
     for entry in read_entries(kind):
         names = [name for name in entry.key["heads"] if name in by_name and by_name[name] not in found]
         evaluation = unpacked(entry, unpack_evaluation) if names else None
@@ -52,51 +52,78 @@ def _kept(kind: str, wanted: Sequence[Heads]) -> dict[Heads, Evaluation]:
     return found
 
 
-def _assembled(conditions: Sequence[Condition], passes: Sequence[Evaluation], found: Mapping[Heads, Evaluation]) -> Evaluation:
+def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found: Mapping[Heads, Evaluation]) -> Evaluation:
     """One evaluation of named conditions out of the passes that hold their heads."""
-    values, tables = {}, []
-    for condition in conditions:
-        name, one = _name(condition.heads), found[condition.heads]
-        values[condition.name] = one.values[name]
-        rows = one.predictions.filter(compute.equal(one.predictions["condition"], name))
-        text = pyarrow.repeat(pyarrow.scalar(condition.name, pyarrow.string()), len(rows))
-        tables.append(rows.set_column(rows.column_names.index("condition"), "condition", text))
-    distinct = list({id(one): one for one in passes}.values())
-    return replace(
-        distinct[0],
-        values=values,
-        predictions=pyarrow.concat_tables(tables).combine_chunks(),
-        tied={first.name: found[first.heads].tied[_name(first.heads)] for first in first_conditions(conditions).values()},
-        skipped=list(distinct[0].skipped),
-        warnings=list(dict.fromkeys(text for one in distinct for text in one.warnings)),
-    )
+    first = found[wanted[0]]
+    passes = list({id(one): one for one in found.values()}.values())
+    places = [(found[heads], found[heads].sets.index(heads)) for heads in wanted]
+    tasks = {}
+    for name, task in first.tasks.items():
+        of_sets = [(one.tasks[name], place) for one, place in places]
+        tasks[name] = replace(
+            task,
+            columns={column: np.stack([of.columns[column][place] for of, place in of_sets]) for column in task.columns},
+            values=[of.values[place] for of, place in of_sets],
+            tied=[of.tied[place] for of, place in of_sets],
+        )
+    warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
+    return Evaluation(tuple(conditions), wanted, tasks, list(first.skipped), warnings, first.decoder)
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
-    about = {
-        name: getattr(evaluation, name) for name in ("primary", "values", "tied", "num_samples", "skipped", "warnings", "decoder")
-    }
-    buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(evaluation.predictions, buffer)
-    return {"evaluation": json.dumps(about).encode(), "predictions.parquet": buffer.getvalue().to_pybytes()}
+    about, arrays = [], {}
+    for number, (name, task) in enumerate(evaluation.tasks.items()):
+        texts = {column: values.tolist() for column, values in task.fixed.items() if values.dtype == object}
+        numbers = {column: values for column, values in task.fixed.items() if column not in texts}
+        arrays |= {f"{number}/fixed/{column}": np.ascontiguousarray(values) for column, values in numbers.items()}
+        arrays |= {f"{number}/columns/{column}": np.ascontiguousarray(values) for column, values in task.columns.items()}
+        told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
+        told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
+        about.append(told | {"name": name, "texts": texts})
+    of_pass = {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
+    return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
 
 
 def unpack_evaluation(entry: Entry) -> Evaluation:
     """A pass over a data set, whose conditions are called as its sets of heads are in the store. Raises on another layout."""
-    about = read_json(_About, entry.members["evaluation"])
-    predictions = parquet.read_table(pyarrow.BufferReader(entry.members["predictions.parquet"]))
-    names = set(entry.key["heads"])
-    if about.values.keys() != names or set(predictions["condition"].unique().to_pylist()) - names:
-        raise ValueError("it is not of the heads that it names")
-    return Evaluation(predictions=predictions, **vars(about))
+    about = read_json(_Pass, entry.members["about"])
+    arrays = safetensors.load(entry.members["columns.safetensors"])
+    sets = tuple(map(_heads, entry.key["heads"]))
+    tasks = {}
+    for number, task in enumerate(about.tasks):
+        fixed, columns = (_arrays(arrays, f"{number}/{part}/") for part in ("fixed", "columns"))
+        fixed |= {column: np.array(values, dtype=object) for column, values in task.texts.items()}
+        shape = len(sets), len(task.ids)
+        if {values.shape for values in columns.values()} != {shape} or {values.shape for values in fixed.values()} != {shape[1:]}:
+            raise ValueError(f"the columns of {task.name} are not of {shape} numbers")
+        if len(task.values) != len(sets) or len(task.tied) != len(sets):
+            raise ValueError(f"the values of {task.name} are not of {len(sets)} sets of heads")
+        tasks[task.name] = Outcomes(
+            task.primary, task.id_column, task.ids, fixed, columns, task.values, task.tied, task.num_samples
+        )
+    conditions = tuple(Condition(_name(heads), heads) for heads in sets)
+    return Evaluation(conditions, sets, tasks, about.skipped, about.warnings, about.decoder)
+
+
+def _arrays(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
 
 
 @dataclass
-class _About:
+class _Task:
+    name: str
     primary: str
-    values: dict[str, dict[str, float]]
-    tied: dict[str, int]
+    id_column: str
     num_samples: int
+    ids: list[str]
+    values: list[dict[str, float]]
+    tied: list[int]
+    texts: dict[str, list[str]]
+
+
+@dataclass
+class _Pass:
+    tasks: list[_Task]
     skipped: list[str]
     warnings: list[str]
     decoder: str | None
@@ -105,3 +132,7 @@ class _About:
 def _name(heads: Heads) -> str:
     """What a set of heads is called in the store: its heads in order; nothing for the original."""
     return " ".join(str(head) for head in sorted(heads))
+
+
+def _heads(name: str) -> Heads:
+    return frozenset(map(Head.parse, name.split()))

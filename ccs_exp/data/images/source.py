@@ -8,13 +8,23 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
+NO_CLASS = -1  # the target of an image that a task does not have
+
 
 class Sample(NamedTuple):
-    """One labelled image: a stable identifier, the decoded RGB image and the index of its class."""
+    """One labelled image: a stable identifier, the decoded RGB image and the index of its class, or one of each task (`NO_CLASS`: none)."""
 
     sample_id: str
     image: Image.Image
-    target: int
+    target: int | tuple[int, ...]
+
+
+class Task(NamedTuple):
+    """What images are asked: which of some classes, by prompts that hold ``{}`` where the class's name belongs."""
+
+    name: str
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
 
 
 class UnreadableImage(Exception):
@@ -24,7 +34,8 @@ class UnreadableImage(Exception):
 class ImageSource(Protocol):
     """A finite, indexable collection of images.
 
-    ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`.
+    ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`; those of a source with
+    several tasks, which has `tasks`, ``{task: class names}``, instead, each those of its task, in their order.
     """
 
     class_names: tuple[str, ...]

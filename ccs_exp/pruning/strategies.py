@@ -1,42 +1,17 @@
-"""Which heads to silence: a strategy turns head scores into named conditions, which are sets of heads."""
+"""Rules that name sets of heads: by CCS, at random, by concept, as given, each head alone (paper, section 5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
-from ccs_exp.scoring.ccs import Scores
+from ccs_exp.heads import Condition, Head
+from ccs_exp.pruning.context import PruningContext
 from ccs_exp.scoring.concepts import load_concepts
-
-
-@dataclass(frozen=True)
-class PruningContext:
-    """What strategies choose from: the scored heads, and the shape and name of the image encoder that has them."""
-
-    scores: Scores
-    layers: int
-    heads_per_layer: int
-    model: str
-
-    @property
-    def scored(self) -> tuple[Head, ...]:
-        return tuple(score.head for score in self.scores.heads)
-
-    @property
-    def matched_count(self) -> int:
-        """The smaller of the numbers of high and low heads."""
-        return min(len(self.scores.of_class("high")), len(self.scores.of_class("low")))
-
-
-class Strategy(Protocol):
-    """A rule that names sets of heads. `matched` limits high, low and random alike to the smaller class's count."""
-
-    def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]: ...
 
 
 @dataclass(frozen=True)
@@ -128,39 +103,6 @@ class EachHead:
 
     def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
         return [Condition(f"head/{head}", frozenset({head})) for head in context.scored]
-
-
-def conditions(
-    strategies: Iterable[Strategy], context: PruningContext, match_seeds: Sequence[int] | None = None
-) -> tuple[Condition, ...]:
-    """All conditions of a job, the original first. `match_seeds` set: high, low and random get the same number of heads."""
-    result = [Condition(ORIGINAL, frozenset())]
-    for strategy in strategies:
-        result.extend(strategy.conditions(context, match_seeds))
-    names = [condition.name for condition in result]
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise CcsError(f"The pruning conditions {', '.join(twice)} are asked for more than once.")
-    for condition in result:
-        check_heads(condition.heads, context.layers, context.heads_per_layer, context.model)
-    return tuple(result)
-
-
-def check_given(strategies: Iterable[Strategy], layers: int, heads_per_layer: int, model: str) -> None:
-    """Raise `CcsError` for given heads that the model does not have, before anything is computed for them."""
-    for strategy in strategies:
-        if isinstance(strategy, Heads):
-            for heads in strategy.named_heads().values():
-                check_heads(heads, layers, heads_per_layer, model)
-
-
-def empty_conditions(chosen: Iterable[Condition]) -> list[str]:
-    """A warning for each condition that silences nothing."""
-    return [
-        f"{condition.name} silences no head: there is none to silence. Its values are the original's."
-        for condition in chosen
-        if not condition.heads and condition.name != ORIGINAL
-    ]
 
 
 def _draw(heads: Iterable[Head], count: int, seed: int) -> frozenset[Head]:
