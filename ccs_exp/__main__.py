@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import sys
 import threading
 from contextlib import nullcontext
 from importlib import import_module
-from pathlib import Path
 from types import FrameType
 
 import hydra
@@ -21,7 +19,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.compute.processes import started
-from ccs_exp.config.schema import check, config_dir, register
+from ccs_exp.config.checks import check
+from ccs_exp.config.mistakes import explained
+from ccs_exp.config.schema import config_dir, register
 from ccs_exp.config.services import refuse_secrets
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.resume import asked_keys, keep, restore
@@ -40,7 +40,6 @@ _COMMANDS = {  # first words of the command line that are no overrides, and wher
 }
 
 _SHOW_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-_UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '(\w+)/([^']+)'")
 
 log = logging.getLogger(__name__)
 
@@ -123,16 +122,9 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _paragraph(error: Exception) -> str:
-    unknown = _UNKNOWN_CHOICE.search(str(error)) if isinstance(error, HydraException) else None
-    if unknown:
-        group, choice = unknown.groups()
-        known = sorted(path.stem for path in Path(config_dir(), group).glob("*.yaml"))
-        if known:
-            return f"{group}={choice} is not known. Choose one of: {', '.join(known)}."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. If it is the run folder, choose another with hydra.run.dir=DIR."
-    causes = [str(error), str(error.__cause__ or "")] if isinstance(error, HydraException) else [str(error)]
-    return " ".join(" ".join(dict.fromkeys(causes)).split())
+    return explained(error)
 
 
 if __name__ == "__main__":

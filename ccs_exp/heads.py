@@ -11,6 +11,7 @@ from ccs_exp.errors import CcsError
 
 ORIGINAL = "original"  # the condition that silences nothing
 DESCRIPTIONS_PER_HEAD = 5  # that TEXTSPAN picks, and of which CCS counts (paper, section 4.1.1)
+HIGH_FROM, LOW_TO = 5, 1  # CCS from here on is high, up to here low, in the paper (section 5.2)
 SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
 
 _NAME = re.compile(r"L(\d+)\.H(\d+)")
@@ -50,6 +51,15 @@ def scored_heads(layers: int, heads_per_layer: int, scored_layers: int = SCORED_
     """All heads of the last `scored_layers` of an encoder, in order of layer, then index."""
     first = max(0, layers - scored_layers)
     return tuple(Head(layer, index) for layer in range(first, layers) for index in range(heads_per_layer))
+
+
+def check_thresholds(high: int, low: int) -> None:
+    """Raise `CcsError` for classes of CCS that overlap or lie outside of its range."""
+    if not 0 <= low < high <= DESCRIPTIONS_PER_HEAD:
+        raise CcsError(
+            f"ccs.low={low} and ccs.high={high} do not separate classes; needed is 0 <= low < high <= {DESCRIPTIONS_PER_HEAD} "
+            f"(the paper has low {LOW_TO}, high {HIGH_FROM})."
+        )
 
 
 def check_heads(heads: Iterable[Head], layers: int, heads_per_layer: int, model: str) -> frozenset[Head]:

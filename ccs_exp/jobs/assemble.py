@@ -43,7 +43,9 @@ def build_pool(node: DictConfig) -> Pool:
 
 
 def build_strategies(node: DictConfig) -> list[Strategy]:
-    return [build(node[name]) for name in node if isinstance(node[name], DictConfig) and node[name]]
+    """The chosen strategies, in the order of the schema."""
+    nodes = [part for part in node.values() if isinstance(part, DictConfig)]
+    return [item for part in nodes for item in ([build(part)] if "_target_" in part else build_strategies(part))]
 
 
 def build_scorers(cfg: DictConfig) -> Scorers:

@@ -39,7 +39,7 @@ class Asker:
     model: str
     service: str = "openai"
     base_url: str | None = None
-    supports: Mapping[str, bool] = field(default_factory=dict)
+    supports: Mapping[str, bool | None] = field(default_factory=dict)
     temperature: float | None = 0
     seed: int | None = 0
     draw: int = 0

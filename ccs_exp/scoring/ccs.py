@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ccs_exp.errors import CcsError
-from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, HIGH_FROM, LOW_TO, Head, check_thresholds
 from ccs_exp.scoring.concepts import ConceptMap
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 from ccs_exp.scoring.judges.label import Labeler
@@ -20,15 +19,11 @@ CcsClass = Literal["high", "moderate", "low"]
 class Thresholds:
     """CCS of at least `high` is high, of at most `low` is low, between them moderate (paper: 5 and 1)."""
 
-    high: int = 5
-    low: int = 1
+    high: int = HIGH_FROM
+    low: int = LOW_TO
 
-    def __post_init__(self):
-        if not 0 <= self.low < self.high <= DESCRIPTIONS_PER_HEAD:
-            raise CcsError(
-                f"ccs.low={self.low} and ccs.high={self.high} do not separate classes; needed is 0 <= low < high <= "
-                f"{DESCRIPTIONS_PER_HEAD} (the paper has low 1, high 5)."
-            )
+    def __post_init__(self) -> None:
+        check_thresholds(self.high, self.low)
 
     def classify(self, ccs: int) -> CcsClass:
         return "high" if ccs >= self.high else "low" if ccs <= self.low else "moderate"

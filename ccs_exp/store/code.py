@@ -91,13 +91,14 @@ def _modules_of(name: str) -> Iterator[str]:
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
         module = ".".join(parts[:end])
-        if _file(module) is None:
+        if module_file(module) is None:
             return
         yield module
 
 
 @cache
-def _file(module: str) -> Path | None:
+def module_file(module: str) -> Path | None:
+    """The source of a module, found without importing it; None where there is none."""
     root, *below = module.split(".")
     spec = find_spec(root)  # of a top-level package: nothing is imported
     if spec is None or spec.origin is None:
@@ -111,7 +112,7 @@ def _file(module: str) -> Path | None:
 
 @cache  # a process computes with what it has imported, so what it read once holds until it ends
 def _read(module: str) -> _Module:
-    path = _file(module)
+    path = module_file(module)
     assert path is not None, module
     content = path.read_bytes()
     text = _FOR_TYPES_ALONE.sub("", content.decode("utf-8", "replace"))

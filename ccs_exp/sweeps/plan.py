@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.loading import unloaded
-from ccs_exp.config.schema import check
+from ccs_exp.config.checks import check
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan
 from ccs_exp.jobs.assemble import build_scorers, build_strategies

@@ -12,6 +12,7 @@ import yaml
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv
+from ccs_exp.heads import HIGH_FROM, LOW_TO
 from ccs_exp.report.contents import ConditionResult, Contents, gather
 
 PUBLISHED = "the authors' published heads"
@@ -163,7 +164,7 @@ def _scores(choices: dict[str, Any]) -> str:
     text = f"labeler {choices.get('labeler')}, judge {judge}, {source}"
     if choices.get("textspan") == "reference":
         text += ", reference TEXTSPAN"
-    if choices.get("thresholds") not in (None, [5, 1]):
+    if choices.get("thresholds") not in (None, [HIGH_FROM, LOW_TO]):
         text += f", thresholds {choices['thresholds']}"
     return text
 
