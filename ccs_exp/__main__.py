@@ -26,6 +26,7 @@ from ccs_exp.config.services import refuse_secrets
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal.log import recorded
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.sweeps import failures
 
 register()
@@ -123,8 +124,8 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _paragraph(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. If it is the run folder, choose another with hydra.run.dir=DIR."
-    return explained(error)
+        return plain(f"{error.filename}: {error.strerror}. If it is the run folder, choose another with hydra.run.dir=DIR.")
+    return plain(explained(error))
 
 
 if __name__ == "__main__":

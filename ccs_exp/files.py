@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import os
 import re
@@ -36,6 +37,7 @@ def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise CcsError(
             f"{path.name} could not be written to the folder {path.parent}: {error.strerror or error}. Free some space there, "
@@ -79,7 +81,10 @@ def clean(text: str) -> str:
 
 
 def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals. Raises ValueError on other columns."""
+    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals, texts are as in `to_cell`.
+
+    Raises ValueError on other columns.
+    """
     lines = [",".join(columns)]
     for row in rows:
         check_columns(row, columns)
@@ -110,7 +115,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str | None]]:
                     continue
                 if len(cells) != len(header):
                     raise CcsError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)}.")
-                rows.append({column: cells[index] or None for column, index in at.items()})
+                rows.append({column: from_cell(cells[index]) or None for column, index in at.items()})
             return rows
     except OSError as error:
         raise CcsError(f"{path} cannot be read: {error.strerror}.") from error
@@ -144,7 +149,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.{DECIMALS}f}"
-    return str(value)
+    return str(value) if isinstance(value, int) else to_cell(str(value))
 
 
 def _quoted(cell: str) -> str:
@@ -162,8 +167,59 @@ def _is_alive(process: int) -> bool:
     return True
 
 
+def _sync_folder(folder: Path) -> None:
+    """A name that is not on disk is lost with the power, whatever the file's content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that keep no folder to be written
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
         return  # the error that is on its way says more
+
+
+CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"  # what a terminal obeys; neither tab nor line feed
+_BEFORE_CONTROL = re.compile(rf"(\\*)({CONTROL})|(\\+)(?=u([0-9a-f]{{4}}))")
+_ESCAPED = re.compile(r"(\\+)u([0-9a-f]{4})")
+_FORMULA = re.compile(r"'*[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")  # and the wide forms, which some spreadsheets take for the same
+
+
+def to_cell(text: str) -> str:
+    """A text as a cell of a file that people open: no formula for a spreadsheet, nothing that a terminal obeys. `from_cell` reads it.
+
+    >>> to_cell("=1+1"), to_cell("-0.5 or so"), to_cell("'tis"), to_cell("a\\x1b[2Jb")
+    ("'=1+1", "'-0.5 or so", "'tis", 'a\\\\u001b[2Jb')
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        if match[2] is not None:
+            return "\\" * (2 * len(match[1]) + 1) + f"u{ord(match[2]):04x}"
+        return match[3] * (2 if _is_control(match[4]) else 1)
+
+    text = _BEFORE_CONTROL.sub(escaped, text)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """The text that `to_cell` was given; cells that it cannot have written are texts as they are."""
+
+    def original(match: re.Match[str]) -> str:
+        if not _is_control(match[2]):
+            return match[0]
+        half, odd = divmod(len(match[1]), 2)
+        return "\\" * half + (chr(int(match[2], 16)) if odd else f"u{match[2]}")
+
+    cell = cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return _ESCAPED.sub(original, cell)
+
+
+def _is_control(digits: str) -> bool:
+    return re.fullmatch(CONTROL, chr(int(digits, 16))) is not None

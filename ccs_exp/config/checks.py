@@ -10,10 +10,11 @@ from ccs_exp.compute.processes import check_processes
 from ccs_exp.config.place import config_dir
 from ccs_exp.config.plain import plain
 from ccs_exp.config.services import check_parts
-from ccs_exp.config.settings import check_settings
+from ccs_exp.config.settings import check_built, check_settings
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import HIGH_FROM, LOW_TO, check_thresholds
 
+_PREPROCESSING = "open_clip.transform.PreprocessCfg"
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
 _VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
@@ -34,6 +35,7 @@ def check(cfg: DictConfig) -> None:
     """Raise `CcsError` for settings, values and combinations that cannot work, before anything is loaded."""
     _check_needed(cfg)
     check_settings(cfg)
+    check_built({**plain(cfg.model.preprocess), "_target_": _PREPROCESSING}, "model.preprocess")
     _check_values(cfg)
     _check_scores(cfg)
     _check_strategies(cfg.prune)

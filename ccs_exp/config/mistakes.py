@@ -74,6 +74,8 @@ def known_settings() -> dict[str, frozenset[str]]:
     """All settings, dotted, each with the choices that have it (``prune=random``); with none where every job has it."""
     found: dict[str, set[str]] = {}
     for path in sorted(Path(config_dir()).glob("*/*.yaml")):
+        if path.parent.name == "experiment":  # which has none of its own
+            continue
         text = path.read_text(encoding="utf-8")
         package = re.search(r"^# @package (\S+)", text, re.MULTILINE)
         prefix = path.parent.name if package is None else package[1].replace("_global_", "")

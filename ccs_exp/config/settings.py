@@ -37,7 +37,7 @@ def _check_node(node: DictConfig, path: str) -> None:
             raise CcsError(unknown_setting(where))
         if isinstance(value, DictConfig):
             if "_target_" in value:
-                _check_built(plain(value), where)
+                check_built(plain(value), where)
             else:
                 _check_node(value, f"{where}.")
     gone = sorted((names or set()) - set(node))
@@ -45,13 +45,13 @@ def _check_node(node: DictConfig, path: str) -> None:
         raise CcsError(f"{path}{gone[0]} cannot be taken away. Leave out ~{path}{gone[0]}.")
 
 
-def _check_built(node: Mapping[str, Any], path: str) -> None:
+def check_built(node: Mapping[str, Any], path: str) -> None:
     """The settings of what a ``_target_`` names, by its parameters, and those of what is built inside."""
     found = signature(str(node["_target_"]))
     for key, value in node.items():
         kind = found.parameters.get(key) if found else None
         for inner, part in _built_inside(value, f"{path}.{key}"):
-            _check_built(part, inner)
+            check_built(part, inner)
         if found and found.closed and kind is None and key not in _OF_HYDRA:
             raise CcsError(unknown_setting(f"{path}.{key}", {f"{path}.{name}" for name in found.parameters}))
         if kind is not None and key not in _OF_HYDRA and value != "???" and not kind.admits(value):

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from ccs_exp.store.code import module_file
 
-_LISTS = {"Sequence", "Iterable", "Collection", "list", "tuple", "frozenset", "set"}
-_MAPPINGS = {"Mapping", "dict"}
+_LISTS = {"Sequence", "Iterable", "Collection", "list", "tuple", "frozenset", "set", "List", "Tuple"}
+_MAPPINGS = {"Mapping", "dict", "Dict"}
+_UNIONS = {"Union", "Optional"}
 _SCALARS = {"int": "a whole number of at least 0", "float": "a number", "bool": "true or false", "str": "text", "Path": "text"}
 
 
@@ -40,6 +41,8 @@ class Kind(NamedTuple):
             found = waiting.pop(0)
             if isinstance(found, ast.BinOp):
                 waiting = [found.left, found.right, *waiting]
+            elif isinstance(found, ast.Subscript) and isinstance(found.value, ast.Name) and found.value.id in _UNIONS:
+                waiting = [*_inside(found), *([ast.Constant(None)] if found.value.id == "Optional" else []), *waiting]
             elif isinstance(found, ast.Name) and found.id not in _SCALARS and found.id not in _LISTS | _MAPPINGS:
                 alias = _assigned(self.module, found.id)
                 if alias is None:
@@ -124,6 +127,10 @@ def _assigned(module: str, name: str) -> ast.expr | None:
     return values[0] if values else None
 
 
+def _inside(node: ast.Subscript) -> list[ast.expr]:
+    return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+
+
 def _known(node: ast.expr | None) -> bool:
     if isinstance(node, ast.Subscript):
         return isinstance(node.value, ast.Name) and node.value.id in _LISTS | _MAPPINGS | {"Literal"}
@@ -135,7 +142,7 @@ def _is(value: Any, kind: ast.expr, module: str) -> bool:
         return value is None
     if isinstance(kind, ast.Subscript):
         assert isinstance(kind.value, ast.Name)
-        inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
+        inner = _inside(kind)
         if kind.value.id == "Literal":
             return any(isinstance(item, ast.Constant) and item.value == value and type(item.value) is type(value) for item in inner)
         if kind.value.id in _MAPPINGS:
@@ -156,7 +163,7 @@ def _words(kind: ast.expr, module: str) -> str:
     if isinstance(kind, ast.Name):
         return _SCALARS.get(kind.id, "a list" if kind.id in _LISTS else "a mapping")
     assert isinstance(kind, ast.Subscript) and isinstance(kind.value, ast.Name)
-    inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
+    inner = _inside(kind)
     if kind.value.id == "Literal":
         return "one of " + ", ".join(str(item.value) for item in inner if isinstance(item, ast.Constant))
     if kind.value.id in _MAPPINGS:

@@ -16,6 +16,7 @@ from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans, read_spans
@@ -124,7 +125,7 @@ def show(lines: list[PlanLine], console: Console | None = None) -> None:
     console = console or Console()
     stage = ""
     for line in lines:
-        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), line.text), soft_wrap=True)
+        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), plain(line.text)), soft_wrap=True)
         stage = line.stage
 
 

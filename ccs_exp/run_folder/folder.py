@@ -30,12 +30,13 @@ Every file is written aside and renamed into place. Numbers have six decimals, s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
@@ -160,6 +161,7 @@ class RunFolder:
             raise ValueError(f"the summary lacks {missing}")
         content = rounded({"schema_version": SCHEMA_VERSION, **summary})
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        text = re.sub(CONTROL, lambda sign: f"\\u{ord(sign[0]):04x}", text)  # the same JSON; a terminal that shows it obeys nothing
         write_whole(self.path / SUMMARY_FILE, (text + "\n").encode("utf-8"))
 
     def read_heads(self) -> pandas.DataFrame:

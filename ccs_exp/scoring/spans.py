@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import from_cell
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 
 
@@ -69,7 +70,8 @@ def _from_csv(path: Path) -> Iterable[HeadSpans]:
         if missing:
             raise CcsError(f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.")
         for row in rows:
-            yield _spans(row["head"], [row[column] for column in columns], row.get("label"), row.get("model"))
+            texts = {column: from_cell(cell) for column, cell in row.items() if isinstance(cell, str)}
+            yield _spans(texts.get("head"), [texts.get(column) for column in columns], texts.get("label"), texts.get("model"))
 
 
 def _spans(head: Any, descriptions: Iterable[Any], label: Any, model: str | None = None) -> HeadSpans:
