@@ -102,9 +102,10 @@ def _check_strategies(prune: DictConfig) -> None:
 
 
 def _check_local_copy(cfg: DictConfig) -> None:
-    for key in ("partial", "streaming"):
+    for key in ("partial", "streaming", "class_names"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
-            raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
+            value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
+            raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
     if cfg.dataset.streaming and cfg.pixel_cache:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:

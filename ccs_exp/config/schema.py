@@ -15,8 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 from ccs_exp.config.checks import check
 from ccs_exp.config.mistakes import explained
 from ccs_exp.config.place import config_dir
+from ccs_exp.config.services import usual_settings
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_lines
 from ccs_exp.heads import HIGH_FROM, LOW_TO
 
 
@@ -37,6 +38,7 @@ class DatasetConfig:
     limit: int | None = None
     partial: bool = False  # a local copy may lack images, videos and classes
     streaming: bool = False  # read the hub's files as they come
+    class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     task: str = "classification"
     frames: int | None = None  # of a video
@@ -136,11 +138,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``, and
-    ``${copy_in:DIR,NAME}``, the local copy of a data set."""
+    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
+    ``${copy_in:DIR,NAME}``, the local copy of a data set, and ``${as_judge:KEY}``, a setting that the labeler has of the judge."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+    OmegaConf.register_new_resolver("as_judge", as_judge, replace=True)
+
+
+def as_judge(key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(config_dir()), _parent_.service)[key]
 
 
 def copy_in(data_dir: str | None, name: str) -> str | None:
@@ -151,7 +159,7 @@ def copy_in(data_dir: str | None, name: str) -> str | None:
 
 def prompt_templates(name: str) -> list[str]:
     """The prompt templates in ``assets/templates``, with ``{}`` for the class name."""
-    return (ASSETS / "templates" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return read_lines(ASSETS / "templates" / f"{name}.txt")
 
 
 def configure(*overrides: str) -> DictConfig:

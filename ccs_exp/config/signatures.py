@@ -100,9 +100,11 @@ def _of_function(node: ast.FunctionDef, module: str, positional: list[ast.arg]) 
     if node.args.kwarg is None:
         return Signature(parameters, closed=True)
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+        called = call.func if isinstance(call, ast.Call) else None
+        called = called.value if isinstance(called, ast.Attribute) else called  # a class, for its method
+        if isinstance(call, ast.Call) and isinstance(called, ast.Name):
             handed_on = [word.value.id for word in call.keywords if word.arg is None and isinstance(word.value, ast.Name)]
-            taker = signature(f"{module}.{call.func.id}") if node.args.kwarg.arg in handed_on else None
+            taker = signature(f"{module}.{called.id}") if node.args.kwarg.arg in handed_on else None
             if taker is not None:
                 fixed = {word.arg for word in call.keywords}
                 more = {name: kind for name, kind in taker.parameters.items() if name not in fixed}

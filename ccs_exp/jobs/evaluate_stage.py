@@ -45,7 +45,8 @@ def evaluate(
             f"dataset.task={cfg.dataset.task} is not a task for dataset={cfg.dataset.name}. Leave dataset.task as it is."
         )
     note(conditions=len(conditions))
-    evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
+    evaluation.warnings += [*source.notes, *engine.warnings]
+    evaluation.decoder = ", ".join(filter(None, (evaluation.decoder, source.decoder))) or None
     return evaluation
 
 

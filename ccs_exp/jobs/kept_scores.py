@@ -8,7 +8,7 @@ from typing import Literal
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore, Scores
 from ccs_exp.scoring.judges.judge import Verdict
-from ccs_exp.store import Members, read_json
+from ccs_exp.store import Members, json_as
 
 _Ccs = Literal[0, 1, 2, 3, 4, 5] | None
 _Class = Literal["high", "moderate", "low"] | None
@@ -25,9 +25,9 @@ def pack_scores(scores: Scores) -> dict[str, bytes]:
 
 def unpack_scores(members: Members) -> Scores:
     """What `pack_scores` made. Raises on anything else."""
-    rows = read_json(list[_Row], members["heads"])
+    rows = json_as(list[_Row], members["heads"])
     if any(len(texts) != len(verdicts) for *_, texts, verdicts, _ in rows):
         raise ValueError("a head with more descriptions than verdicts, or fewer")
     return Scores(
-        tuple(HeadScore(Head.parse(head), *rest) for head, *rest in rows), model=read_json(str | None, members["model"])
+        tuple(HeadScore(Head.parse(head), *rest) for head, *rest in rows), model=json_as(str | None, members["model"])
     )

@@ -24,7 +24,7 @@ from ccs_exp.store import code_of, file_sha256, files_state
 from ccs_exp.store.states import folder_content
 
 # Settings that can name a file or a folder.
-_NAME_FILES = frozenset({"path", "weights", "map", "directory", "replies", "prompt", "model"})
+_NAME_FILES = frozenset({"path", "class_names", "weights", "map", "directory", "replies", "prompt", "model"})
 
 Key = dict[str, Any]
 

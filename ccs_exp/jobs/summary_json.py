@@ -71,7 +71,9 @@ def summarise(job: Finished) -> dict[str, Any]:
         "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
         "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
         "decoder": decoder,
-        "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped)} if probe else None,
+        "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped), "decoder": probe.source.decoder}
+        if probe
+        else None,
         **_of_scores(job),
         **_of_evaluation(job.evaluation),
         "skipped": job.skipped,
@@ -172,6 +174,8 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(f"The model has {job.loaded.model.origin.description}: its scores and accuracies mean nothing.")
     if job.scored.scores.model and job.scored.scores.model != job.loaded.name:
         warnings.append(f"The scores are of {job.scored.scores.model}, the model evaluated is {job.loaded.name}.")
+    warnings += job.scored.pool.notes if job.scored.pool else ()
+    warnings += job.scored.probe.source.notes if job.scored.probe else ()
     warnings += empty_conditions(job.conditions)
     if any(condition.name.startswith("concept/") for condition in job.conditions):
         warnings += _concept_warnings(job)

@@ -20,7 +20,7 @@ from ccs_exp.scoring.moments import HeadMoments, pack_moments, unpack_moments
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.scoring.textspan import textspan
-from ccs_exp.store import Members, Stages, kept, read_json
+from ccs_exp.store import Members, Stages, json_as, kept
 
 
 def describe_heads(
@@ -55,14 +55,14 @@ def describe_heads(
         return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
 
     def unpack(members: Members) -> HeadMoments:
-        probe.merge([[unpack_skipped(members)]])
+        probe.skipped = unpack_skipped(members)
         return unpack_moments(members)
 
     def pack_described(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
         return {"heads": json.dumps(spans_as_json(spans)).encode(), "skipped": json.dumps(probe.skipped).encode()}
 
     def unpack_described(members: Members) -> tuple[HeadSpans, ...]:
-        probe.merge([[unpack_skipped(members)]])
+        probe.skipped = unpack_skipped(members)
         return unpack_spans(members)
 
     return kept("descriptions", descriptions_key, describe, pack_described, unpack_described, stages)
@@ -88,7 +88,7 @@ def spans_as_json(spans: tuple[HeadSpans, ...]) -> list[list[Any]]:
 
 def unpack_spans(members: Members) -> tuple[HeadSpans, ...]:
     """What `spans_as_json` made. Raises on anything else."""
-    found = read_json(list[tuple[str, tuple[str, ...], str | None, float | None, str | None]], members["heads"])
+    found = json_as(list[tuple[str, tuple[str, ...], str | None, float | None, str | None]], members["heads"])
     if any(len(texts) != DESCRIPTIONS_PER_HEAD for _, texts, *_ in found):
         raise ValueError(f"a head without {DESCRIPTIONS_PER_HEAD} descriptions")
     return tuple(HeadSpans(Head.parse(head), *rest) for head, *rest in found)
@@ -96,5 +96,5 @@ def unpack_spans(members: Members) -> tuple[HeadSpans, ...]:
 
 def unpack_skipped(members: Members) -> list[str]:
     """The probe images that could not be decoded."""
-    skipped: list[str] = read_json(list[str], members["skipped"])
+    skipped: list[str] = json_as(list[str], members["skipped"])
     return skipped

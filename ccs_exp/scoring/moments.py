@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ccs_exp.heads import Head
-from ccs_exp.store import Members, pack_tensors, read_json, unpack_tensors
+from ccs_exp.store import Members, json_as, pack_tensors, unpack_tensors
 
 
 @dataclass
@@ -60,7 +60,7 @@ def pack_moments(moments: HeadMoments) -> dict[str, bytes]:
 
 def unpack_moments(members: Members) -> HeadMoments:
     """What `pack_moments` made. Raises on anything else."""
-    head = read_json(_Head, members["moments"])
+    head = json_as(_Head, members["moments"])
     count = len(head.heads)
     tensors = unpack_tensors(members, first=(count, None), second=(count, None, None))
     first, second = tensors["first"], tensors["second"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ccs_exp.store.code import code_of
 from ccs_exp.store.entries import Entry, Members, cache_dir, read_entries, read_entry, unpacked, write_entry
-from ccs_exp.store.members import as_bytes, kept_tensor, pack_tensors, read_json, unpack_tensors
+from ccs_exp.store.members import as_bytes, json_as, kept_tensor, pack_tensors, unpack_tensors
 from ccs_exp.store.stages import Stages, kept, locked
 from ccs_exp.store.states import file_sha256, files_state, folder_state
 
@@ -22,13 +22,13 @@ __all__ = [
     "file_sha256",
     "files_state",
     "folder_state",
+    "json_as",
     "kept",
     "kept_tensor",
     "locked",
     "pack_tensors",
     "read_entries",
     "read_entry",
-    "read_json",
     "unpack_tensors",
     "unpacked",
     "write_entry",

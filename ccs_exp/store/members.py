@@ -43,7 +43,7 @@ def unpack_tensors(members: Members, **shapes: tuple[int | None, ...]) -> dict[s
     return tensors
 
 
-def read_json(kind: Any, content: bytes) -> Any:
+def json_as(kind: Any, content: bytes) -> Any:
     """JSON as what `kind` is made of (dataclasses, lists ...), nothing converted. Raises ValueError where it is anything else."""
     from pydantic import TypeAdapter  # late: a finished job is answered without it
 

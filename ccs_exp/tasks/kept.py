@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import numpy as safetensors
 
 from ccs_exp.heads import Condition, Head
-from ccs_exp.store import Entry, Stages, locked, read_entries, read_json, unpacked, write_entry
+from ccs_exp.store import Entry, Stages, json_as, locked, read_entries, unpacked, write_entry
 from ccs_exp.store.entries import key_digest
 from ccs_exp.tasks.evaluation import Evaluation, Heads, Outcomes, distinct_sets
 
@@ -71,7 +71,8 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
-    about, arrays = [], {}
+    about: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
     for number, (name, task) in enumerate(evaluation.tasks.items()):
         texts = {column: values.tolist() for column, values in task.fixed.items() if values.dtype == object}
         numbers = {column: values for column, values in task.fixed.items() if column not in texts}
@@ -86,7 +87,7 @@ def _packed(evaluation: Evaluation) -> dict[str, bytes]:
 
 def unpack_evaluation(entry: Entry) -> Evaluation:
     """A pass over a data set, whose conditions are called as its sets of heads are in the store. Raises on another layout."""
-    about = read_json(_Pass, entry.members["about"])
+    about = json_as(_Pass, entry.members["about"])
     arrays = safetensors.load(entry.members["columns.safetensors"])
     sets = tuple(map(_heads, entry.key["heads"]))
     tasks = {}

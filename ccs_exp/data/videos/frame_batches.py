@@ -39,7 +39,7 @@ class FrameData(lightning.LightningDataModule):
         frames: of each video.
         on_error: `skip` leaves undecodable videos without frames, lists why in `skipped` and their indices in `unreadable`; `raise`
             stops with `CcsError`.
-        num_workers: decoding processes; by default none for videos held in memory.
+        num_workers: decoding processes; by default none for drawn videos.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FrameData(lightning.LightningDataModule):
     ):
         super().__init__()
         self.captioned, self.frames, self.batch_size, self.on_error = videos, frames, batch_size, on_error
-        self.num_workers = default_workers(videos.in_memory) if num_workers is None else num_workers
+        self.num_workers = default_workers(videos.one_process) if num_workers is None else num_workers
         self.share = Share()
         self._unreadable: dict[int, str] = {}
         self._dataset = _DecodedVideos(videos, transform, frames)

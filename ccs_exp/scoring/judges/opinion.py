@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from ccs_exp.scoring.judges.judge import Question, Verdict
+from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,13 @@ class Opinion:
 
 @runtime_checkable
 class HasOpinions(Protocol):
-    """A judge that has more to say than its verdicts."""
+    """A judge with more to say than verdicts."""
 
     @property
-    def opinions(self) -> Iterable[Opinion]:
-        """Those behind all verdicts that it has given."""
-        ...
+    def opinions(self) -> tuple[Opinion, ...]:
+        """The opinions behind all verdicts that it has given."""
 
 
-def opinions_of(judge: object) -> Iterable[Opinion]:
+def opinions_of(judge: Judge) -> tuple[Opinion, ...]:
     """The opinions behind all verdicts that `judge` has given; none for a judge that has nothing to say beyond its verdicts."""
     return judge.opinions if isinstance(judge, HasOpinions) else ()

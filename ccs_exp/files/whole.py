@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import math
 import os
@@ -10,14 +9,12 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files.cells import to_cell
 
-if TYPE_CHECKING:
-    import pandas
-
-ASSETS = Path(__file__).resolve().parent / "assets"  # what the package brings
+ASSETS = Path(__file__).resolve().parents[1] / "assets"  # what the package brings
 DECIMALS = 6  # of every number in a run folder
 
 _HOST = re.sub(r"\W", "-", socket.gethostname())[:40]
@@ -76,8 +73,8 @@ def rounded(value: Any) -> Any:
 
 
 def clean(text: str) -> str:
-    """`text` as it can be encoded: lone surrogates, which undecodable file names bring, are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """`text` as files can hold it: lone surrogates, which undecodable file names bring, and NUL are written as escapes."""
+    return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
@@ -97,50 +94,6 @@ def check_columns(row: Mapping[str, Any], columns: Sequence[str]) -> None:
     if set(row) != set(columns):
         missing, unknown = sorted(set(columns) - set(row)), sorted(set(row) - set(columns))
         raise ValueError(f"a row lacks the columns {missing} and has the unknown columns {unknown}")
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str | None]]:
-    """The rows of a CSV file as text, empty cells as None. Raises `CcsError` for what is not such a file."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            missing = [column for column in columns if column not in header]
-            if missing:
-                raise CcsError(f"{path} lacks the columns {', '.join(missing)}. Needed are: {', '.join(columns)}.")
-            at = {column: header.index(column) for column in columns}
-            rows = []
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise CcsError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)}.")
-                rows.append({column: from_cell(cells[index]) or None for column, index in at.items()})
-            return rows
-    except OSError as error:
-        raise CcsError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CcsError(f"{path} is not a CSV file in UTF-8: {error}.") from error
-
-
-def typed_table(path: Path, rows: list[dict], columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame:
-    """Rows of text as a table of Python values, in which None stays None. Raises `CcsError` for what is no number but must be."""
-    import pandas
-
-    for number, row in enumerate(rows, 1):
-        for column, kind in numbers.items():
-            try:
-                row[column] = None if row[column] is None else _number(row[column], kind)
-            except (ValueError, OverflowError) as error:
-                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}, which is no number as needed.") from error
-    return pandas.DataFrame(rows, columns=list(columns), dtype=object)
-
-
-def _number(text: str, kind: type) -> int | float:
-    value = float(text)
-    if not math.isfinite(value) or (kind is int and value != int(value)):
-        raise ValueError(text)
-    return kind(value)
 
 
 def _cell(value: Any) -> str:
@@ -184,42 +137,3 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         return  # the error that is on its way says more
-
-
-CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"  # what a terminal obeys; neither tab nor line feed
-_BEFORE_CONTROL = re.compile(rf"(\\*)({CONTROL})|(\\+)(?=u([0-9a-f]{{4}}))")
-_ESCAPED = re.compile(r"(\\+)u([0-9a-f]{4})")
-_FORMULA = re.compile(r"'*[=+\-@\t\n\uff1d\uff0b\uff0d\uff20]")  # and the wide forms, which some spreadsheets take for the same
-
-
-def to_cell(text: str) -> str:
-    """A text as a cell of a file that people open: no formula for a spreadsheet, nothing that a terminal obeys. `from_cell` reads it.
-
-    >>> to_cell("=1+1"), to_cell("-0.5 or so"), to_cell("'tis"), to_cell("a\\x1b[2Jb")
-    ("'=1+1", "'-0.5 or so", "'tis", 'a\\\\u001b[2Jb')
-    """
-
-    def escaped(match: re.Match[str]) -> str:
-        if match[2] is not None:
-            return "\\" * (2 * len(match[1]) + 1) + f"u{ord(match[2]):04x}"
-        return match[3] * (2 if _is_control(match[4]) else 1)
-
-    text = _BEFORE_CONTROL.sub(escaped, text)
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def from_cell(cell: str) -> str:
-    """The text that `to_cell` was given; cells that it cannot have written are texts as they are."""
-
-    def original(match: re.Match[str]) -> str:
-        if not _is_control(match[2]):
-            return match[0]
-        half, odd = divmod(len(match[1]), 2)
-        return "\\" * half + (chr(int(match[2], 16)) if odd else f"u{match[2]}")
-
-    cell = cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-    return _ESCAPED.sub(original, cell)
-
-
-def _is_control(digits: str) -> bool:
-    return re.fullmatch(CONTROL, chr(int(digits, 16))) is not None
