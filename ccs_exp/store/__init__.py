@@ -1,7 +1,8 @@
 """Results that outlive a run, each a whole file under a readable key of all that it depends on, shared by jobs side by side.
 
-In: a key and a function that computes. Out: the value, computed once however many jobs ask. It knows files alone, of the package and of
-entries: what a stage's key holds and how its value is packed is the stage's own.
+In: a key, a function that computes, and how its value is packed. Out: the value, computed once however many jobs ask. `entries` are the
+files, `stages` the computing, `members` what is in a file, `states` and `code` the parts of a key that say of which files and of which
+code a result is; `command` is ``ccs-exp store``. Imports files; what a stage's key and value are is the stage's own.
 """
 
 from __future__ import annotations
