@@ -19,8 +19,10 @@ _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans":
 _VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
 _LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed"), 0)
+_LEAST_SEEDS, _MOST_DONORS = 5, 256
 _VALUES = {
     "textspan": ("direct", "reference"),
+    "ablation": ("zero", "mean", "resample", "direct"),
     "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
     "protocol": ("standard", "paper"),
@@ -39,6 +41,7 @@ def check(cfg: DictConfig) -> None:
     _check_values(cfg)
     _check_scores(cfg)
     _check_strategies(cfg.prune)
+    _check_resample(cfg.resample)
     _check_local_copy(cfg)
     _check_templates(cfg)
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
@@ -99,6 +102,16 @@ def _check_strategies(prune: DictConfig) -> None:
             raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
     if prune.match_count and (not prune.match_seeds or min(prune.match_seeds) < 0 or len(set(prune.match_seeds)) < len(prune.match_seeds)):
         raise CcsError(f"prune.match_seeds={list(prune.match_seeds)}: give at least one number of at least 0, each once.")
+
+
+def _check_resample(resample: DictConfig) -> None:
+    seeds = list(resample.seeds)
+    if len(set(seeds)) != len(seeds) or len(seeds) < _LEAST_SEEDS or min(seeds) < 0:
+        raise CcsError(
+            f"resample.seeds={seeds}: give at least {_LEAST_SEEDS} seeds of at least 0, each once, so that their spread can be told."
+        )
+    if not 2 <= resample.donors <= _MOST_DONORS:
+        raise CcsError(f"resample.donors={resample.donors}: give a number from 2 to {_MOST_DONORS}.")
 
 
 def _check_local_copy(cfg: DictConfig) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from ccs_exp.clip.engine import Engine, PlainEngine
+from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import with_openai_statistics
-from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.source import ImageSource, Task
 from ccs_exp.data.videos.captioned import CaptionedVideos
@@ -28,10 +27,14 @@ from ccs_exp.tasks.retrieval import retrieve
 
 @stage("evaluate")
 def evaluate(
-    cfg: DictConfig, source: ImageSource | CaptionedVideos, model: ClipModel, conditions: Sequence[Condition], compute: Compute
+    cfg: DictConfig,
+    source: ImageSource | CaptionedVideos,
+    model: ClipModel,
+    conditions: Sequence[Condition],
+    compute: Compute,
+    engine: Engine,
 ) -> Evaluation:
     """All conditions on the data set `source`, by the task that its configuration names."""
-    engine = build_engine(cfg)
     if isinstance(source, CaptionedVideos) and cfg.dataset.task == "retrieval":
         frames = frame_data(cfg, source, model)
         evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard", name=cfg.dataset.name)
@@ -56,10 +59,6 @@ def image_tasks(node: DictConfig, source: ImageSource) -> tuple[Task, ...]:
     if columns is None:
         return (Task(node.name, tuple(source.class_names), tuple(node.templates)),)
     return tuple(Task(name, tuple(names), tuple(node.tasks.get(name) or node.templates)) for name, names in columns.items())
-
-
-def build_engine(cfg: DictConfig) -> Engine:
-    return PlainEngine() if cfg.engine == "plain" else SharedPrefixEngine(cfg.stack_size)
 
 
 def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> FrameData:

@@ -42,6 +42,24 @@ def descriptions_key(moments: Key, textspan: str, pool_sha256: str) -> Key:
     return {"moments": moments, "textspan": textspan, "pool": pool_sha256, "code": code_of("ccs_exp.scoring.describe")}
 
 
+def donors_key(cfg: DictConfig, weights: str, device: str) -> Key:
+    moments = moments_key(cfg, weights, device)
+    code = code_of(*moments["code"]["entry_points"], "ccs_exp.scoring.donors")
+    return moments | {"donors": cfg.resample.donors, "code": code}
+
+
+def probe_key(cfg: DictConfig, weights: str, device: str) -> Key:
+    """What ``ablation`` gathers from the probe: outputs of its images, or their sums."""
+    return (donors_key if cfg.ablation == "resample" else moments_key)(cfg, weights, device)
+
+
+def ablation_key(cfg: DictConfig, weights: str, device: str) -> Key:
+    """What silenced heads give: nothing that the probe decides, their means over it, or outputs of its images."""
+    found: Key = {"kind": cfg.ablation}
+    found |= {"probe": probe_key(cfg, weights, device)} if cfg.ablation != "zero" else {}
+    return found | ({"seeds": list(cfg.resample.seeds)} if cfg.ablation == "resample" else {})
+
+
 def scores_key(cfg: DictConfig, descriptions: list[Any]) -> Key:
     """Labels and verdicts of given descriptions; `descriptions` as JSON."""
     parts = [plain(cfg[part]) for part in ("labeler", "judge")]
@@ -62,7 +80,8 @@ def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
         "dataset": images_key(cfg, cfg.dataset)
         | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "templates")},
         "protocol": cfg.protocol,
-        "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.tasks.kept", *_targets(dataset)),
+        "ablation": ablation_key(cfg, weights, device),
+        "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.jobs.ablation", "ccs_exp.tasks.kept", *_targets(dataset)),
     }
 
 

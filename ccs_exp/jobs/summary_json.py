@@ -13,6 +13,7 @@ from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.csv_rows import primary_values, random_spread
 from ccs_exp.jobs.decisive import decisive_settings
 from ccs_exp.jobs.load_stage import Loaded
+from ccs_exp.jobs.ran import what_ran
 from ccs_exp.jobs.score_stage import Scored
 from ccs_exp.pruning.conditions import empty_conditions
 from ccs_exp.scoring.ccs import CcsClass, Scores
@@ -25,6 +26,7 @@ from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
+from ccs_exp.tracking.secrets import without_secrets
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Finished:
     scorers: Scorers
     stages: Stages
     device: str
+    sweep: str | None = None
+    varied: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str | None:
@@ -48,14 +52,14 @@ class Finished:
     @property
     def skipped(self) -> list[str]:
         """What could not be decoded, of the probe and of the data set."""
-        probe, evaluation = self.scored.probe, self.evaluation
+        probe, evaluation = self.loaded.probe, self.evaluation
         return [*(probe.skipped if probe else []), *(evaluation.skipped if evaluation else [])]
 
 
 def summarise(job: Finished) -> dict[str, Any]:
     """The content of ``summary.json``."""
     weights = job.loaded.model.origin if job.loaded.model else None
-    pool, probe = job.scored.pool, job.scored.probe
+    pool, probe = job.scored.pool, job.loaded.probe
     decoder = job.evaluation.decoder if job.evaluation else None
     return {
         "model": job.loaded.name,
@@ -78,6 +82,8 @@ def summarise(job: Finished) -> dict[str, Any]:
         **_of_evaluation(job.evaluation),
         "skipped": job.skipped,
         "device": job.device,
+        "asked": {"config": without_secrets(job.config), "sweep": job.sweep, "varied": list(job.varied)},
+        "ran": what_ran(job.device),
         "from_store": job.stages.from_store,
         "computed": job.stages.computed,
         "language_models": job.scorers.session.summary(),
@@ -101,7 +107,7 @@ def _of_scores(job: Finished) -> dict[str, Any]:
 
 def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
     if evaluation is None:
-        return dict.fromkeys(("metric", "accuracy", "delta", "random", "num_samples", "top1_ties"))
+        return dict.fromkeys(("metric", "accuracy", "delta", "random", "num_samples", "ties"))
     accuracy = primary_values(evaluation)
     return {
         "metric": evaluation.primary,
@@ -109,7 +115,7 @@ def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
         "delta": {name: value - accuracy[ORIGINAL] for name, value in accuracy.items()},
         "random": random_spread(accuracy),
         "num_samples": evaluation.num_samples,
-        "top1_ties": evaluation.ties,
+        "ties": evaluation.tied,
     }
 
 
@@ -139,6 +145,7 @@ def _choices(config: Mapping[str, Any]) -> dict[str, Any]:
         "judge_model": config["judge"].get("model"),
         "thresholds": [config["ccs"]["high"], config["ccs"]["low"]],
         "textspan": config["textspan"],
+        "ablation": config["ablation"],
         "match_count": config["prune"]["match_count"],
         "random_layers": config["prune"]["random"].get("layers"),
         "protocol": config.get("protocol", "standard"),
@@ -175,7 +182,7 @@ def _warnings(job: Finished) -> list[str]:
     if job.scored.scores.model and job.scored.scores.model != job.loaded.name:
         warnings.append(f"The scores are of {job.scored.scores.model}, the model evaluated is {job.loaded.name}.")
     warnings += job.scored.pool.notes if job.scored.pool else ()
-    warnings += job.scored.probe.source.notes if job.scored.probe else ()
+    warnings += job.loaded.probe.source.notes if job.loaded.probe else ()
     warnings += empty_conditions(job.conditions)
     if any(condition.name.startswith("concept/") for condition in job.conditions):
         warnings += _concept_warnings(job)
@@ -185,6 +192,6 @@ def _warnings(job: Finished) -> list[str]:
             f"{job.scored.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
         )
     warnings += job.scorers.session.warnings()
-    if job.scored.probe is not None and job.scored.probe.skipped:
-        warnings.append(f"{len(job.scored.probe.skipped)} images of the probe could not be decoded and were skipped.")
+    if job.loaded.probe is not None and job.loaded.probe.skipped:
+        warnings.append(f"{len(job.loaded.probe.skipped)} images of the probe could not be decoded and were skipped.")
     return [*warnings, *(job.evaluation.warnings if job.evaluation else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,12 +15,24 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.journal.log import note, stage
-from ccs_exp.scoring.decompose import decompose
+from ccs_exp.scoring.decompose import decompose, decompose_with_sums, output_sums
 from ccs_exp.scoring.moments import HeadMoments, pack_moments, unpack_moments
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.scoring.textspan import textspan
 from ccs_exp.store import Members, Stages, json_as, kept
+
+
+class Keeping(NamedTuple):
+    """Under which keys moments (a pass over the probe) and descriptions (a TEXTSPAN run) are kept, and where it is noted what was computed.
+
+    `sums`: of the sums of all outputs, which the pass over the probe then gathers too.
+    """
+
+    moments: Mapping[str, Any] | None = None
+    descriptions: Mapping[str, Any] | None = None
+    sums: Mapping[str, Any] | None = None
+    stages: Stages | None = None
 
 
 def describe_heads(
@@ -29,19 +41,14 @@ def describe_heads(
     pool: Pool,
     compute: Compute,
     shares: Shares = "direct",
-    keys: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
-    stages: Stages | None = None,
+    keeping: Keeping | None = None,
 ) -> tuple[HeadSpans, ...]:
-    """Decompose the probe images and pick each scored head's descriptions from the pool.
-
-    Args:
-        keys: of the moments and of the descriptions in the store; None: neither is kept.
-        stages: notes what was computed: `moments` is a pass over the probe, `descriptions` a TEXTSPAN run.
-    """
-    moments_key, descriptions_key = keys or (None, None)
+    """Decompose the probe images and pick each scored head's descriptions from the pool. `keeping` None: nothing is kept."""
+    keeping = keeping or Keeping()
+    stages, sums_key = keeping.stages, keeping.sums
 
     def describe() -> tuple[HeadSpans, ...]:
-        found = kept("moments", moments_key, gather, pack, unpack, stages)
+        found = kept("moments", keeping.moments, gather, pack, unpack, stages)
         with compute.placed(model):
             texts = model.encode_texts(pool.descriptions).cpu()
         return describe_from(found, model, pool, texts, shares)
@@ -49,7 +56,11 @@ def describe_heads(
     @stage("decompose")
     def gather() -> HeadMoments:
         note(images=len(probe))
-        return decompose(model, probe, compute)
+        if sums_key is None:
+            return decompose(model, probe, compute)
+        moments, sums = decompose_with_sums(model, probe, compute)
+        output_sums(model, probe, compute, sums_key, stages, lambda: sums)
+        return moments
 
     def pack(moments: HeadMoments) -> dict[str, bytes]:
         return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
@@ -65,7 +76,7 @@ def describe_heads(
         probe.skipped = unpack_skipped(members)
         return unpack_spans(members)
 
-    return kept("descriptions", descriptions_key, describe, pack_described, unpack_described, stages)
+    return kept("descriptions", keeping.descriptions, describe, pack_described, unpack_described, stages)
 
 
 def describe_from(

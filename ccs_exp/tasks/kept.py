@@ -21,11 +21,13 @@ Evaluate = Callable[[Sequence[Condition]], Evaluation]
 def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evaluate: Evaluate, stages: Stages) -> Evaluation:
     """All conditions, of which `evaluate` sees only those heads that no job has evaluated under `key`: in one pass, if any.
 
+    Where outputs are resampled `key` holds the seeds: a set of heads is kept in all of them.
+
     What a pass gives is one entry, so that what is kept of it is all of it or nothing, and repeating a killed job repeats its pass
     as it was. A pass under one set of heads is noted in `stages` as ``evaluation``.
     """
     kind = f"evaluations/{key_digest(key)}"
-    wanted = distinct_sets(conditions)
+    wanted, _ = distinct_sets(conditions)
     found = _kept(kind, wanted)
     computed = len(found) < len(wanted)
     if computed:
@@ -56,7 +58,7 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
     """One evaluation of named conditions out of the passes that hold their heads."""
     first = found[wanted[0]]
     passes = list({id(one): one for one in found.values()}.values())
-    places = [(found[heads], found[heads].sets.index(heads)) for heads in wanted]
+    places = [(found[heads], place) for heads in wanted for place, kept in enumerate(found[heads].sets) if kept == heads]
     tasks = {}
     for name, task in first.tasks.items():
         of_sets = [(one.tasks[name], place) for one, place in places]
@@ -67,7 +69,8 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
             tied=[of.tied[place] for of, place in of_sets],
         )
     warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
-    return Evaluation(tuple(conditions), wanted, tasks, list(first.skipped), warnings, first.decoder)
+    sets, seeds = (tuple(getattr(one, name)[place] for one, place in places) for name in ("sets", "seeds"))
+    return Evaluation(tuple(conditions), sets, tasks, seeds, list(first.skipped), warnings, first.decoder)
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
@@ -81,7 +84,8 @@ def _packed(evaluation: Evaluation) -> dict[str, bytes]:
         told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
         told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
         about.append(told | {"name": name, "texts": texts})
-    of_pass = {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
+    sets = {"sets": [_name(heads) for heads in evaluation.sets], "seeds": evaluation.seeds}
+    of_pass = sets | {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
     return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
 
 
@@ -89,7 +93,9 @@ def unpack_evaluation(entry: Entry) -> Evaluation:
     """A pass over a data set, whose conditions are called as its sets of heads are in the store. Raises on another layout."""
     about = json_as(_Pass, entry.members["about"])
     arrays = safetensors.load(entry.members["columns.safetensors"])
-    sets = tuple(map(_heads, entry.key["heads"]))
+    sets = tuple(map(_heads, about.sets))
+    if {_name(heads) for heads in sets} != set(entry.key["heads"]) or len(about.seeds) != len(sets):
+        raise ValueError("it is not of the heads that it names")
     tasks = {}
     for number, task in enumerate(about.tasks):
         fixed, columns = (_arrays(arrays, f"{number}/{part}/") for part in ("fixed", "columns"))
@@ -102,8 +108,8 @@ def unpack_evaluation(entry: Entry) -> Evaluation:
         tasks[task.name] = Outcomes(
             task.primary, task.id_column, task.ids, fixed, columns, task.values, task.tied, task.num_samples
         )
-    conditions = tuple(Condition(_name(heads), heads) for heads in sets)
-    return Evaluation(conditions, sets, tasks, about.skipped, about.warnings, about.decoder)
+    conditions = tuple(Condition(_name(heads), heads) for heads in dict.fromkeys(sets))
+    return Evaluation(conditions, sets, tasks, tuple(about.seeds), about.skipped, about.warnings, about.decoder)
 
 
 def _arrays(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -124,6 +130,8 @@ class _Task:
 
 @dataclass
 class _Pass:
+    sets: list[str]
+    seeds: list[int | None]
     tasks: list[_Task]
     skipped: list[str]
     warnings: list[str]
