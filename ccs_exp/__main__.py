@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import re
 import signal
 import sys
 from contextlib import nullcontext
@@ -21,7 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.compute.processes import started
 from ccs_exp.compute.temporary import use_own_folder
-from ccs_exp.config.schema import check, config_dir, register
+from ccs_exp.config.checks import check
+from ccs_exp.config.mistakes import explained
+from ccs_exp.config.schema import config_dir, register
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.written import write_configuration
 from ccs_exp.errors import CcsError
@@ -29,6 +30,7 @@ from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
 from ccs_exp.journal.state import varied_in
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.sweeps import failures
 from ccs_exp.tracking.keys import sweep_name
 
@@ -37,14 +39,13 @@ register()
 _COMMANDS = {  # first words of the command line that are no overrides, and where their main() is
     "report": "ccs_exp.report.command",
     "status": "ccs_exp.sweeps.status",
-    "store": "ccs_exp.store.command",
+    "store": "ccs_exp.jobs.store_command",
     "agreement": "ccs_exp.agreement.command",
     "dashboard": "ccs_exp.tracking.dashboard.command",
     "verify-hub": "ccs_exp.data.published.verify_hub",
 }
 
 _SHOW_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-_UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '(\w+)/([^']+)'")
 
 log = logging.getLogger(__name__)
 
@@ -159,20 +160,13 @@ def _followed() -> bool:
 
 
 def _paragraph(error: Exception) -> str:
-    unknown = _UNKNOWN_CHOICE.search(str(error)) if isinstance(error, HydraException) else None
-    if unknown:
-        group, choice = unknown.groups()
-        known = sorted(path.stem for path in Path(config_dir(), group).glob("*.yaml"))
-        if known:
-            return f"{group}={choice} is not known. Choose one of: {', '.join(known)}."
     if isinstance(error, OSError):
         what = error.filename or "A file, a disk or a connection failed"  # which, HYDRA_FULL_ERROR=1 shows
-        return (
+        return plain(
             f"{what}: {error.strerror or error}. If it is the run folder, choose another with hydra.run.dir=DIR; HYDRA_FULL_ERROR=1 shows "
             "where it happened."
         )
-    causes = [str(error), str(error.__cause__ or "")] if isinstance(error, HydraException) else [str(error)]
-    return " ".join(" ".join(dict.fromkeys(causes)).split())
+    return plain(explained(error))
 
 
 if __name__ == "__main__":

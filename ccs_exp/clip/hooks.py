@@ -125,7 +125,14 @@ def observed(model: ClipModel, layers: Iterable[int], see: Callable[[int, Tensor
 
 @contextmanager
 def recorded(model: ClipModel, layers: Iterable[int]) -> Iterator[dict[int, Tensor]]:
-    """Collect the per-head outputs of the class token, ``{layer: [batch, heads, head_dim]}``, of the latest forward pass."""
+    """Collect the per-head outputs of the class token, ``{layer: [batch, heads, head_dim]}``, of the latest forward pass.
+
+    Raises `CcsError` for layers that the model does not have.
+    """
+    layers = list(layers) if isinstance(layers, Iterable) else [layers]
+    wrong = [layer for layer in layers if not isinstance(layer, int) or not 0 <= layer < model.layers]
+    if wrong:
+        raise CcsError(f"{wrong[0]!r} is no layer of {model.name}, which has layers 0-{model.layers - 1}.")
     outputs: dict[int, Tensor] = {}
 
     def record(layer: int, z: Tensor) -> None:

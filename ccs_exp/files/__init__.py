@@ -6,6 +6,7 @@ is not as it should be. Out: whole files (`whole`), the same bytes for the same 
 
 from __future__ import annotations
 
+from ccs_exp.files.cells import CONTROL, from_cell, to_cell
 from ccs_exp.files.likeness import likeness, look_alikes, some
 from ccs_exp.files.objects import read_entries, read_json, read_yaml
 from ccs_exp.files.tables import Row, read_csv, table_rows, typed_table
@@ -25,6 +26,7 @@ from ccs_exp.files.whole import (
 
 __all__ = [
     "ASSETS",
+    "CONTROL",
     "DECIMALS",
     "Row",
     "Tree",
@@ -34,6 +36,7 @@ __all__ = [
     "clean",
     "csv_bytes",
     "decoded",
+    "from_cell",
     "likeness",
     "look_alikes",
     "read_csv",
@@ -45,6 +48,7 @@ __all__ = [
     "rounded",
     "some",
     "table_rows",
+    "to_cell",
     "typed_table",
     "walk",
     "write_whole",

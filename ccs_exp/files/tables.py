@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files.cells import from_cell
 from ccs_exp.files.likeness import look_alikes
 from ccs_exp.files.text import decoded
 
@@ -62,7 +63,7 @@ def table_rows(path: Path, text: str, columns: Sequence[str], optional: Sequence
             raise CcsError(
                 f"{where}: {len(cells)} cells, but the header names {len(header)}. A text with a comma in it stands in quotation marks."
             )
-        rows.append(Row(dict.fromkeys(optional) | {column: cells[index] or None for column, index in at.items()}, where))
+        rows.append(Row(dict.fromkeys(optional) | {column: from_cell(cells[index]) or None for column, index in at.items()}, where))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files.cells import to_cell
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"  # what the package brings
 DECIMALS = 6  # of every number in a run folder
@@ -32,6 +34,7 @@ def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise CcsError(
             f"{path.name} could not be written to the folder {path.parent}: {error.strerror or error}. Free some space there, "
@@ -75,7 +78,10 @@ def clean(text: str) -> str:
 
 
 def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals. Raises ValueError on other columns."""
+    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals, texts are as in `to_cell`.
+
+    Raises ValueError on other columns.
+    """
     lines = [",".join(columns)]
     for row in rows:
         check_columns(row, columns)
@@ -96,7 +102,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.{DECIMALS}f}"
-    return str(value)
+    return str(value) if isinstance(value, int) else to_cell(str(value))
 
 
 def _quoted(cell: str) -> str:
@@ -112,6 +118,18 @@ def _is_alive(process: int) -> bool:
     except OSError:
         return True  # another user's
     return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name that is not on disk is lost with the power, whatever the file's content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that keep no folder to be written
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

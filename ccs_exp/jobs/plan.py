@@ -17,6 +17,7 @@ from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.donors import donors_bytes
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
@@ -71,7 +72,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         PlanLine("encode", stated(need, device)),
     ]
     if evaluates and cfg.ablation == "resample":
-        tokens, width = unloaded(cfg.model.name, cfg.model.architecture).visual.positional_embedding.shape
+        tokens, width = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.positional_embedding").shape
         layers = range(0 if anywhere else max(0, shape[0] - SCORED_LAYERS), shape[0])
         size = donors_bytes(cfg.resample.donors, layers, shape[0] - 1, tokens, width, str(cfg.precision))
         lines.append(PlanLine("encode", f"outputs of donors: at most {size / 1e9:.2f} GB, in memory and in the store"))
@@ -106,8 +107,9 @@ def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]
     lines = [PlanLine("ask", item.line()) for item in found]
     to_ask = sum(item.requests - item.kept for item in found)
     if len(found) > 1 and to_ask:
-        prices = [item.cost for item in found if item.requests > item.kept]
-        sum_of = "the price is not known of all" if None in prices else f"about {dollars(sum(prices))}"
+        asked = [item for item in found if item.requests > item.kept]
+        prices = [item.cost for item in asked if item.cost is not None]
+        sum_of = f"about {dollars(sum(prices))}" if len(prices) == len(asked) else "the price is not known of all"
         lines.append(PlanLine("ask", f"together {to_ask} requests to send, {sum_of}"))
     known = [item.cost for item in found if item.cost is not None]
     if limit is not None and sum(known) > limit:
@@ -133,7 +135,7 @@ def show(lines: list[PlanLine], console: Console | None = None) -> None:
     console = console or Console()
     stage = ""
     for line in lines:
-        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), line.text), soft_wrap=True)
+        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), plain(line.text)), soft_wrap=True)
         stage = line.stage
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of run folders: raised where what stands in a file means something else; others are refused
 CCS_CLASSES = ("high", "moderate", "low")
 VERDICTS = ("aligned", "not_aligned", "unjudged")
 DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1))

@@ -9,7 +9,7 @@
 ``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
                          query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``.
                          With ``ablation=resample`` also for each ``seed``, a column more; elsewhere stands the mean over seeds
-``summary.json``         ``schema_version`` (1) and, all required:
+``summary.json``         ``schema_version`` (2) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
                          ``accuracy, delta`` {condition: primary metric} or null; ``random`` {mean, sd, seeds} or null;
@@ -35,12 +35,13 @@ Every file is written aside and renamed into place. Numbers have six decimals, s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
     CCS_AT_K_COLUMNS,
@@ -63,10 +64,11 @@ if TYPE_CHECKING:
 
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
+SUMMARY_FILE = "summary.json"
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
     *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "uncertainty.csv"),
-    *("robustness.csv", "summary.json", "report.html"),
+    *("robustness.csv", SUMMARY_FILE, "report.html"),
     *VERDICT_FILES,
 )
 
@@ -129,7 +131,7 @@ class RunFolder:
 
     def withdraw_summary(self) -> None:
         """Take the summary away again: where it stands, a run has finished."""
-        (self.path / "summary.json").unlink(missing_ok=True)
+        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
 
     def write_heads(self, rows: Rows) -> None:
         write_whole(self.path / "heads.csv", csv_bytes(_rows(rows), HEADS_COLUMNS))
@@ -152,7 +154,7 @@ class RunFolder:
 
         if not isinstance(rows, pyarrow.Table):
             rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
-        columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        columns: tuple[str, ...] = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
         columns += tuple(column for column in ("seed",) if column in rows.column_names)
         check_columns(dict.fromkeys(rows.column_names), columns)
         types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
@@ -170,7 +172,8 @@ class RunFolder:
             raise ValueError(f"the summary lacks {missing}")
         content = rounded({"schema_version": SCHEMA_VERSION, **summary})
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(self.path / "summary.json", (text + "\n").encode("utf-8"))
+        text = re.sub(CONTROL, lambda sign: f"\\u{ord(sign[0]):04x}", text)  # the same JSON; a terminal that shows it obeys nothing
+        write_whole(self.path / SUMMARY_FILE, (text + "\n").encode("utf-8"))
 
     def read_heads(self) -> pandas.DataFrame:
         return read_heads_csv(self.path / "heads.csv")
@@ -205,27 +208,31 @@ class RunFolder:
 
         Raises `CcsError` where the job did not finish, or a later version wrote another schema.
         """
-        path = self.path / "summary.json"
+        path = self.path / SUMMARY_FILE
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
+            return check_summary(json.loads(path.read_text(encoding="utf-8")), path)
         except OSError as error:
             raise CcsError(f"{self.path} has no summary.json that can be read: no job finished there.") from error
         except (ValueError, RecursionError) as error:
             raise CcsError(f"{path} is not JSON: {error}.") from error
-        if not isinstance(summary, dict) or summary.get("schema_version") != SCHEMA_VERSION:
-            found = summary.get("schema_version") if isinstance(summary, dict) else None
-            raise CcsError(
-                f"{path} is of schema version {str(found)[:20]}; this version of ccs_exp reads schema version {SCHEMA_VERSION}. "
-                "Run the job again."
-            )
-        missing = [key for key in SUMMARY_KEYS if key not in summary]
-        if missing:
-            raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
-        return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
     def _read(self, name: str, columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame | None:
         path = self.path / name
         return typed_table(path, read_csv(path, columns), columns, numbers) if path.exists() else None
+
+
+def check_summary(summary: Any, path: str | Path) -> dict[str, Any]:
+    """The content of ``summary.json``, its absent optional keys as None. Raises `CcsError` where it is of another schema."""
+    found = summary.get("schema_version") if isinstance(summary, dict) else None
+    if found != SCHEMA_VERSION:
+        raise CcsError(
+            f"{path} is of schema version {str(found)[:20]}; this version of ccs_exp reads schema version {SCHEMA_VERSION}. Run the job "
+            "again (its command line is in .hydra/overrides.yaml), or read the folder with the version that wrote it."
+        )
+    missing = [key for key in SUMMARY_KEYS if key not in summary]
+    if missing:
+        raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
+    return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
 
 def read_heads_csv(path: str | Path) -> pandas.DataFrame:
@@ -248,6 +255,9 @@ def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(rows: Rows) -> list[Mapping[str, Any]]:
-    if hasattr(rows, "to_dict"):
-        return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    import pandas
+
+    if isinstance(rows, pandas.DataFrame):
+        records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        return [{str(column): value for column, value in record.items()} for record in records]
     return list(rows)

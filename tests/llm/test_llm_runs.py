@@ -15,7 +15,7 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.services import FEATURES, load_service
 from ccs_exp.errors import CcsError
-from ccs_exp.jobs import assemble
+from ccs_exp.jobs import assemble, load_stage
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.plan import scoring_lines
 from ccs_exp.run_folder.folder import RunFolder
@@ -238,7 +238,7 @@ def test_a_plan_says_what_would_be_asked_and_asks_nothing(server, spans, tmp_pat
 
 
 def test_a_plan_knows_the_heads_without_loading_a_model(monkeypatch):
-    monkeypatch.setattr(assemble, "build_model", None)
+    monkeypatch.setattr(load_stage, "build_model", None)
     for model, heads in {"tiny": 32, "vitb16_laion": 48, "vitl14_openai": 64}.items():
         first, labels, verdicts, _ = planned(*LLM, f"model={model}", "judge.batch=true")
         assert first.startswith(f"{heads} heads, {5 * heads} descriptions (not picked yet")

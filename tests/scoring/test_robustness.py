@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
+from ccs_exp.jobs.csv_rows import rescored_rows
 from ccs_exp.jobs.experiment import Job, run
-from ccs_exp.jobs.rows import rescored_rows
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.robustness_file import FILE, read_rescored, write_rescored
 from ccs_exp.scoring.ccs import Thresholds, score

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from ccs_exp.config.schema import CcsConfig
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv
+from ccs_exp.heads import HIGH_FROM, LOW_TO
 from ccs_exp.report.contents import ConditionResult, Contents, gather
 from ccs_exp.run_folder.search import check_files, folders_below
 from ccs_exp.run_folder.summary import Summary
@@ -146,7 +146,7 @@ def _scores(choices: dict[str, Any]) -> str:
     text = f"labeler {choices.get('labeler')}, judge {judge}, {source}"
     if choices.get("textspan") == "reference":
         text += ", reference TEXTSPAN"
-    if choices.get("thresholds") not in (None, [CcsConfig.high, CcsConfig.low]):
+    if choices.get("thresholds") not in (None, [HIGH_FROM, LOW_TO]):
         text += f", thresholds {choices['thresholds']}"
     return text
 
