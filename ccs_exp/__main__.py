@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ccs_exp.compute.processes import started
 from ccs_exp.config.schema import check, config_dir, register
 from ccs_exp.config.services import refuse_secrets
-from ccs_exp.errors import CcsError
+from ccs_exp.errors import CcsError, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal.log import recorded
 from ccs_exp.sweeps import failures
@@ -85,7 +85,12 @@ def _job(cfg: DictConfig) -> None:
 def main() -> None:
     """Run the command line; exit status 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
     if len(sys.argv) > 1 and sys.argv[1] in _COMMANDS:
-        sys.exit(import_module(_COMMANDS[sys.argv[1]]).main(sys.argv[2:]))
+        try:
+            sys.exit(import_module(_COMMANDS[sys.argv[1]]).main(sys.argv[2:]))
+        except OSError as error:
+            if _SHOW_TRACEBACK:
+                raise
+            sys.exit(f"Error: {_paragraph(error)}")
     signal.signal(signal.SIGTERM, _terminate)  # Lightning replaces the default, and then goes on to the end
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
@@ -129,8 +134,8 @@ def _paragraph(error: Exception) -> str:
         known = sorted(path.stem for path in Path(config_dir(), group).glob("*.yaml"))
         if known:
             return f"{group}={choice} is not known. Choose one of: {', '.join(known)}."
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. If it is the run folder, choose another with hydra.run.dir=DIR."
+    if isinstance(error, OSError):
+        return system_error(error)
     causes = [str(error), str(error.__cause__ or "")] if isinstance(error, HydraException) else [str(error)]
     return " ".join(" ".join(dict.fromkeys(causes)).split())
 

@@ -84,7 +84,7 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[tuple[os.DirEntr
         seen.add(real)
         try:
             with os.scandir(place) as entries:
-                inside = sorted(entries, key=lambda entry: entry.name)
+                inside = sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             raise CcsError(f"{place} cannot be read: {error.strerror}. Make it readable, or move it away.") from error
         for entry in inside:
