@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.compute.processes import started
 from ccs_exp.config.schema import check, config_dir, register
-from ccs_exp.config.services import refuse_secrets
+from ccs_exp.config.secrets import refuse_secrets
+from ccs_exp.config.written import write_configuration
 from ccs_exp.errors import CcsError, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal.log import recorded
@@ -58,6 +59,7 @@ def _job(cfg: DictConfig) -> None:
     run_dir = hydra_cfg.runtime.output_dir
     failures.forget(run_dir)
     try:
+        write_configuration(cfg, Path(run_dir))
         with nullcontext() if cfg.plan else recorded(run_dir, hydra_cfg.overrides.task):
             check(cfg)
             if not cfg.plan and restore(cfg, run_dir, asked):

@@ -104,7 +104,7 @@ def of_sheet(read: Callable[[Sheet, Path], Any]) -> Callable[[Path], Any]:
 FIVE = [f"a {TEXT}", "a blue star", "a green star", "a grey star", "a pink star"]
 HEADS_ROW = {"model": "tiny", "layer": "1", "head": "L1.H0", "label": "colors", "ccs": "5", "ccs_class": "high"}
 HEADS_ROW |= dict(zip(DESCRIPTION_COLUMNS, FIVE, strict=True)) | {f"verdict_{n}": "aligned" for n in range(1, 6)}
-CORPUS = "VideoID,Start,End,Language,Description\nv,1,2,English,a {}\nw,1,2,English,a dog\n".format(TEXT)
+CORPUS = f"VideoID,Start,End,Language,Description\nv,1,2,English,a {TEXT}\nw,1,2,English,a dog\n"
 
 INLETS: Mapping[str, Inlet] = {
     "descriptions, CSV": Inlet(
@@ -146,7 +146,9 @@ INLETS: Mapping[str, Inlet] = {
         of_videos(didemo, "one", "two"),
         "test_data.json",
     ),
-    "class names of a folder": Inlet("csv", f"folder,name\na,{TEXT}\nb,dog\n", lambda path: names_in_file(path, ["a", "b"]), "n.csv", "name"),
+    "class names of a folder": Inlet(
+        "csv", f"folder,name\na,{TEXT}\nb,dog\n", lambda path: names_in_file(path, ["a", "b"]), "n.csv", "name"
+    ),
     "label table": Inlet(
         "csv",
         f"folder,name,also\na,{TEXT},\nb,dog,\n",
@@ -165,9 +167,19 @@ INLETS: Mapping[str, Inlet] = {
     "taxonomy": Inlet(
         "yaml", f"stars:\n  descriptions:\n  - texts:\n    - {TEXT}\n    - dog\n", lambda path: load_taxonomy(path.parent).pool(), "t.yaml"
     ),
-    "raters' sheet": Inlet("csv", f"item,description,label\na1,a {TEXT},colors\na2,a dog,animals\n", lambda path: read_sheet(path).items, "s.csv", "description"),
+    "raters' sheet": Inlet(
+        "csv",
+        f"item,description,label\na1,a {TEXT},colors\na2,a dog,animals\n",
+        lambda path: read_sheet(path).items,
+        "s.csv",
+        "description",
+    ),
     "raters' key": Inlet(
-        "csv", f"item,sheet,run,model,head,position,ccs,verdict\na1,DIGEST,{TEXT},tiny,L1.H0,1,5,aligned\n", of_sheet(lambda sheet, _: read_key(sheet)), "study.key.csv", "run"
+        "csv",
+        f"item,sheet,run,model,head,position,ccs,verdict\na1,DIGEST,{TEXT},tiny,L1.H0,1,5,aligned\n",
+        of_sheet(lambda sheet, _: read_key(sheet)),
+        "study.key.csv",
+        "run",
     ),
     "ratings": Inlet(
         "csv", f"sheet,item,answer,time\nDIGEST,a1,yes,{TEXT}\n", of_sheet(read_ratings), "study.ratings.anna.csv", "time"
@@ -241,7 +253,10 @@ KINDS: Mapping[str, Callable[[Inlet], tuple[bytes, str | None] | None]] = {
     "latin-1": lambda inlet: (inlet.content.replace(TEXT, "réd star").encode("latin-1"), None),
     "UTF-16": lambda inlet: (inlet.content.encode("utf-16"), None),
     "UTF-16, no mark": lambda inlet: (inlet.content.encode("utf-16-le"), None),
-    "unquoted comma": lambda inlet: (inlet.content.replace(TEXT, "red, shiny star").encode(), None if inlet.form == "csv" else "red, shiny star"),
+    "unquoted comma": lambda inlet: (
+        inlet.content.replace(TEXT, "red, shiny star").encode(),
+        None if inlet.form == "csv" else "red, shiny star",
+    ),
     "unclosed quote": with_quotes,
     "doubled column or key": doubled,
     "a number": another(3),

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ccs_exp.compute.processes import check_processes
-from ccs_exp.config.services import check_parts
+from ccs_exp.config.services import check_parts, usual_settings
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, read_lines
 
@@ -40,6 +40,7 @@ class DatasetConfig:
     layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
+    tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
 
 
 @dataclass
@@ -83,8 +84,10 @@ class PruneConfig:
     concept: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, Any] = field(default_factory=dict)
     each_head: dict[str, Any] = field(default_factory=dict)
+    matched: dict[str, Any] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
 
-    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head")
+    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head", "matched", "curve")
 
 
 @dataclass
@@ -132,11 +135,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``, and
-    ``${copy_in:DIR,NAME}``, the local copy of a data set."""
+    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
+    ``${copy_in:DIR,NAME}``, the local copy of a data set, and ``${as_judge:KEY}``, a setting that the labeler has of the judge."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+    OmegaConf.register_new_resolver("as_judge", as_judge, replace=True)
+
+
+def as_judge(key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(config_dir()), _parent_.service)[key]
 
 
 def copy_in(data_dir: str | None, name: str) -> str | None:
@@ -228,11 +237,13 @@ def check(cfg: DictConfig) -> None:
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
     check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
     if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
-        bad = [template for template in cfg.dataset.templates if "{}" not in template]
-        if bad or not cfg.dataset.templates:
-            example = "'dataset.templates=[\"a photo of a {}.\"]'"
-            what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
-            raise CcsError(f"dataset.templates: {what}. Give templates as in {example}.")
+        of_tasks = {f"tasks.{name}": templates for name, templates in cfg.dataset.tasks.items()}
+        for key, templates in {"templates": cfg.dataset.templates, **of_tasks}.items():
+            bad = [template for template in templates if "{}" not in template]
+            if bad or not (templates or cfg.dataset.tasks):
+                example = f"'dataset.{key}=[\"a photo of a {{}}.\"]'"
+                what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
+                raise CcsError(f"dataset.{key}: {what}. Give templates as in {example}.")
 
 
 def _check_local_copy(cfg: DictConfig) -> None:

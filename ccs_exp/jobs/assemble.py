@@ -18,7 +18,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.schema import PruneConfig
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.pixel_store import pixel_store
-from ccs_exp.data.images.source import ImageSource
+from ccs_exp.data.images.source import ImageSource, Task
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
@@ -26,7 +26,7 @@ from ccs_exp.heads import Condition
 from ccs_exp.jobs.keys import remember_weights
 from ccs_exp.journal.log import note, stage
 from ccs_exp.llm.session import share_session
-from ccs_exp.pruning import Strategy
+from ccs_exp.pruning.context import Strategy
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.pool import Pool, file_pool, original_pool, taxonomy_pool
 from ccs_exp.scoring.scorers import Scorers
@@ -97,16 +97,24 @@ def evaluate(
         )
     if cfg.dataset.task == "retrieval":
         frames = frame_data(cfg, source, model)
-        evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard")
+        evaluation = retrieve(model, frames, conditions, engine, compute, renormalise=cfg.protocol == "standard", name=cfg.dataset.name)
         note(images=len(frames.captioned.videos) * cfg.dataset.frames)
     else:
         images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
-        evaluation = classify(model, images, cfg.dataset.templates, conditions, engine, compute)
+        evaluation = classify(model, images, image_tasks(cfg.dataset, source), conditions, engine, compute)
         note(images=len(images))
     note(conditions=len(conditions))
     evaluation.warnings += [*source.notes, *engine.warnings]
     evaluation.decoder = ", ".join(filter(None, (evaluation.decoder, source.decoder))) or None
     return evaluation
+
+
+def image_tasks(node: DictConfig, source: ImageSource) -> tuple[Task, ...]:
+    """The tasks of a data set of images: of one label column, named after the data set, or one for each of several."""
+    columns = source.tasks
+    if columns is None:
+        return (Task(node.name, tuple(source.class_names), tuple(node.templates)),)
+    return tuple(Task(name, tuple(names), tuple(node.tasks.get(name) or node.templates)) for name, names in columns.items())
 
 
 def build_pool(node: DictConfig) -> Pool:

@@ -16,7 +16,8 @@ from ccs_exp.jobs.score_stage import given_scores, rescore, score_heads, write_s
 from ccs_exp.jobs.summary import Finished, summarise
 from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
-from ccs_exp.pruning import PruningContext, check_given, conditions
+from ccs_exp.pruning.conditions import check_given, conditions
+from ccs_exp.pruning.context import PruningContext
 from ccs_exp.report import print_summary, write_report
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies

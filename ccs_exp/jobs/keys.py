@@ -142,7 +142,7 @@ def scores_key(cfg: DictConfig, descriptions: list[Any]) -> Key:
 
 def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
     """An evaluation under any heads: what all conditions share. With a stack above one, company can shift the last bits."""
-    task = ("name", "task", "limit", "frames", "templates")
+    task = ("name", "task", "tasks", "limit", "frames", "templates")
     return {
         "model": model_key(cfg, weights),
         "compute": compute_key(cfg, device) | {"engine": cfg.engine, "stack_size": cfg.stack_size},

@@ -68,25 +68,27 @@ def ccs_at_k_rows(scores: Scores) -> list[dict] | None:
 
 
 def accuracy_rows(model: str, dataset: str, conditions: Sequence[Condition], evaluation: Evaluation) -> list[dict]:
-    """One row for each condition and metric, with the difference to the original."""
-    original = evaluation.values[ORIGINAL]
+    """One row for each task, condition and metric, with the difference to the original."""
+    original = next(condition for condition in conditions if condition.name == ORIGINAL)
     return [
         {
             "model": model,
             "dataset": dataset,
+            "task": task,
             "condition": condition.name,
             "num_pruned": len(condition.heads),
             "metric": metric,
             "value": value,
-            "delta": value - original[metric],
+            "delta": value - evaluation.values_of(task, original)[metric],
         }
+        for task in evaluation.tasks
         for condition in conditions
-        for metric, value in evaluation.values[condition.name].items()
+        for metric, value in evaluation.values_of(task, condition).items()
     ]
 
 
 def primary_values(evaluation: Evaluation) -> dict[str, float]:
-    """The primary metric of each condition."""
+    """The primary metric of each condition; of several tasks their mean."""
     return {name: values[evaluation.primary] for name, values in evaluation.values.items()}
 
 

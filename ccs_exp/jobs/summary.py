@@ -14,7 +14,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.keys import WITHOUT_EFFECT, decisive
 from ccs_exp.jobs.rows import primary_values, random_spread
-from ccs_exp.pruning import empty_conditions
+from ccs_exp.pruning.conditions import empty_conditions
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.judges.judge import Question

@@ -16,9 +16,9 @@ HEADS_COLUMNS = (
     "explained_variance",
 )
 CCS_AT_K_COLUMNS = ("k", "fraction")
-ACCURACY_COLUMNS = ("model", "dataset", "condition", "num_pruned", "metric", "value", "delta")
-PREDICTION_COLUMNS = ("sample_id", "condition", "target", "prediction", "correct")
-RETRIEVAL_COLUMNS = ("query_id", "condition", "direction", "rank")
+ACCURACY_COLUMNS = ("model", "dataset", "task", "condition", "num_pruned", "metric", "value", "delta")
+PREDICTION_COLUMNS = ("sample_id", "task", "condition", "target", "prediction", "correct", "margin", "log_probability")
+RETRIEVAL_COLUMNS = ("query_id", "task", "condition", "direction", "rank", "margin")
 SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),

@@ -4,10 +4,10 @@
 ``heads.csv``            one row for each scored head: `HEADS_COLUMNS`. ``ccs`` is empty where a description is
                          unjudged, or where only the class is known (published head sets)
 ``ccs_at_k.csv``         ``k, fraction``: the fraction of judged heads with CCS = k, k = 0..5; absent if none was judged
-``accuracy.csv``         one row for each condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
+``accuracy.csv``         one row for each task, condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
-``predictions.parquet``  one row for each sample and condition: `PREDICTION_COLUMNS`; of retrieval, for each query of
-                         either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
+``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
+                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
 ``summary.json``         ``schema_version`` (1) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
@@ -144,10 +144,12 @@ class RunFolder:
             rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
         columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
         check_columns(dict.fromkeys(rows.column_names), columns)
-        types = {"target": pyarrow.int64(), "prediction": pyarrow.int64(), "correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        schema = pyarrow.schema([(column, types.get(column, pyarrow.string())) for column in columns])
+        types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
+        types |= dict.fromkeys(("target", "prediction"), pyarrow.int32()) | dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
+        text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # few texts, many rows
+        schema = pyarrow.schema([(column, types.get(column, text)) for column in columns])
         buffer = pyarrow.BufferOutputStream()
-        parquet.write_table(rows.select(columns).cast(schema), buffer)
+        parquet.write_table(rows.select(columns).cast(schema), buffer, compression="zstd")
         write_whole(self.path / "predictions.parquet", buffer.getvalue().to_pybytes())
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
-"""Zero-shot classification under every pruning condition, in one pass over the data."""
+"""Zero-shot classification under every pruning condition, of all tasks of a data set, in one pass over its images."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,6 @@ import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from pyarrow import compute as compute_columns
 from sklearn.metrics import accuracy_score, recall_score
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,11 +19,13 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
+from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
-from ccs_exp.files import some
+from ccs_exp.files import likeness, some
 from ccs_exp.heads import Condition
 from ccs_exp.tasks.chance import blind_share, no_better_than_chance
-from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
+from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
+from ccs_exp.tasks.margins import log_probabilities, margins
 
 PRIMARY_METRIC = "top1"
 _TOP_K = 5
@@ -53,56 +55,82 @@ def _first_equal(classifier: Float[Tensor, "classes dim"]) -> Int[Tensor, " clas
 
 
 class _Classified(NamedTuple):
-    """One batch under all masks."""
+    """One batch under all masks, of one task; of samples that the task does not have, what stands there means nothing."""
 
-    sample_ids: list[str]
     targets: Int[Tensor, " batch"]
     predictions: Int[Tensor, "masks batch"]
     places: Int[Tensor, "masks batch"]  # of the right class, from 0
     tied: Bool[Tensor, "masks batch"]
+    margins: Float[Tensor, "masks batch"]
+    log_probabilities: Float[Tensor, "masks batch"]
     finite: Bool[Tensor, ""]
 
     def on_cpu(self) -> _Classified:
-        return self._replace(**{name: getattr(self, name).cpu() for name in self._fields[1:]})
+        return _Classified(*(values.cpu() for values in self))
+
+
+class _Batch(NamedTuple):
+    """What a batch gave: its samples, and their answers in every task."""
+
+    sample_ids: list[str]
+    tasks: list[_Classified]
+
+    def on_cpu(self) -> _Batch:
+        return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks])
 
 
 class ZeroShotClassification(lightning.LightningModule):
-    """Classifies each batch under all conditions; conditions with the same heads are computed once."""
+    """Classifies each batch under all conditions; conditions with the same heads are computed once, and so are all tasks' embeddings."""
 
     def __init__(
-        self, model: ClipModel, classifier: Float[Tensor, "classes dim"], conditions: Sequence[Condition], engine: Engine
+        self,
+        model: ClipModel,
+        tasks: Sequence[Task],
+        classifiers: Sequence[Float[Tensor, "classes dim"]],
+        conditions: Sequence[Condition],
+        engine: Engine,
     ):
         super().__init__()
-        self.model, self.conditions, self.engine = model, conditions, engine
-        self.register_buffer("classifier", classifier, persistent=False)
-        # equal rows may come out of a matrix product unequal in the last digit, and must tie
-        self.register_buffer("first_equal", _first_equal(classifier), persistent=False)
-        self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
+        self.model, self.tasks, self.conditions, self.engine = model, tuple(tasks), tuple(conditions), engine
+        self.scale, self.bias = model.logit_scale, model.logit_bias
+        for number, classifier in enumerate(classifiers):
+            self.register_buffer(f"classifier_{number}", classifier, persistent=False)
+            # equal rows may come out of a matrix product unequal in the last digit, and must tie
+            self.register_buffer(f"first_equal_{number}", _first_equal(classifier), persistent=False)
+        self.masks = distinct_sets(conditions)
         # on the model's device until the pass is over: to fetch them would hold up the next batch
-        self._batches: list[_Classified | None] = []  # None: nothing in it could be decoded
+        self._batches: list[_Batch | None] = []  # None: nothing in it could be decoded
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
         if not batch.sample_ids:
             self._batches.append(None)
             return
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
+        targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
+        found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
+        self._batches.append(_Batch(batch.sample_ids, found))
+
+    def _classified(self, task: int, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, " batch"]) -> _Classified:
+        classifier, first_equal = self.get_buffer(f"classifier_{task}"), self.get_buffer(f"first_equal_{task}")
         with torch.autocast(embeddings.device.type, enabled=False):  # rounded similarities would tie
             precision = torch.promote_types(embeddings.dtype, torch.float32)
-            similarities = embeddings.to(precision) @ self.classifier.to(precision).T  # [masks, batch, classes]
-            similarities = similarities[..., self.first_equal]
+            similarities = (embeddings.to(precision) @ classifier.to(precision).T)[..., first_equal]  # [masks, batch, classes]
+            right = targets.clamp(min=0).expand(len(embeddings), -1)[..., None]  # [masks, batch, 1]
+            of_right = similarities.gather(-1, right)
+            known = targets.clamp(min=0)
+            margin = margins(similarities, known, self.scale).float()
+            log_probability = log_probabilities(similarities, known, self.scale, self.bias).float()
         best = similarities.amax(dim=-1, keepdim=True)
         is_best = similarities == best
-        right = batch.targets.expand(len(self.masks), -1)[..., None]  # [masks, batch, 1]
-        of_right = similarities.gather(-1, right)
         before = torch.arange(similarities.shape[-1], device=right.device) < right  # among equals the lowest class index is first
         places = ((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1)
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
-        self._batches.append(_Classified(batch.sample_ids, batch.targets, is_best.int().argmax(dim=-1), places, tied, finite))
+        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
-    def part(self) -> tuple[list[_Classified | None], list[str]]:
+    def part(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[list[_Classified | None], list[str]]]) -> None:
+    def merge(self, parts: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
         self._batches = in_order([batches for batches, _ in parts])
         self.engine.warnings = list(dict.fromkeys(warning for _, warnings in parts for warning in warnings))
 
@@ -111,64 +139,86 @@ class ZeroShotClassification(lightning.LightningModule):
         batches = [batch for batch in self._batches if batch is not None]
         if not batches:
             raise CcsError("No sample of the data set could be evaluated: every image was skipped. Check the images.")
-        if not torch.stack([batch.finite for batch in batches]).all():
+        sample_ids = np.array([sample for batch in batches for sample in batch.sample_ids], dtype=object)
+        tasks = {
+            task.name: self._outcomes(task, sample_ids, [batch.tasks[number] for batch in batches])
+            for number, task in enumerate(self.tasks)
+        }
+        return Evaluation(self.conditions, self.masks, tasks)
+
+    def _outcomes(self, task: Task, sample_ids: np.ndarray, batches: Sequence[_Classified]) -> Outcomes:
+        *columns, finite = zip(*batches, strict=True)
+        if not torch.stack(finite).all():
             raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
-        sample_ids = [sample for batch in batches for sample in batch.sample_ids]
-        targets, predictions, places, tied = (
-            torch.cat(parts, dim=-1).cpu().numpy()
-            for parts in zip(*((b.targets, b.predictions, b.places, b.tied) for b in batches), strict=True)
+        targets, predictions, places, tied, *of_right = (
+            torch.cat(column, dim=-1).cpu().numpy() for column in columns
         )
-        values, parts = {}, []
-        for condition in self.conditions:
-            index = self.masks.index(condition.heads)
-            predicted = predictions[index]
-            values[condition.name] = {PRIMARY_METRIC: float(accuracy_score(targets, predicted))}
-            if self.classifier.shape[0] > _TOP_K:  # with five classes or fewer the top five are all of them
-                values[condition.name]["top5"] = float((places[index] < _TOP_K).mean())
-            # over the classes that have samples: one without has no accuracy
-            recall = recall_score(targets, predicted, labels=np.unique(targets), average="macro")
-            values[condition.name]["mean_per_class"] = float(recall)
-            columns = {"target": targets, "prediction": predicted, "correct": targets == predicted}
-            parts.append((condition.name, sample_ids, columns))
-        return Evaluation(
+        has = targets >= 0
+        if not has.any():
+            raise CcsError(f"No sample that could be evaluated has a value of the task {task.name!r}. Check the labels.")
+        targets, predictions, places, tied = targets[has], predictions[:, has], places[:, has], tied[:, has]
+        values = [_metrics(len(task.class_names), targets, *of_set) for of_set in zip(predictions, places, strict=True)]
+        return Outcomes(
             primary=PRIMARY_METRIC,
+            id_column="sample_id",
+            ids=sample_ids[has].tolist(),
+            fixed={"target": targets.astype(np.int32)},
+            columns={
+                "prediction": predictions.astype(np.int32),
+                **{name: values[:, has] for name, values in zip(("margin", "log_probability"), of_right, strict=True)},
+            },
             values=values,
-            predictions=prediction_table("sample_id", parts),
-            tied={condition.name: int(tied[mask].sum()) for mask, condition in first_conditions(self.conditions).items()},
+            tied=tied.sum(axis=1).tolist(),
             num_samples=len(targets),
         )
+
+
+def _metrics(
+    classes: int, targets: Int[np.ndarray, " samples"], predicted: Int[np.ndarray, " samples"], places: Int[np.ndarray, " samples"]
+) -> dict[str, float]:
+    values = {PRIMARY_METRIC: float(accuracy_score(targets, predicted))}
+    if classes > _TOP_K:  # with five classes or fewer the top five are all of them
+        values["top5"] = float((places < _TOP_K).mean())
+    # over the classes that have samples: one without has no accuracy
+    recall = recall_score(targets, predicted, labels=np.unique(targets), average="macro")
+    return values | {"mean_per_class": float(recall)}
 
 
 def classify(
     model: ClipModel,
     data: ImageData,
-    templates: Sequence[str],
+    tasks: Sequence[Task],
     conditions: Sequence[Condition],
     engine: Engine,
     compute: Compute,
 ) -> Evaluation:
-    """Evaluate all conditions on `data`, whose source names the classes, in one pass."""
+    """Evaluate all conditions on all `tasks` of `data` in one pass."""
     with compute.placed(model):
-        classifier = class_embeddings(model, data.source.class_names, templates).cpu()
-    task = ZeroShotClassification(model, classifier, conditions, engine)
-    compute.run(task, data, "Evaluating conditions")
-    evaluation = task.evaluation()
+        classifiers = [class_embeddings(model, task.class_names, task.templates).cpu() for task in tasks]
+    module = ZeroShotClassification(model, tasks, classifiers, conditions, engine)
+    compute.run(module, data, "Evaluating conditions")
+    evaluation = module.evaluation()
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
-    evaluation.warnings += [*data.oddities(), *_without_pruning(evaluation, conditions, data.source.class_names)]
+    evaluation.warnings += data.oddities()
+    for task in tasks:
+        evaluation.warnings += _oddities(task, evaluation)
     return evaluation
 
 
-def _without_pruning(evaluation: Evaluation, conditions: Sequence[Condition], class_names: Sequence[str]) -> list[str]:
-    """What a reader must be told of the original model's answers: classes without an image, and an accuracy that is chance."""
-    original = next((condition.name for condition in conditions if not condition.heads), None)
-    if original is None:
-        return []
-    rows = evaluation.predictions.filter(compute_columns.equal(evaluation.predictions["condition"], original))
-    targets, predictions = (rows[column].to_numpy() for column in ("target", "prediction"))
-    absent = sorted(set(range(len(class_names))) - set(targets.tolist()))
-    names = some(class_names[target] for target in absent)
-    warnings = [f"{len(absent)} of {len(class_names)} classes have no image here: {names}."] if absent else []
-    hits = int((targets == predictions).sum())
-    return warnings + no_better_than_chance(PRIMARY_METRIC, hits, len(targets), blind_share(targets, predictions))
+def _oddities(task: Task, evaluation: Evaluation) -> list[str]:
+    """What a reader must be told of a task: classes of one name, classes without an image, an original model that guesses."""
+    alike = Counter(map(likeness, task.class_names))
+    twice = [repr(name) for name in task.class_names if alike[likeness(name)] > 1]
+    outcomes = evaluation.tasks[task.name]
+    targets = outcomes.fixed["target"]
+    there = set(targets.tolist())
+    absent = [name for number, name in enumerate(task.class_names) if number not in there]
+    told = [f"Classes of {task.name} with one name, which no prompt tells apart: {some(twice)}."] if twice else []
+    told += [f"{len(absent)} of {len(task.class_names)} classes of {task.name} have no image here: {some(absent)}."] if absent else []
+    if frozenset() in evaluation.sets:  # the original's: it silences nothing
+        predictions = outcomes.columns["prediction"][evaluation.sets.index(frozenset())]
+        hits, metric = int((targets == predictions).sum()), f"{PRIMARY_METRIC} on {task.name}"
+        told += no_better_than_chance(metric, hits, len(targets), blind_share(targets, predictions))
+    return told

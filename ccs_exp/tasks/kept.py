@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pyarrow
-from pyarrow import compute, parquet
+import numpy as np
+from safetensors import numpy as safetensors
 
 from ccs_exp.heads import Condition, Head
 from ccs_exp.store import Stages, locked, read_entries, write_entry
 from ccs_exp.store.entries import key_digest
-from ccs_exp.tasks.evaluation import Evaluation, first_conditions
+from ccs_exp.tasks.evaluation import Evaluation, Heads, Outcomes, distinct_sets
 
 Evaluate = Callable[[Sequence[Condition]], Evaluation]
-Heads = frozenset[Head]
 
 
 def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evaluate: Evaluate, stages: Stages) -> Evaluation:
@@ -26,7 +25,7 @@ def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evalu
     as it was. A pass under one set of heads is noted in `stages` as ``evaluation``.
     """
     kind = f"evaluations/{key_digest(key)}"
-    wanted = list(dict.fromkeys(condition.heads for condition in conditions))
+    wanted = distinct_sets(conditions)
     found = _kept(kind, wanted)
     computed = len(found) < len(wanted)
     if computed:
@@ -39,52 +38,72 @@ def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evalu
                 write_entry(kind, {**key, "heads": [_name(heads) for heads in missing]}, _packed(evaluation))
                 found |= dict.fromkeys(missing, evaluation)
     stages.note("evaluation", computed=computed)
-    return _assembled(conditions, [found[heads] for heads in wanted], found)
+    return _assembled(conditions, wanted, found)
 
 
 def _kept(kind: str, wanted: Sequence[Heads]) -> dict[Heads, Evaluation]:
-    by_name, found = {_name(heads): heads for heads in wanted}, {}
+    by_name = {_name(heads): heads for heads in wanted}
+    found: dict[Heads, Evaluation] = {}
     for entry in read_entries(kind):
         names = [name for name in entry.key["heads"] if name in by_name and by_name[name] not in found]
         if names:
-            found |= dict.fromkeys((by_name[name] for name in names), _unpacked(entry.members))
+            sets = tuple(map(_heads, entry.key["heads"]))
+            found |= dict.fromkeys((by_name[name] for name in names), _unpacked(entry.members, sets))
     return found
 
 
-def _assembled(conditions: Sequence[Condition], passes: Sequence[Evaluation], found: Mapping[Heads, Evaluation]) -> Evaluation:
+def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found: Mapping[Heads, Evaluation]) -> Evaluation:
     """One evaluation of named conditions out of the passes that hold their heads."""
-    values, tables = {}, []
-    for condition in conditions:
-        name, one = _name(condition.heads), found[condition.heads]
-        values[condition.name] = one.values[name]
-        rows = one.predictions.filter(compute.equal(one.predictions["condition"], name))
-        text = pyarrow.repeat(pyarrow.scalar(condition.name, pyarrow.string()), len(rows))
-        tables.append(rows.set_column(rows.column_names.index("condition"), "condition", text))
-    distinct = list({id(one): one for one in passes}.values())
-    return replace(
-        distinct[0],
-        values=values,
-        predictions=pyarrow.concat_tables(tables).combine_chunks(),
-        tied={first.name: found[first.heads].tied[_name(first.heads)] for first in first_conditions(conditions).values()},
-        skipped=list(distinct[0].skipped),
-        warnings=list(dict.fromkeys(text for one in distinct for text in one.warnings)),
-    )
+    first = found[wanted[0]]
+    passes = list({id(one): one for one in found.values()}.values())
+    places = [(found[heads], found[heads].sets.index(heads)) for heads in wanted]
+    tasks = {}
+    for name, task in first.tasks.items():
+        of_sets = [(one.tasks[name], place) for one, place in places]
+        tasks[name] = replace(
+            task,
+            columns={column: np.stack([of.columns[column][place] for of, place in of_sets]) for column in task.columns},
+            values=[of.values[place] for of, place in of_sets],
+            tied=[of.tied[place] for of, place in of_sets],
+        )
+    warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
+    return Evaluation(tuple(conditions), wanted, tasks, list(first.skipped), warnings, first.decoder)
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
-    about = {
-        name: getattr(evaluation, name) for name in ("primary", "values", "tied", "num_samples", "skipped", "warnings", "decoder")
-    }
-    buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(evaluation.predictions, buffer)
-    return {"evaluation": json.dumps(about).encode(), "predictions.parquet": buffer.getvalue().to_pybytes()}
+    about: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for number, (name, task) in enumerate(evaluation.tasks.items()):
+        texts = {column: values.tolist() for column, values in task.fixed.items() if values.dtype == object}
+        numbers = {column: values for column, values in task.fixed.items() if column not in texts}
+        arrays |= {f"{number}/fixed/{column}": np.ascontiguousarray(values) for column, values in numbers.items()}
+        arrays |= {f"{number}/columns/{column}": np.ascontiguousarray(values) for column, values in task.columns.items()}
+        told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
+        told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
+        about.append(told | {"name": name, "texts": texts})
+    of_pass = {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
+    return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
 
 
-def _unpacked(members: Mapping[str, bytes]) -> Evaluation:
-    predictions = parquet.read_table(pyarrow.BufferReader(members["predictions.parquet"]))
-    return Evaluation(predictions=predictions, **json.loads(members["evaluation"]))
+def _unpacked(members: Mapping[str, bytes], sets: tuple[Heads, ...]) -> Evaluation:
+    about, arrays = json.loads(members["about"]), safetensors.load(members["columns.safetensors"])
+    tasks = {}
+    for number, told in enumerate(about["tasks"]):
+        name, texts = told.pop("name"), told.pop("texts")
+        parts = {
+            part: {key.split("/")[2]: values for key, values in arrays.items() if key.startswith(f"{number}/{part}/")}
+            for part in ("fixed", "columns")
+        }
+        fixed = {column: np.array(values, dtype=object) for column, values in texts.items()} | parts["fixed"]
+        tasks[name] = Outcomes(fixed=fixed, columns=parts["columns"], **told)
+    conditions = tuple(Condition(_name(heads), heads) for heads in sets)
+    return Evaluation(conditions, sets, tasks, about["skipped"], about["warnings"], about["decoder"])
 
 
 def _name(heads: Heads) -> str:
     """What a set of heads is called in the store: its heads in order; nothing for the original."""
     return " ".join(str(head) for head in sorted(heads))
+
+
+def _heads(name: str) -> Heads:
+    return frozenset(map(Head.parse, name.split()))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import lightning
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,7 +21,8 @@ from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
 from ccs_exp.tasks.chance import no_better_than_chance
-from ccs_exp.tasks.evaluation import Evaluation, first_conditions, prediction_table
+from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
+from ccs_exp.tasks.margins import right_margins
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
 PRIMARY_METRIC = "t2v_R@1"
@@ -39,7 +41,8 @@ class VideoEmbedding(lightning.LightningModule):
     ):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
-        self.masks = list(dict.fromkeys(condition.heads for condition in conditions))
+        self.masks = distinct_sets(conditions)
+        self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
         self.texts: Float[Tensor, "captions dim"] | None = None
@@ -77,9 +80,16 @@ class VideoEmbedding(lightning.LightningModule):
 
 
 def retrieve(
-    model: ClipModel, data: FrameData, conditions: Sequence[Condition], engine: Engine, compute: Compute, *, renormalise: bool
+    model: ClipModel,
+    data: FrameData,
+    conditions: Sequence[Condition],
+    engine: Engine,
+    compute: Compute,
+    *,
+    renormalise: bool,
+    name: str = "retrieval",
 ) -> Evaluation:
-    """Evaluate all conditions on `data` in one pass.
+    """Evaluate all conditions on `data` in one pass, as the task `name`.
 
     A video is the mean of its frames' normalised embeddings, with `renormalise` normalised again (``protocol=standard``; the paper's
     way is without). Captions and videos are compared by dot products. A video that cannot be decoded stays in the gallery, behind
@@ -94,54 +104,89 @@ def retrieve(
     unreadable[data.unreadable] = True
     if unreadable.all():
         raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
-    scored = [_ranks(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
-    values, parts = {}, []
-    ids = {"t2v": collection.caption_ids, "v2t": [video.video_id for video in collection.videos]}
-    for condition in conditions:
-        by_direction, _ = scored[task.masks.index(condition.heads)]
-        values[condition.name] = {}
-        for direction in DIRECTIONS:
-            rank, missed = by_direction[direction]
-            values[condition.name] |= retrieval_metrics(rank, missed, direction)
-            parts.append((condition.name, ids[direction], {"direction": direction, "rank": rank}))
+    scored = [_scored(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
     warnings = []
     if data.skipped:
         number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
-    for condition in conditions:
-        if not condition.heads:
-            hits = round(values[condition.name][PRIMARY_METRIC] * len(collection.captions))
-            warnings += no_better_than_chance(PRIMARY_METRIC, hits, len(collection.captions), 1 / len(collection.videos))
+    outcomes, count = _outcomes(collection, scored), len(collection.videos)  # videos, because captions of one are not independent
+    if frozenset() in task.masks:
+        share = outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC]
+        warnings += no_better_than_chance(f"{PRIMARY_METRIC} on {name}", round(share * count), count, 1 / count)
     return Evaluation(
-        primary=PRIMARY_METRIC,
-        values=values,
-        predictions=prediction_table("query_id", parts),
-        tied={condition.name: scored[mask][1] for mask, condition in first_conditions(conditions).items()},
-        num_samples=len(collection.captions),
+        tuple(conditions),
+        task.masks,
+        {name: outcomes},
         skipped=list(data.skipped),
         warnings=warnings,
         decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,
     )
 
 
-def _ranks(
-    task: VideoEmbedding, mask: int, collection: CaptionedVideos, unreadable: np.ndarray, renormalise: bool
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
-    """For each direction the ranks and which queries are missed; and for how many captions several videos are equally the best."""
+class _Ranked(NamedTuple):
+    """The queries of one direction under one mask."""
+
+    rank: Float[np.ndarray, " queries"]
+    missed: Bool[np.ndarray, " queries"]
+    margin: Float[np.ndarray, " queries"]  # in logits; nan for what is missed
+
+
+class _Scored(NamedTuple):
+    """Both directions under one mask; `ties`: captions for which several videos are equally the best."""
+
+    t2v: _Ranked
+    v2t: _Ranked
+    ties: int
+
+
+def _outcomes(collection: CaptionedVideos, scored: Sequence[_Scored]) -> Outcomes:
+    """Captions' queries first, then videos'."""
+    counts = len(collection.captions), len(collection.videos)
+    both = [[getattr(found, direction) for direction in DIRECTIONS] for found in scored]
+    return Outcomes(
+        primary=PRIMARY_METRIC,
+        id_column="query_id",
+        ids=[*collection.caption_ids, *(video.video_id for video in collection.videos)],
+        fixed={"direction": np.repeat(np.array(DIRECTIONS, dtype=object), counts)},
+        columns={
+            name: np.stack([np.concatenate([getattr(part, name) for part in parts]) for parts in both]).astype(kind)
+            for name, kind in (("rank", np.float64), ("margin", np.float32))
+        },
+        values=[
+            {
+                metric: value
+                for direction, part in zip(DIRECTIONS, parts, strict=True)
+                for metric, value in retrieval_metrics(part.rank, part.missed, direction).items()
+            }
+            for parts in both
+        ],
+        tied=[found.ties for found in scored],
+        num_samples=counts[0],
+    )
+
+
+def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unreadable: np.ndarray, renormalise: bool) -> _Scored:
+    """Ranks and margins of both directions."""
     videos = task.means(mask)
     if renormalise:
         videos = F.normalize(videos, dim=-1)
     # rounded from double precision, so that equal embeddings give equal similarities wherever they stand in the matrix
+    if task.texts is None:
+        raise ValueError("nothing was encoded: the pass has not run")
     similarities = (task.texts @ videos.T).float().numpy()  # [captions, videos]
     if not np.isfinite(similarities).all():
         raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
     similarities[:, unreadable] = -np.inf
     of_video, index = np.array(collection.of_video), np.arange(len(collection.videos))
-    text_rank = ranks(similarities, index, of_video)
-    text_missed = unreadable[of_video]
-    text_rank[text_missed] = len(index)
-    video_rank = np.full(len(index), float(len(of_video)))
-    readable = np.flatnonzero(~unreadable)
-    video_rank[readable] = ranks(np.ascontiguousarray(similarities.T[readable]), of_video, readable)
     ties = int((np.count_nonzero(similarities == similarities.max(axis=1, keepdims=True), axis=1) > 1).sum())
-    return {"t2v": (text_rank, text_missed), "v2t": (video_rank, unreadable)}, ties
+    missed = unreadable[of_video]
+    rank = ranks(similarities, index, of_video)
+    rank[missed] = len(index)
+    margin = np.full(len(of_video), np.nan)
+    margin[~missed] = task.scale * right_margins(similarities[~missed], index, of_video[~missed])
+    to_video = _Ranked(rank, missed, margin)
+    rank, margin, readable = np.full(len(index), float(len(of_video))), np.full(len(index), np.nan), np.flatnonzero(~unreadable)
+    backward = np.ascontiguousarray(similarities.T[readable])
+    rank[readable] = ranks(backward, of_video, readable)
+    margin[readable] = task.scale * right_margins(backward, of_video, readable)
+    return _Scored(to_video, _Ranked(rank, unreadable, margin), ties)

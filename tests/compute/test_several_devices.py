@@ -21,7 +21,7 @@ from ccs_exp.compute.start_processes import crew_of
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.schema import configure
 from ccs_exp.data.images.batches import ImageData
-from ccs_exp.data.images.source import Sample, UnreadableImage
+from ccs_exp.data.images.source import Sample, Task, UnreadableImage
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
@@ -86,7 +86,7 @@ def images(tiny, size=37, broken=(), **options):
 
 
 def classified(tiny, compute, data):
-    return classify(tiny, data, ["a photo of {}."], CONDITIONS, SharedPrefixEngine(), compute)
+    return classify(tiny, data, [Task("noise", data.source.class_names, ("a photo of {}.",))], CONDITIONS, SharedPrefixEngine(), compute)
 
 
 def same(one, two):

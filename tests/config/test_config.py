@@ -151,7 +151,7 @@ def test_impossible_strategies_are_refused_without_a_model(overrides, message):
 
 def test_other_errors_of_a_constructor_are_not_swallowed():
     with pytest.raises(Exception, match="unexpected keyword"):
-        build(DictConfig({"_target_": "ccs_exp.pruning.Random", "nonsense": 1}))
+        build(DictConfig({"_target_": "ccs_exp.pruning.strategies.Random", "nonsense": 1}))
 
 
 def test_help_is_fast_shows_the_choices_and_imports_no_torch(tmp_path):

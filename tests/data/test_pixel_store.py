@@ -67,7 +67,7 @@ def test_a_damaged_or_half_written_record_is_decoded_again(folder, seeing_model)
     expected = [store_batch.pixels for store_batch in batches(source, store)]
     records = np.lib.format.open_memmap(store.path, "r+")
     records["picture"][0, 0, 0, 0] ^= 1
-    records["target"][1] += 1
+    records["targets"][1] += 1
     records["crc"][2] = 0
     records.flush()
     fresh = opened(folder, seeing_model)[1]

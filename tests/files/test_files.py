@@ -141,7 +141,8 @@ def test_an_error_of_the_system_names_its_file_or_a_variable_and_what_to_do(erro
 
 @pytest.mark.parametrize("command", [[], ["dataset=digits"], ["-m", "seed=0,1"]])
 def test_a_working_directory_that_was_deleted_is_told(tmp_path, command):
-    code = "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); import ccs_exp.__main__ as m; sys.argv[1:] = {}; m.main()"
-    done = subprocess.run([sys.executable, "-c", code.format(command)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    code = "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
+    code += f"import ccs_exp.__main__ as m; sys.argv[1:] = {command}; m.main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "Error: The working directory is not there any more. Type cd DIR" in done.stderr

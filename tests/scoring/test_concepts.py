@@ -6,7 +6,7 @@ import pytest
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
-from ccs_exp.pruning import Concept
+from ccs_exp.pruning.strategies import Concept
 from ccs_exp.scoring.ccs import HeadScore, Scores
 from ccs_exp.scoring.concepts import ConceptMap, load_concepts
 from ccs_exp.scoring.published import published_scores

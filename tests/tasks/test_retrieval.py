@@ -178,9 +178,9 @@ def test_the_paper_normalises_every_model_by_openais_numbers():
 def test_the_protocols_differ_as_documented(monkeypatch):
     seen = {}
 
-    def fake(model, data, conditions, engine, compute, *, renormalise):
+    def fake(model, data, conditions, engine, compute, *, renormalise, name):
         seen[protocol] = (data._dataset.transform, renormalise, len(data.captioned.videos), data.frames)
-        return SimpleNamespace(warnings=[])
+        return SimpleNamespace(warnings=[], decoder=None)
 
     monkeypatch.setattr(assemble, "retrieve", fake)
     for protocol in ("standard", "paper"):
@@ -202,7 +202,7 @@ def test_the_bundled_videos_leave_a_whole_run_folder(tmp_path, capsys):
     metrics = [f"{way}_{name}" for way in ("t2v", "v2t") for name in ("R@1", "R@5", "R@10", "R@50", "median_rank", "mean_rank")]
     assert rows[rows.condition == "original"].metric.tolist() == metrics
     predictions = pandas.read_parquet(tmp_path / "predictions.parquet")
-    assert predictions.columns.tolist() == ["query_id", "condition", "direction", "rank"]
+    assert predictions.columns.tolist() == ["query_id", "task", "condition", "direction", "rank", "margin"]
     assert len(predictions) == 2 * 60 * len(summary["accuracy"])
     hits = predictions.query("direction == 't2v' and condition == 'high_ccs'")["rank"] == 1
     assert hits.mean() == pytest.approx(summary["accuracy"]["high_ccs"])

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ccs_exp.data.bundled.scene_drawing import draw
-from ccs_exp.data.images.source import ImageSource, Sample
+from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
 from ccs_exp.errors import CcsError
 
 FACTORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -37,7 +37,7 @@ FACTORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-NO_VALUE = -1  # of a factor that a scene does not have: several objects have no one place
+NO_VALUE = NO_CLASS  # of a factor that a scene does not have: several objects have no one place
 
 _COLOUR, _TEXTURE, _SIZE, _PLACE, _COUNT, _BACKGROUND = (list(FACTORS).index(name) for name in list(FACTORS)[1:])
 _PLAIN = FACTORS["texture"].index("plain")
@@ -74,6 +74,44 @@ def sample_scene(rng: np.random.Generator, factor: str | None = None, value: int
         size = len(list(FACTORS.values())[other])
         scene[other] = (scene[other] + rng.integers(1, size)) % size
     return scene
+
+
+def asked(scene: np.ndarray) -> tuple[int, ...]:
+    """The classes of a scene in the order of `FACTORS`; `NO_CLASS` for a factor that it is not asked about.
+
+    Every factor is asked where it can be seen and varies independently of the others: shapes and textures of single objects of at least
+    medium size, sizes and places of single objects, counts where objects are tiny, colours and backgrounds everywhere.
+    """
+    single, legible = scene[_COUNT] == 0, scene[_SIZE] >= FACTORS["size"].index(_LEGIBLE[0])
+    where = {"shape": single and legible, "texture": single and legible, "size": single, "place": single, "count": scene[_SIZE] == 0}
+    return tuple(int(value) if where.get(factor, True) else NO_CLASS for factor, value in zip(FACTORS, scene, strict=True))
+
+
+class Scenes(ImageSource):
+    """Random scenes with all their classes: seven tasks on the same images, each on those that it is asked of (`asked`).
+
+    Every factor has its turn at being balanced over its values.
+    """
+
+    one_process = True
+    tasks = FACTORS
+    class_names = ("scene",)
+
+    def __init__(self, num_images: int, seed: int):
+        rng = np.random.default_rng([seed, len(FACTORS), 1])
+        self._pixels, self._targets = [], []
+        for index in range(num_images):
+            factor = list(FACTORS)[index % len(FACTORS)]
+            scene = sample_scene(rng, factor, index // len(FACTORS) % len(FACTORS[factor]))
+            self._pixels.append(draw(scene, rng))
+            self._targets.append(asked(scene))
+        self._prefix = f"scenes-{seed}"
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
 
 
 class SceneTask(ImageSource):

@@ -25,7 +25,7 @@ from ccs_exp.store import cache_dir, folder_state
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 1  # of a record; another number makes other files
+_LAYOUT = 2  # of a record; another number makes other files
 _LONGEST_ID = 256  # bytes; a sample with a longer identifier is decoded every time
 
 
@@ -40,9 +40,9 @@ class PixelStore:
         key: all that the pictures depend on.
     """
 
-    def __init__(self, path: Path, key: Mapping[str, Any], count: int, size: tuple[int, int]):
+    def __init__(self, path: Path, key: Mapping[str, Any], count: int, size: tuple[int, int], tasks: int = 1):
         self.path, self.key, self.count = path, key, count
-        self._record = np.dtype([("crc", "<u4"), ("target", "<i8"), ("id", f"S{_LONGEST_ID}"), ("picture", "u1", (*size, 3))])
+        self._record = np.dtype([("crc", "<u4"), ("targets", "<i8", (tasks,)), ("id", f"S{_LONGEST_ID}"), ("picture", "u1", (*size, 3))])
 
     def prepare(self) -> bool:
         """Make the file, its whole space taken at once; False, with a warning, where it cannot be made."""
@@ -90,9 +90,9 @@ class PixelStore:
         record = self._records[index]
         if not record["crc"] or record["crc"] != _checksum(record):
             return None
-        return Sample(
-            record["id"].decode("utf-8", "surrogatepass"), Image.fromarray(np.array(record["picture"])), int(record["target"])
-        )
+        targets = tuple(record["targets"].tolist())
+        identifier = record["id"].decode("utf-8", "surrogatepass")
+        return Sample(identifier, Image.fromarray(np.array(record["picture"])), targets if len(targets) > 1 else targets[0])
 
     def put(self, index: int, sample: Sample) -> None:
         """Keep an image, unless its shape or its identifier has no place in a record."""
@@ -101,7 +101,7 @@ class PixelStore:
         if picture.shape != record["picture"].shape or len(identifier) > _LONGEST_ID or identifier.endswith(b"\0"):
             return
         record["crc"] = 0
-        record["picture"], record["id"], record["target"] = picture, identifier, sample.target
+        record["picture"], record["id"], record["targets"] = picture, identifier, sample.target
         record["crc"] = _checksum(record)
 
 
@@ -112,12 +112,12 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
     """
     if source.one_process:
         return None
-    path = configuration.get("path")
+    path, tasks = configuration.get("path"), source.tasks
     visual: Any = model.clip.visual  # open_clip's; torch cannot say of what type a module's attributes are
     key = {
         "layout": _LAYOUT,
         "source": configuration,
-        "classes": list(source.class_names),
+        "classes": {name: list(classes) for name, classes in tasks.items()} if tasks else list(source.class_names),
         "files": folder_state(Path(path).expanduser()) if path else None,
         "images": len(source),
         "steps": [str(step) for step in parted(model.transform)[0].transforms],
@@ -125,12 +125,12 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
         "pillow": PIL.__version__,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    store = PixelStore(cache_dir() / "pixels" / f"{digest}.npy", key, len(source), visual.image_size)
+    store = PixelStore(cache_dir() / "pixels" / f"{digest}.npy", key, len(source), visual.image_size, len(tasks or (0,)))
     return store if store.prepare() else None
 
 
 def _checksum(record: np.void) -> int:
     """Never 0, which marks an empty record."""
     crc = zlib.crc32(record["picture"])
-    crc = zlib.crc32(f"{record['target']} ".encode() + record["id"], crc)
+    crc = zlib.crc32(record["targets"].tobytes() + record["id"], crc)
     return crc or 1

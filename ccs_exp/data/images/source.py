@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from PIL import Image
 
+NO_CLASS = -1  # the target of an image that a task does not have
+
 
 class Sample(NamedTuple):
-    """One labelled image: a stable identifier, the decoded RGB image and the index of its class."""
+    """One labelled image: a stable identifier, the decoded RGB image and the index of its class, or one of each task (`NO_CLASS`: none)."""
 
     sample_id: str
     image: Image.Image
-    target: int
+    target: int | tuple[int, ...]
+
+
+class Task(NamedTuple):
+    """What images are asked: which of some classes, by prompts that hold ``{}`` where the class's name belongs."""
+
+    name: str
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
 
 
 class UnreadableImage(Exception):
@@ -22,7 +33,8 @@ class UnreadableImage(Exception):
 class ImageSource(Protocol):
     """A finite, indexable collection of images.
 
-    ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`.
+    ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`; those of a source with
+    several `tasks`, ``{task: class names}``, instead, each those of its task, in their order.
 
     Attributes:
         one_process: decoding processes beside the one that asks would only cost time, or cannot be: images are drawn or held in
@@ -32,6 +44,7 @@ class ImageSource(Protocol):
     """
 
     class_names: tuple[str, ...]
+    tasks: Mapping[str, tuple[str, ...]] | None = None
     one_process: bool = False
     notes: tuple[str, ...] = ()
     decoder: str | None = None

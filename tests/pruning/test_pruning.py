@@ -1,12 +1,18 @@
 """Strategies turn scores into conditions."""
 
+import itertools
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
-from ccs_exp.pruning import ByClass, Concept, EachHead, Heads, PruningContext, Random, conditions, empty_conditions
+from ccs_exp.pruning.conditions import conditions, empty_conditions
+from ccs_exp.pruning.context import PruningContext
+from ccs_exp.pruning.designs import Curve, Matched
+from ccs_exp.pruning.strategies import ByClass, Concept, EachHead, Heads, Random
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
 from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.published import published_scores
@@ -145,3 +151,39 @@ def test_published_concepts_are_used_as_given():
 def test_published_heads_of_another_model_are_an_error():
     with pytest.raises(CcsError, match="ccs=published knows vitb32_openai, .*not tiny"):
         published_scores("tiny")
+
+
+def test_matched_sets_have_the_layers_of_the_tested_set_and_come_from_all_heads():
+    where = context([5, 5, 1, 3] * 12, layers=12, heads_per_layer=12)
+    got = by_name(conditions([ByClass("high"), Matched(draws=50)], where))
+    high = got["high_ccs"]
+    draws = {name: heads for name, heads in got.items() if name.startswith("matched/high_ccs/")}
+    assert len(draws) == len(set(draws.values())) == 50
+    for heads in draws.values():
+        assert sorted(head.layer for head in heads) == sorted(head.layer for head in high)
+    assert any(heads & high for heads in draws.values())
+
+
+def test_a_null_of_nothing_says_what_there_is():
+    with pytest.raises(CcsError, match="There are: low_ccs"):
+        conditions([ByClass("low"), Matched()], context(SCORES))
+    assert not [name for name in by_name(conditions([ByClass("high"), Matched()], context([3, 3, 1]))) if "matched" in name]
+
+
+def test_curves_are_nested_and_end_with_every_head():
+    where = replace(context(SCORES), costs={head: float(head.index) for head in context(SCORES).scored})
+    got = by_name(conditions([Curve(seeds=[0])], where))
+    for order in ("ccs_falling", "ccs_rising", "cost", "random"):
+        sets = [got[f"curve/{order}/0/{k}"] for k in range(len(SCORES) + 1)]
+        assert [len(heads) for heads in sets] == list(range(len(SCORES) + 1))
+        assert all(one < other for one, other in itertools.pairwise(sets))
+    assert got["curve/cost/0/1"] == {where.scored[-1]}
+    assert got["curve/ccs_falling/0/4"] == {score.head for score in where.scores.heads if score.ccs == 5}
+    few = by_name(conditions([Curve(["random"], [0], steps=3)], where))
+    assert [name for name in few if name != "original"] == [f"curve/random/0/{k}" for k in (0, 4, 8, 12)]
+
+
+@pytest.mark.parametrize("wrong", [{"orders": ["alphabet"]}, {"orders": []}, {"seeds": []}, {"seeds": [1, 1]}, {"steps": 0}])
+def test_curves_that_cannot_be_are_refused(wrong):
+    with pytest.raises(CcsError, match=r"prune\.curve"):
+        Curve(**wrong)

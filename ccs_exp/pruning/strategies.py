@@ -1,42 +1,17 @@
-"""Which heads to silence: a strategy turns head scores into named conditions, which are sets of heads."""
+"""Rules that name sets of heads: by CCS, at random, by concept, as given, each head alone (paper, section 5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
-from ccs_exp.scoring.ccs import Scores
+from ccs_exp.heads import Condition, Head
+from ccs_exp.pruning.context import PruningContext
 from ccs_exp.scoring.concepts import load_concepts
-
-
-@dataclass(frozen=True)
-class PruningContext:
-    """What strategies choose from: the scored heads, and the shape and name of the image encoder that has them."""
-
-    scores: Scores
-    layers: int
-    heads_per_layer: int
-    model: str
-
-    @property
-    def scored(self) -> tuple[Head, ...]:
-        return tuple(score.head for score in self.scores.heads)
-
-    @property
-    def matched_count(self) -> int:
-        """The smaller of the numbers of high and low heads."""
-        return min(len(self.scores.of_class("high")), len(self.scores.of_class("low")))
-
-
-class Strategy(Protocol):
-    """A rule that names sets of heads. `matched` limits high, low and random alike to the smaller class's count."""
-
-    def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +37,7 @@ class Random:
     seeds: Sequence[int] = (0, 1, 2)
     layers: Literal["scored", "all"] = "scored"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise CcsError(f"prune.random.seeds={list(self.seeds)}: give at least one seed, each once.")
         if self.layers not in ("scored", "all"):
@@ -89,7 +64,7 @@ class Concept:
     names: Sequence[str]
     map: str | None = None  # None: the packaged one
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         load_concepts(self.map)  # so that a file that is none is found before a model is loaded
         if not self.names:
             raise CcsError("prune=concept needs the concepts' names, as in 'prune.concept.names=[locations,animals]'.")
@@ -106,7 +81,7 @@ class Heads:
     list: Sequence[str] = ()
     sets: Mapping[str, Sequence[str]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.list and not self.sets:
             raise CcsError(
                 "prune=heads needs heads, as in 'prune.heads.list=[L8.H3,L11.H5]' or 'prune.heads.sets={mine:[L8.H3]}'."
@@ -118,7 +93,7 @@ class Heads:
         named = ({"list": self.list} if self.list else {}) | dict(self.sets or {})
         return {name: frozenset(map(Head.parse, heads)) for name, heads in named.items()}
 
-    def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
+    def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> Sequence[Condition]:
         return [Condition(f"heads/{name}", heads) for name, heads in self.named_heads().items()]
 
 
@@ -128,39 +103,6 @@ class EachHead:
 
     def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
         return [Condition(f"head/{head}", frozenset({head})) for head in context.scored]
-
-
-def conditions(
-    strategies: Iterable[Strategy], context: PruningContext, match_seeds: Sequence[int] | None = None
-) -> tuple[Condition, ...]:
-    """All conditions of a job, the original first. `match_seeds` set: high, low and random get the same number of heads."""
-    result = [Condition(ORIGINAL, frozenset())]
-    for strategy in strategies:
-        result.extend(strategy.conditions(context, match_seeds))
-    names = [condition.name for condition in result]
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise CcsError(f"The pruning conditions {', '.join(twice)} are asked for more than once.")
-    for condition in result:
-        check_heads(condition.heads, context.layers, context.heads_per_layer, context.model)
-    return tuple(result)
-
-
-def check_given(strategies: Iterable[Strategy], layers: int, heads_per_layer: int, model: str) -> None:
-    """Raise `CcsError` for given heads that the model does not have, before anything is computed for them."""
-    for strategy in strategies:
-        if isinstance(strategy, Heads):
-            for heads in strategy.named_heads().values():
-                check_heads(heads, layers, heads_per_layer, model)
-
-
-def empty_conditions(chosen: Iterable[Condition]) -> list[str]:
-    """A warning for each condition that silences nothing."""
-    return [
-        f"{condition.name} silences no head: there is none to silence. Its values are the original's."
-        for condition in chosen
-        if not condition.heads and condition.name != ORIGINAL
-    ]
 
 
 def _draw(heads: Iterable[Head], count: int, seed: int) -> frozenset[Head]:
