@@ -13,7 +13,7 @@ ORIGINAL = "original"  # the condition that silences nothing
 DESCRIPTIONS_PER_HEAD = 5  # that TEXTSPAN picks, and of which CCS counts (paper, section 4.1.1)
 SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
 
-_NAME = re.compile(r"L(\d+)\.H(\d+)")
+_NAME = re.compile(r"L(\d{1,4})\.H(\d{1,4})")
 
 
 class Head(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,9 +19,9 @@ from ccs_exp.errors import CcsError
 from ccs_exp.statistics.agreement import RESAMPLES
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit status 1 after an error, 130 after Ctrl-C."""
-    asked = _parser().parse_args()
+    asked = _parser().parse_args(arguments)
     try:
         asked.command(asked, Console(soft_wrap=False))
     except CcsError as error:

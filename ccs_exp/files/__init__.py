@@ -13,6 +13,7 @@ from ccs_exp.files.text import decoded, read_lines, read_text
 from ccs_exp.files.walk import Tree, walk
 from ccs_exp.files.whole import (
     ASSETS,
+    DECIMALS,
     abandoned_parts,
     aside_of,
     check_columns,
@@ -24,6 +25,7 @@ from ccs_exp.files.whole import (
 
 __all__ = [
     "ASSETS",
+    "DECIMALS",
     "Row",
     "Tree",
     "abandoned_parts",

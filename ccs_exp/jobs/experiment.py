@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
+from ccs_exp.jobs.ablation import build_engine
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.rows import accuracy_rows
 from ccs_exp.jobs.score_stage import given_scores, rescore, score_heads, write_scores
@@ -18,22 +20,24 @@ from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
 from ccs_exp.pruning.conditions import check_given, conditions
 from ccs_exp.pruning.context import PruningContext
-from ccs_exp.report import print_summary, write_report
+from ccs_exp.report import show_run, write_report
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.describe import describe_heads
 from ccs_exp.store import Stages
+from ccs_exp.tasks.evaluation import Evaluation
 from ccs_exp.tasks.kept import evaluate_kept
 
 
 @dataclass(frozen=True)
 class Job:
-    """Where a job writes, which keys its command line named, and the sweep it belongs to."""
+    """Where a job writes, which keys its command line named, the sweep it belongs to, and its choices that others of it do not share."""
 
     run_dir: str
     asked: frozenset[str] = frozenset()
     sweep: str | None = None
+    varied: tuple[str, ...] = ()
 
 
 def run(cfg: DictConfig, job: Job) -> None:
@@ -61,12 +65,15 @@ def run(cfg: DictConfig, job: Job) -> None:
     # score
     plan.show(plan.encoding_lines(cfg, evaluates))
     pool, probe, scores = None, None, given
+    replaces = evaluates and cfg.ablation != "zero"
+    if given is None or replaces:
+        probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     if given is None:
         pool = assemble.build_pool(cfg.pool)
-        probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
         moments = keys.moments_key(cfg, _weights(cfg, model), compute.device_type)
         stage_keys = moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256)
-        spans = describe_heads(model, probe, pool, compute, cfg.textspan, stage_keys, stages)
+        sums = moments if replaces and cfg.ablation != "resample" else None
+        spans = describe_heads(model, probe, pool, compute, cfg.textspan, stage_keys, stages, sums)
         scores = score_heads(cfg, spans, scorers, stages)
     if model:
         check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
@@ -80,8 +87,13 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluates:
         context = PruningContext(scores, model.layers, model.heads_per_layer, name)
         chosen = conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
-        key = keys.evaluation_key(cfg, _weights(cfg, model), compute.device_type)
-        evaluation = evaluate_kept(chosen, key, lambda missing: assemble.evaluate(cfg, source, model, missing, compute), stages)
+        weights = _weights(cfg, model)
+
+        def evaluate(missing: Sequence[Condition]) -> Evaluation:
+            engine = build_engine(cfg, model, missing, compute, probe if replaces else None, weights, stages)
+            return assemble.evaluate(cfg, source, model, missing, compute, engine)
+
+        evaluation = evaluate_kept(chosen, keys.evaluation_key(cfg, weights, compute.device_type), evaluate, stages)
         folder.write_accuracy(accuracy_rows(name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
 
@@ -93,6 +105,8 @@ def run(cfg: DictConfig, job: Job) -> None:
     finished = Finished(
         *(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored, scorers, stages),
         device=compute.device_type,
+        sweep=job.sweep,
+        varied=job.varied,
     )
     folder.write_summary(summarise(finished))
     try:
@@ -100,10 +114,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     except BaseException:
         folder.withdraw_summary()
         raise
-    tags = [name, dataset or "scores"]
     with stage("track"):
-        tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
-    print_summary(folder.path)
+        tracker.track(folder.path)
+    show_run(folder.path)
 
 
 def _weights(cfg: DictConfig, model: ClipModel) -> str:

@@ -6,9 +6,11 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL, Condition, Head
+from ccs_exp.run_folder.columns import VERDICT_COLUMNS
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.opinion import Opinion
+from ccs_exp.scoring.robustness import Rescored
 from ccs_exp.tasks.evaluation import Evaluation
 
 
@@ -49,6 +51,16 @@ def judge_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
         expected = None if None in shares else sum(shares)
         rows.append({"head": str(head), "judge": given[0].judge, "ccs": ccs, "expected_ccs": expected})
     return rows
+
+
+def rescored_rows(rescored: Sequence[Rescored]) -> list[dict]:
+    """One row for each head judged once more, for ``robustness.csv``."""
+    return [
+        {"kind": item.kind, "draw": item.draw, "head": str(item.head), "label": item.label}
+        | {"label_of": item.label_of and str(item.label_of), "ccs": item.ccs, "ccs_class": item.ccs_class}
+        | {column: str(verdict) for column, verdict in zip(VERDICT_COLUMNS, item.verdicts, strict=True)}
+        for item in rescored
+    ]
 
 
 def _opinions_of_heads(scores: Scores, opinions: Sequence[Opinion]) -> Iterator[tuple[Head, list[Opinion]]]:

@@ -9,18 +9,18 @@ from omegaconf import DictConfig
 from ccs_exp.heads import Head
 from ccs_exp.jobs import plan
 from ccs_exp.jobs.keys import scores_key
-from ccs_exp.jobs.rows import ccs_at_k_rows, head_rows, judge_rows, verdict_rows
+from ccs_exp.jobs.rows import ccs_at_k_rows, head_rows, judge_rows, rescored_rows, verdict_rows
 from ccs_exp.journal.log import note, stage
 from ccs_exp.llm.session import AsksModels
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_verdicts
+from ccs_exp.run_folder.robustness_file import write_rescored
 from ccs_exp.scoring.ccs import HeadScore, Scores, score
 from ccs_exp.scoring.describe import spans_as_json
 from ccs_exp.scoring.judges.judge import Verdict
 from ccs_exp.scoring.judges.opinion import HasOpinions, opinions_of
 from ccs_exp.scoring.published import published_scores, scores_from_csv
 from ccs_exp.scoring.robustness import Rescored, relabel, shuffled_labels
-from ccs_exp.scoring.robustness_file import write_rescored
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans, read_spans
 from ccs_exp.store import Members, Stages, kept
@@ -93,7 +93,7 @@ def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder
     if asked.shuffled_labels:
         rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, asked.shuffled_labels, asked.seed)
     if rescored:
-        write_rescored(folder.path, tuple(rescored))
+        write_rescored(folder.path, rescored_rows(rescored))
         _note_requests(scorers)
     return tuple(rescored)
 

@@ -13,6 +13,7 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.keys import WITHOUT_EFFECT, decisive
+from ccs_exp.jobs.ran import what_ran
 from ccs_exp.jobs.rows import primary_values, random_spread
 from ccs_exp.pruning.conditions import empty_conditions
 from ccs_exp.scoring.ccs import Scores
@@ -26,6 +27,7 @@ from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
+from ccs_exp.tracking.secrets import without_secrets
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Finished:
     rescored: tuple[Rescored, ...] = ()
     scorers: Scorers | None = None
     stages: Stages = field(default_factory=Stages)
-    device: str | None = None
+    device: str = "cpu"
+    sweep: str | None = None
+    varied: Sequence[str] = ()
 
     @property
     def skipped(self) -> list[str]:
@@ -83,7 +87,7 @@ def summarise(job: Finished) -> dict[str, Any]:
         "delta": {name: value - accuracy[ORIGINAL] for name, value in accuracy.items()} if accuracy else None,
         "random": random_spread(accuracy) if accuracy else None,
         "num_samples": job.evaluation.num_samples if job.evaluation else None,
-        "top1_ties": job.evaluation.ties if job.evaluation else None,
+        "ties": job.evaluation.tied if job.evaluation else None,
         "tagged_share": load_taxonomy().tagged_share(descriptions) if descriptions else None,
         "robustness": {
             "relabel": summarise_relabel(job.scores, job.rescored),
@@ -94,6 +98,8 @@ def summarise(job: Finished) -> dict[str, Any]:
         "skipped": job.skipped,
         "unjudged": job.scores.unjudged,
         "device": job.device,
+        "asked": {"config": without_secrets(job.config), "sweep": job.sweep, "varied": list(job.varied)},
+        "ran": what_ran(job.device),
         "from_store": job.stages.from_store,
         "computed": job.stages.computed,
         "language_models": job.scorers and job.scorers.session.summary(),
@@ -130,6 +136,7 @@ def _choices(config: Mapping[str, Any]) -> dict[str, Any]:
         "judge_model": config["judge"].get("model"),
         "thresholds": [config["ccs"]["high"], config["ccs"]["low"]],
         "textspan": config["textspan"],
+        "ablation": config["ablation"],
         "match_count": config["prune"]["match_count"],
         "random_layers": config["prune"]["random"].get("layers"),
         "protocol": config.get("protocol", "standard"),

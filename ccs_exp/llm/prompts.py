@@ -45,8 +45,7 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
         CcsError: no such file, no messages in it, a place that is missing or unknown.
     """
     path = Path(path).expanduser() if path else Path(config_dir(), "prompts", packaged)
-    text = read_text(path)
-    text = _PLACE.sub(_part, text)
+    text = _PLACE.sub(_part, read_text(path))
     if hide_secrets(text) != text:
         raise CcsError(f"The prompt {path} holds a secret of the environment, which would be sent with every request. Take it out.")
     head, *blocks = _ROLE.split(text)

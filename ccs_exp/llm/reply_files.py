@@ -31,7 +31,7 @@ def read_replies(path: str | Path, subjects: type[Subject]) -> list[Kept]:
     try:
         if path.is_file():
             lines = read_text(path).split("\n")
-            texts = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 1)]
+            texts = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line]
         else:
             texts = [(str(file), file.read_text("utf-8-sig")) for file in _cached(path)]
         found = [_kept(place, text, subjects) for place, text in texts if text.strip()]

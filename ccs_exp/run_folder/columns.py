@@ -19,12 +19,17 @@ CCS_AT_K_COLUMNS = ("k", "fraction")
 ACCURACY_COLUMNS = ("model", "dataset", "task", "condition", "num_pruned", "metric", "value", "delta")
 PREDICTION_COLUMNS = ("sample_id", "task", "condition", "target", "prediction", "correct", "margin", "log_probability")
 RETRIEVAL_COLUMNS = ("query_id", "task", "condition", "direction", "rank", "margin")
+UNCERTAINTY_COLUMNS = (
+    *("model", "dataset", "task", "condition", "strategy", "seed", "num_pruned", "metric"),
+    *("value", "value_low", "value_high", "delta", "delta_low", "delta_high", "interval"),
+    *("lost", "gained", "p_original", "p_original_holm", "p_matched", "matched_sets"),
+)
 SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),
 )
 OPTIONAL_SUMMARY_KEYS = (
-    *("metric", "num_samples", "top1_ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices", "robustness"),
+    *("metric", "num_samples", "ties", "heads_per_class"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness", "asked", "ran"),
 )
 PRIMARY_METRICS = ("top1", "t2v_R@1")  # each task's own: what stands for it where one number is wanted

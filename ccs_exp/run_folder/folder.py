@@ -7,20 +7,25 @@
 ``accuracy.csv``         one row for each task, condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
 ``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
-                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
+                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``.
+                         With ``ablation=resample`` also for each ``seed``, a column more; elsewhere stands the mean over seeds
 ``summary.json``         ``schema_version`` (1) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
                          ``accuracy, delta`` {condition: primary metric} or null; ``random`` {mean, sd, seeds} or null;
                          ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
-                         Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
+                         Optional: ``metric`` (name of the primary one), ``num_samples``, ``ties`` {condition: samples for which several
+                         candidates were equally the best; of conditions with the same heads the first},
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
                          taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
                          decides with which runs this one compares: ccs, labeler, judge, protocol ...), ``device`` (cpu, cuda ...),
                          ``computed`` (stages that this job computed; ``from_store`` are those that it found),
-                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
-``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
-``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
+                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`), ``asked`` {config, sweep, varied}
+                         and ``ran`` {version, commit, device, stages ...} (`ccs_exp.run_folder.summary`); more may stand beside them
+``robustness.csv``       heads judged under other labels (`ccs_exp.run_folder.robustness_file`); absent if that was not asked for
+``uncertainty.csv``      one row for each value of ``accuracy.csv`` and for the mean of random draws: its interval, that of its delta, which
+                         kind they are (``interval``), and tests: `UNCERTAINTY_COLUMNS`. Empty: no value, as of a set without heads
+``figures/*.png``        written by `ccs_exp.report`, as are ``report.html`` and ``uncertainty.csv``
 ``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.run_folder.judge_files`
 =======================  =============================================================================================
 
@@ -46,6 +51,7 @@ from ccs_exp.run_folder.columns import (
     RETRIEVAL_COLUMNS,
     SCHEMA_VERSION,
     SUMMARY_KEYS,
+    UNCERTAINTY_COLUMNS,
     VERDICT_COLUMNS,
     VERDICTS,
 )
@@ -59,7 +65,8 @@ if TYPE_CHECKING:
 
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
-    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),
+    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "uncertainty.csv"),
+    *("robustness.csv", "summary.json", "report.html"),
     *VERDICT_FILES,
 )
 
@@ -135,6 +142,9 @@ class RunFolder:
     def write_accuracy(self, rows: Rows) -> None:
         write_whole(self.path / "accuracy.csv", csv_bytes(_rows(rows), ACCURACY_COLUMNS))
 
+    def write_uncertainty(self, rows: Rows) -> None:
+        write_whole(self.path / "uncertainty.csv", csv_bytes(_rows(rows), UNCERTAINTY_COLUMNS))
+
     def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
         """Predictions, or the ranks of retrieval, as Parquet."""
         import pyarrow
@@ -143,9 +153,11 @@ class RunFolder:
         if not isinstance(rows, pyarrow.Table):
             rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
         columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        columns += tuple(column for column in ("seed",) if column in rows.column_names)
         check_columns(dict.fromkeys(rows.column_names), columns)
         types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        types |= dict.fromkeys(("target", "prediction"), pyarrow.int32()) | dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
+        types |= dict.fromkeys(("target", "prediction", "seed"), pyarrow.int32())
+        types |= dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
         text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # few texts, many rows
         schema = pyarrow.schema([(column, types.get(column, text)) for column in columns])
         buffer = pyarrow.BufferOutputStream()
@@ -170,6 +182,12 @@ class RunFolder:
         numbers = {"num_pruned": int, "value": float, "delta": float}
         return self._read("accuracy.csv", ACCURACY_COLUMNS, numbers)
 
+    def read_uncertainty(self) -> pandas.DataFrame | None:
+        texts = ("model", "dataset", "task", "condition", "strategy", "metric", "interval")
+        whole = ("seed", "num_pruned", "lost", "gained", "matched_sets")
+        numbers = {column: int if column in whole else float for column in UNCERTAINTY_COLUMNS if column not in texts}
+        return self._read("uncertainty.csv", UNCERTAINTY_COLUMNS, numbers)
+
     def read_predictions(self) -> pandas.DataFrame | None:
         import pandas
         import pyarrow
@@ -192,10 +210,14 @@ class RunFolder:
             summary = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise CcsError(f"{self.path} has no summary.json that can be read: no job finished there.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CcsError(f"{path} is not JSON: {error}.") from error
         if not isinstance(summary, dict) or summary.get("schema_version") != SCHEMA_VERSION:
-            raise CcsError(f"{path} is not of schema version {SCHEMA_VERSION}, which this version of ccs_exp reads.")
+            found = summary.get("schema_version") if isinstance(summary, dict) else None
+            raise CcsError(
+                f"{path} is of schema version {str(found)[:20]}; this version of ccs_exp reads schema version {SCHEMA_VERSION}. "
+                "Run the job again."
+            )
         missing = [key for key in SUMMARY_KEYS if key not in summary]
         if missing:
             raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")

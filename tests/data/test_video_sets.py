@@ -236,7 +236,7 @@ def test_captions_of_several_videos_and_what_was_left_out_are_told(tmp_path):
     write_csv(tmp_path / "captions.csv", ["video", "caption"], [["a", "a dog"], ["b", "a  dog"]])
     videos = captioned_folder(str(tmp_path), "standard")
     assert "1 caption of captions.csv stand for several videos" in videos.notes[0]
-    assert "1 files that are no videos or frames with captions (notes.txt)" in videos.notes[1]
+    assert "what is no video or frame with a caption (1: notes.txt)" in videos.notes[1]
     assert [len(video.paths) for video in videos.videos] == [2, 2] and "upright and on white" in videos.decoder
     assert "as stored" in captioned_folder(str(tmp_path), "standard", decoding="standard").decoder
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from loopback import completion
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import clean
 from ccs_exp.llm.failures import Rejected
 from ccs_exp.llm.prompts import numbered, quoted, read_prompt
 from ccs_exp.llm.request import request_key
@@ -203,7 +204,7 @@ def test_prompts_have_five_worked_examples_and_the_judge_sees_none_of_them():
 def test_whatever_a_description_says_it_stays_one_quoted_line(text):
     line = quoted(text)
     assert line.splitlines() == [line] and line[0] == line[-1] == '"'
-    assert json.loads(line) == text
+    assert json.loads(line) == clean(text)
     assert numbered([text, text]).split("\n")[0] == f"1. {line}"
 
 
@@ -227,7 +228,7 @@ def test_a_prompt_of_ones_own_is_checked(text, message, tmp_path):
     (tmp_path / "mine.txt").write_text(text)
     with pytest.raises(CcsError, match=message):
         read_prompt(tmp_path / "mine.txt", "judge_one.txt", ("label", "description"))
-    with pytest.raises(CcsError, match="cannot be read"):
+    with pytest.raises(CcsError, match="no such file"):
         read_prompt(tmp_path / "none.txt", "judge_one.txt", ("label", "description"))
 
 

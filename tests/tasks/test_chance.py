@@ -45,8 +45,8 @@ def test_a_job_warns_of_accuracies_that_are_chance_and_of_classes_without_names_
     said = warnings(tmp_path, "dataset=folder", f"dataset.path={tmp_path / 'images'}", "dataset.limit=10")
     for part in (
         "n01440764 as 'tench'",
-        "Classes of folder with one name, which no prompt tells apart: 'big cat', 'big cat'.",
-        "top1 on folder of the original model is",
+        "Classes with one name, which no prompt tells apart: 'big cat', 'big cat'.",
+        "top1 of the original model is",
         "images repeat others",
     ):
         assert part in said
@@ -57,4 +57,4 @@ def test_a_job_warns_of_accuracies_that_are_chance_and_of_classes_without_names_
 def test_the_bundled_data_is_no_chance_and_a_retrieval_by_a_random_model_is(tmp_path):
     assert "knows nothing" not in warnings(tmp_path / "a", "dataset=digits", "dataset.limit=60")
     random = ("dataset=scenes_video", "dataset.limit=20", "dataset.frames=2", "model.weights=null", "model.pretrained=null")
-    assert "t2v_R@1 on scenes_video of the original model is" in warnings(tmp_path / "b", *random)
+    assert "t2v_R@1 of the original model is" in warnings(tmp_path / "b", *random)

@@ -34,13 +34,14 @@ class ImageSource(Protocol):
     """A finite, indexable collection of images.
 
     ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`; those of a source with
-    several `tasks`, ``{task: class names}``, instead, each those of its task, in their order.
+    several `tasks` instead, each, the class names of its task, in their order.
 
     Attributes:
         one_process: decoding processes beside the one that asks would only cost time, or cannot be: images are drawn or held in
             memory, or come as one stream.
         notes: what a reader of the results must be told about the collection.
         decoder: how bytes become pictures, for sources that decode: results depend on it.
+        tasks: ``{label column: class names}``, of images that have several.
     """
 
     class_names: tuple[str, ...]
@@ -48,6 +49,7 @@ class ImageSource(Protocol):
     one_process: bool = False
     notes: tuple[str, ...] = ()
     decoder: str | None = None
+    tasks: Mapping[str, tuple[str, ...]] | None = None
 
     def __len__(self) -> int: ...
 
