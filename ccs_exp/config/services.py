@@ -75,6 +75,9 @@ def load_service(conf: Path, name: str, supports: Mapping[str, bool | None] | No
     if unknown:
         raise CcsError(f"supports.{unknown[0]} is not known. What a service may support: {', '.join(FEATURES)}.")
     features = entry.pop("supports") | {name: value for name, value in (supports or {}).items() if value is not None}
+    wrong = [key for key in ("url", "key_variable", "max_tokens") if not isinstance(entry.get(key), str)]
+    if wrong:
+        raise CcsError(f"{conf / 'services.yaml'}: {wrong[0]} of {name} is a text, not {entry.get(wrong[0])!r}.")
     return Service(name, supports=frozenset(feature for feature in FEATURES if features[feature]), **entry)
 
 
