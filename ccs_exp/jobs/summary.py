@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.config.secrets import without_secrets
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.keys import WITHOUT_EFFECT, decisive
@@ -27,7 +28,6 @@ from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
-from ccs_exp.tracking.secrets import without_secrets
 
 
 @dataclass(frozen=True)
