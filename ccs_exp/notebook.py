@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,11 +14,12 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Condition, Head
 from ccs_exp.jobs import assemble, plan
+from ccs_exp.jobs.ablation import build_engine
 from ccs_exp.scoring.ccs import Scores, score
 from ccs_exp.scoring.describe import describe_heads
 
 
-def load_model(name: str = "tiny", **options) -> ClipModel:
+def load_model(name: str = "tiny", **options: Any) -> ClipModel:
     """Load a CLIP model.
 
     Args:
@@ -65,7 +67,9 @@ def evaluate(
     conditions = [Condition(ORIGINAL, frozenset())]
     conditions += [Condition(name, frozenset(silenced)) for name, silenced in (heads or {}).items()]
     source, compute = assemble.build(cfg.dataset.source), assemble.build_compute(cfg, progress)
-    return assemble.evaluate(cfg, source, model, conditions, compute).values
+    replaces = cfg.ablation != "zero"
+    probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model) if replaces else None
+    return assemble.evaluate(cfg, source, model, conditions, compute, build_engine(cfg, model, conditions, compute, probe)).values
 
 
 def _configure(model: ClipModel, overrides: Iterable[str]) -> DictConfig:

@@ -18,8 +18,8 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
-from ccs_exp.agreement.ratings import NO, YES, Ratings
 from ccs_exp.agreement.rating_terminal import print_state
+from ccs_exp.agreement.ratings import NO, YES, Ratings
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.web_page import policy, templates
 

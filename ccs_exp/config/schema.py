@@ -22,52 +22,52 @@ class ModelConfig:
     pretrained: str | None = MISSING  # open_clip's tag; null: random weights
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
-    architecture: str | None = None  # a configuration in the package, where open_clip does not know the name
-    preprocess: dict[str, Any] = field(default_factory=dict)
+    architecture: str | None = None  # where open_clip does not know the name: a configuration in the package, or the absolute path of one
+    preprocess: dict[str, Any] = field(default_factory=dict)  # overrides of size, mean, std, interpolation, for checkpoints without a tag
 
 
 @dataclass
 class DatasetConfig:
     name: str = MISSING
-    path: str | None = None
-    limit: int | None = None
+    path: str | None = None  # a local copy, or your own folder
+    limit: int | None = None  # a quick look at that many samples, drawn from all
     partial: bool = False  # a local copy may lack images, videos and classes
     streaming: bool = False  # read the hub's files as they come
     class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
-    task: str = "classification"
+    task: str = "classification"  # classification | retrieval
     frames: int | None = None  # of a video
     layout: str | None = None  # what dataset.path must hold
-    source: dict[str, Any] = field(default_factory=dict)
-    templates: list[str] = field(default_factory=list)
+    source: dict[str, Any] = field(default_factory=dict)  # what opens it: _target_ and its arguments
+    templates: list[str] = field(default_factory=list)  # prompts, with {} for the class name
     tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
 
 
 @dataclass
 class ProbeConfig:
     name: str = MISSING
-    path: str | None = None
-    num_images: int | None = None
-    source: dict[str, Any] = field(default_factory=dict)
+    path: str | None = None  # a local copy, or your own folder of images
+    num_images: int | None = None  # images to decompose over; null: all
+    source: dict[str, Any] = field(default_factory=dict)  # what opens it: _target_ and its arguments
 
 
 @dataclass
 class PoolConfig:
     name: str = MISSING
-    path: str | None = None
+    path: str | None = None  # a text file of descriptions, one a line
     parts: list[str] | None = None  # of the taxonomy; null: all
 
 
 @dataclass
 class SpansConfig:
     name: str = MISSING
-    path: str | None = None
+    path: str | None = None  # the file of descriptions
 
 
 @dataclass
 class CcsConfig:
     name: str = MISSING
-    path: str | None = None
+    path: str | None = None  # an earlier run's heads.csv
     high: int = 5  # CCS from here on is high
     low: int = 1  # CCS up to here is low
 
@@ -77,7 +77,7 @@ class PruneConfig:
     """A strategy that is not chosen is an empty mapping, so that overriding its keys is an error that says so."""
 
     match_count: str | None = None  # min: high, low and random get the smaller class's number of heads
-    match_seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    match_seeds: list[int] = field(default_factory=lambda: [0, 1, 2])  # draws of the heads that are left with match_count=min
     high_ccs: dict[str, Any] = field(default_factory=dict)
     low_ccs: dict[str, Any] = field(default_factory=dict)
     random: dict[str, Any] = field(default_factory=dict)
@@ -86,17 +86,26 @@ class PruneConfig:
     each_head: dict[str, Any] = field(default_factory=dict)
     matched: dict[str, Any] = field(default_factory=dict)
     curve: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)  # strategies that are not in the package, by name
 
     STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head", "matched", "curve")
+
+
+@dataclass
+class ResampleConfig:
+    """Of ``ablation=resample``."""
+
+    donors: int = 256  # images of the probe, at most
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])  # of which sample has which donor
 
 
 @dataclass
 class RobustnessConfig:
     """Beyond the scores: how often heads are labelled again, and judged under other heads' labels."""
 
-    relabel_draws: int = 0
-    shuffled_labels: int = 0
-    seed: int = 0
+    relabel_draws: int = 0  # name each head's concept that many more times, and report how stable its CCS is
+    shuffled_labels: int = 0  # judge each head under that many other heads' labels: what a CCS is by chance
+    seed: int = 0  # of the draws
 
 
 @dataclass
@@ -119,6 +128,8 @@ class Config:
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     textspan: str = "direct"
+    ablation: str = "zero"
+    resample: ResampleConfig = field(default_factory=ResampleConfig)
     engine: str = "shared"
     batch_size: int = 64
     stack_size: int = 1
@@ -179,8 +190,10 @@ _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans":
 _VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
 _LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed"), 0)
+_LEAST_SEEDS, _MOST_DONORS = 5, 256
 _VALUES = {
     "textspan": ("direct", "reference"),
+    "ablation": ("zero", "mean", "resample", "direct"),
     "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
     "protocol": ("standard", "paper"),
@@ -229,6 +242,11 @@ def check(cfg: DictConfig) -> None:
             f"robustness.* judges descriptions again, but ccs={cfg.ccs.name} takes scores as they are. For the descriptions of an "
             "earlier run: spans=file spans.path=RUN/heads.csv, with labeler=given for its labels."
         )
+    seeds = list(cfg.resample.seeds)
+    if len(set(seeds)) != len(seeds) or len(seeds) < _LEAST_SEEDS:
+        raise CcsError(f"resample.seeds={seeds}: give at least {_LEAST_SEEDS} seeds, each once, so that their spread can be told.")
+    if not 2 <= cfg.resample.donors <= _MOST_DONORS:
+        raise CcsError(f"resample.donors={cfg.resample.donors}: give a number from 2 to {_MOST_DONORS}.")
     for key, least in _LEAST.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value < least:

@@ -9,11 +9,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ccs_exp.clip.engine import Engine, PlainEngine
+from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import with_openai_statistics
-from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.schema import PruneConfig
 from ccs_exp.data.images.batches import ImageData
@@ -87,10 +86,14 @@ def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> Fr
 
 @stage("evaluate")
 def evaluate(
-    cfg: DictConfig, source: ImageSource | CaptionedVideos, model: ClipModel, conditions: Sequence[Condition], compute: Compute
+    cfg: DictConfig,
+    source: ImageSource | CaptionedVideos,
+    model: ClipModel,
+    conditions: Sequence[Condition],
+    compute: Compute,
+    engine: Engine,
 ) -> Evaluation:
     """All conditions on the data set `source`, by the task that its configuration names."""
-    engine = build_engine(cfg)
     if isinstance(source, CaptionedVideos) != (cfg.dataset.task == "retrieval"):
         raise CcsError(
             f"dataset.task={cfg.dataset.task} is not a task for dataset={cfg.dataset.name}. Leave dataset.task as it is."
@@ -126,7 +129,8 @@ def build_pool(node: DictConfig) -> Pool:
 
 
 def build_strategies(node: DictConfig) -> list[Strategy]:
-    return [build(node[name]) for name in PruneConfig.STRATEGIES if node[name]]
+    chosen = [node[name] for name in PruneConfig.STRATEGIES if node[name]]
+    return [build(strategy) for strategy in (*chosen, *node.own.values())]
 
 
 def build_scorers(cfg: DictConfig) -> Scorers:
@@ -137,10 +141,6 @@ def build_scorers(cfg: DictConfig) -> Scorers:
 
 def build_thresholds(node: DictConfig) -> Thresholds:
     return Thresholds(node.high, node.low)
-
-
-def build_engine(cfg: DictConfig) -> Engine:
-    return PlainEngine() if cfg.engine == "plain" else SharedPrefixEngine(cfg.stack_size)
 
 
 def build_compute(cfg: DictConfig, progress: bool = True) -> Compute:

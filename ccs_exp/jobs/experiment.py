@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
+from ccs_exp.jobs.ablation import build_engine
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.rows import accuracy_rows
 from ccs_exp.jobs.score_stage import given_scores, rescore, score_heads, write_scores
@@ -24,6 +26,7 @@ from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.describe import describe_heads
 from ccs_exp.store import Stages
+from ccs_exp.tasks.evaluation import Evaluation
 from ccs_exp.tasks.kept import evaluate_kept
 
 
@@ -62,12 +65,15 @@ def run(cfg: DictConfig, job: Job) -> None:
     # score
     plan.show(plan.encoding_lines(cfg, evaluates))
     pool, probe, scores = None, None, given
+    replaces = evaluates and cfg.ablation != "zero"
+    if given is None or replaces:
+        probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     if given is None:
         pool = assemble.build_pool(cfg.pool)
-        probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
         moments = keys.moments_key(cfg, _weights(cfg, model), compute.device_type)
         stage_keys = moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256)
-        spans = describe_heads(model, probe, pool, compute, cfg.textspan, stage_keys, stages)
+        sums = moments if replaces and cfg.ablation != "resample" else None
+        spans = describe_heads(model, probe, pool, compute, cfg.textspan, stage_keys, stages, sums)
         scores = score_heads(cfg, spans, scorers, stages)
     if model:
         check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
@@ -81,8 +87,13 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluates:
         context = PruningContext(scores, model.layers, model.heads_per_layer, name)
         chosen = conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
-        key = keys.evaluation_key(cfg, _weights(cfg, model), compute.device_type)
-        evaluation = evaluate_kept(chosen, key, lambda missing: assemble.evaluate(cfg, source, model, missing, compute), stages)
+        weights = _weights(cfg, model)
+
+        def evaluate(missing: Sequence[Condition]) -> Evaluation:
+            engine = build_engine(cfg, model, missing, compute, probe if replaces else None, weights, stages)
+            return assemble.evaluate(cfg, source, model, missing, compute, engine)
+
+        evaluation = evaluate_kept(chosen, keys.evaluation_key(cfg, weights, compute.device_type), evaluate, stages)
         folder.write_accuracy(accuracy_rows(name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
 

@@ -130,6 +130,20 @@ def descriptions_key(moments: Key, textspan: str, pool_sha256: str) -> Key:
     return {"moments": moments, "textspan": textspan, "pool": pool_sha256}
 
 
+def donors_key(cfg: DictConfig, weights: str, device: str) -> Key:
+    return moments_key(cfg, weights, device) | {"donors": cfg.resample.donors}
+
+
+def ablation_key(cfg: DictConfig, weights: str, device: str) -> Key:
+    """What silenced heads give: nothing that the probe decides, their means over it, or outputs of its images."""
+    found: Key = {"kind": cfg.ablation}
+    if cfg.ablation == "resample":
+        found |= {"donors": donors_key(cfg, weights, device), "seeds": list(cfg.resample.seeds)}
+    elif cfg.ablation != "zero":
+        found |= {"means": moments_key(cfg, weights, device)}
+    return found
+
+
 def scores_key(cfg: DictConfig, descriptions: list[Any]) -> Key:
     """Labels and verdicts of given descriptions; `descriptions` as JSON."""
     return {
@@ -148,6 +162,7 @@ def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
         "compute": compute_key(cfg, device) | {"engine": cfg.engine, "stack_size": cfg.stack_size},
         "dataset": images_key(cfg, cfg.dataset) | {name: _plain(cfg.dataset[name]) for name in task},
         "protocol": cfg.protocol,
+        "ablation": ablation_key(cfg, weights, device),
     }
 
 

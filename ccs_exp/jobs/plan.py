@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
+from ccs_exp.scoring.donors import donors_bytes
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans, read_spans
@@ -38,10 +40,12 @@ def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
 def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """The passes over images, and the memory that they need at most."""
     passes = []
-    if cfg.ccs.name == "computed" and cfg.spans.name != "file":
+    if (cfg.ccs.name == "computed" and cfg.spans.name != "file") or (evaluates and cfg.ablation in ("mean", "direct")):
         passes.append(
             f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else "")
         )
+    if evaluates and cfg.ablation == "resample":
+        passes.append(f"one over at most {cfg.resample.donors} donors of the probe {cfg.probe.name}")
     if evaluates:
         how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
         passes.append(f"one over {cfg.dataset.name}, {how}")
@@ -52,7 +56,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     shape = encoder_shape(cfg.model.name, cfg.model.architecture)
     if shape is None:
         return [PlanLine("encode", f"passes over images: {'; '.join(passes)}")]
-    anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads  # masks may part before the scored layers
+    anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads or cfg.prune.own  # masks may part before the scored layers
     need = memory_need(
         cfg.model.name,
         cfg.model.architecture,
@@ -62,10 +66,16 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         parting_layers=shape[0] if anywhere else SCORED_LAYERS,
         workers=default_workers(one_process=False) if cfg.num_workers is None else cfg.num_workers,
     )
-    return [
+    lines = [
         PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
         PlanLine("encode", stated(need, device)),
     ]
+    if evaluates and cfg.ablation == "resample":
+        tokens, width = unloaded(cfg.model.name, cfg.model.architecture).visual.positional_embedding.shape
+        layers = range(0 if anywhere else max(0, shape[0] - SCORED_LAYERS), shape[0])
+        size = donors_bytes(cfg.resample.donors, layers, shape[0] - 1, tokens, width, str(cfg.precision))
+        lines.append(PlanLine("encode", f"outputs of donors: at most {size / 1e9:.2f} GB, in memory and in the store"))
+    return lines
 
 
 def scoring_lines(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:

@@ -136,6 +136,7 @@ def _choices(config: Mapping[str, Any]) -> dict[str, Any]:
         "judge_model": config["judge"].get("model"),
         "thresholds": [config["ccs"]["high"], config["ccs"]["low"]],
         "textspan": config["textspan"],
+        "ablation": config["ablation"],
         "match_count": config["prune"]["match_count"],
         "random_layers": config["prune"]["random"].get("layers"),
         "protocol": config.get("protocol", "standard"),

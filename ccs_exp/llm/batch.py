@@ -96,7 +96,7 @@ class _Batches:
             if batch["id"] is None:  # it was never created
                 path.unlink(missing_ok=True)
                 continue
-            log.info("Batch %s, submitted %s, is picked up again.", batch["id"], batch["submitted"])
+            log.warning("Batch %s, submitted %s, is picked up again.", batch["id"], batch["submitted"])
             found.append(batch)
         return found
 
@@ -153,7 +153,7 @@ class _Batches:
         batch["id"] = await self._call(create, first=lambda: self._lost_id(name))
         self._remember(batch)
         self.model.session.sent += len(requests)
-        log.info(
+        log.warning(
             "Batch %s of %d requests is submitted. Ctrl-C is safe: it is picked up at the next start.", batch["id"], len(requests)
         )
         return batch

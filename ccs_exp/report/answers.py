@@ -50,6 +50,8 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
         return {}
     check_rows(path)
     names = parquet.read_schema(path).names
+    if "seed" in names:
+        return {}  # a sample's answers under several seeds belong together, which no interval here knows
     retrieval = "rank" in names
     columns = ["direction", "query_id", "rank", "margin"] if retrieval else ["task", "sample_id", "target", "correct"]
     missing = [column for column in ("condition", *columns) if column not in names]

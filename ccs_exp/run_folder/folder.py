@@ -7,7 +7,8 @@
 ``accuracy.csv``         one row for each task, condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
 ``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
-                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
+                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``.
+                         With ``ablation=resample`` also for each ``seed``, a column more; elsewhere stands the mean over seeds
 ``summary.json``         ``schema_version`` (1) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
@@ -152,9 +153,11 @@ class RunFolder:
         if not isinstance(rows, pyarrow.Table):
             rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
         columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        columns += tuple(column for column in ("seed",) if column in rows.column_names)
         check_columns(dict.fromkeys(rows.column_names), columns)
         types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        types |= dict.fromkeys(("target", "prediction"), pyarrow.int32()) | dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
+        types |= dict.fromkeys(("target", "prediction", "seed"), pyarrow.int32())
+        types |= dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
         text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # few texts, many rows
         schema = pyarrow.schema([(column, types.get(column, text)) for column in columns])
         buffer = pyarrow.BufferOutputStream()

@@ -15,7 +15,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import Head
 from ccs_exp.journal.log import note, stage
-from ccs_exp.scoring.decompose import decompose
+from ccs_exp.scoring.decompose import decompose, decompose_with_sums, output_sums
 from ccs_exp.scoring.moments import HeadMoments
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
@@ -31,12 +31,14 @@ def describe_heads(
     shares: Shares = "direct",
     keys: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
     stages: Stages | None = None,
+    sums_key: Mapping[str, Any] | None = None,
 ) -> tuple[HeadSpans, ...]:
     """Decompose the probe images and pick each scored head's descriptions from the pool.
 
     Args:
         keys: of the moments and of the descriptions in the store; None: neither is kept.
         stages: notes what was computed: `moments` is a pass over the probe, `descriptions` a TEXTSPAN run.
+        sums_key: of the sums of all outputs in the store, which a pass over the probe then gathers too.
     """
     moments_key, descriptions_key = keys or (None, None)
 
@@ -49,7 +51,11 @@ def describe_heads(
     @stage("decompose")
     def gather() -> HeadMoments:
         note(images=len(probe))
-        return decompose(model, probe, compute)
+        if sums_key is None:
+            return decompose(model, probe, compute)
+        moments, sums = decompose_with_sums(model, probe, compute)
+        output_sums(model, probe, compute, sums_key, stages, lambda: sums)
+        return moments
 
     def pack(moments: HeadMoments) -> dict[str, bytes]:
         return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}

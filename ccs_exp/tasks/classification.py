@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
@@ -78,7 +78,7 @@ class _Batch(NamedTuple):
         return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks])
 
 
-class ZeroShotClassification(lightning.LightningModule):
+class ZeroShotClassification(SharedModule):
     """Classifies each batch under all conditions; conditions with the same heads are computed once, and so are all tasks' embeddings."""
 
     def __init__(
@@ -96,7 +96,7 @@ class ZeroShotClassification(lightning.LightningModule):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
             self.register_buffer(f"first_equal_{number}", _first_equal(classifier), persistent=False)
-        self.masks = distinct_sets(conditions)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         # on the model's device until the pass is over: to fetch them would hold up the next batch
         self._batches: list[_Batch | None] = []  # None: nothing in it could be decoded
 
@@ -104,7 +104,7 @@ class ZeroShotClassification(lightning.LightningModule):
         if not batch.sample_ids:
             self._batches.append(None)
             return
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.seeds)
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
         self._batches.append(_Batch(batch.sample_ids, found))
@@ -126,12 +126,12 @@ class ZeroShotClassification(lightning.LightningModule):
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
         return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
-    def part(self) -> tuple[list[_Batch | None], list[str]]:
+    def share_result(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
-        self._batches = in_order([batches for batches, _ in parts])
-        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in parts for warning in warnings))
+    def combine_shares(self, results: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
+        self._batches = in_order([batches for batches, _ in results])
+        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in results for warning in warnings))
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
@@ -143,7 +143,7 @@ class ZeroShotClassification(lightning.LightningModule):
             task.name: self._outcomes(task, sample_ids, [batch.tasks[number] for batch in batches])
             for number, task in enumerate(self.tasks)
         }
-        return Evaluation(self.conditions, self.masks, tasks)
+        return Evaluation(self.conditions, self.masks, tasks, self.seeds)
 
     def _outcomes(self, task: Task, sample_ids: np.ndarray, batches: Sequence[_Classified]) -> Outcomes:
         *columns, finite = zip(*batches, strict=True)

@@ -53,8 +53,9 @@ class Evaluation:
 
     Attributes:
         conditions: names of sets of silenced heads; several may name one set.
-        sets: the distinct sets, in the order in which `tasks` have them.
+        sets: the distinct sets, in the order in which `tasks` have them; where outputs are resampled, each once for every seed.
         tasks: the outcomes of each task, by its name.
+        seeds: the seed of each of `sets`.
         skipped: samples that could not be decoded, and why.
         warnings: what a reader must know before the values.
         decoder: what decoded the samples, where results may depend on it.
@@ -63,6 +64,7 @@ class Evaluation:
     conditions: tuple[Condition, ...]
     sets: tuple[Heads, ...]
     tasks: dict[str, Outcomes]
+    seeds: tuple[int, ...]
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     decoder: str | None = None
@@ -76,12 +78,18 @@ class Evaluation:
         """Of the largest task: tasks of one data set may each have their own part of its samples."""
         return max(task.num_samples for task in self.tasks.values())
 
-    def place(self, condition: Condition) -> int:
-        """Where the set that a condition silences stands among `sets`."""
-        return self.sets.index(condition.heads)
+    @property
+    def resampled(self) -> bool:
+        return len(set(self.sets)) < len(self.sets)
 
-    def values_of(self, task: str, condition: Condition) -> Mapping[str, float]:
-        return self.tasks[task].values[self.place(condition)]
+    def places(self, condition: Condition) -> list[int]:
+        """Where the set that a condition silences stands among `sets`: in one place, or in one for each seed."""
+        return [place for place, heads in enumerate(self.sets) if heads == condition.heads]
+
+    def values_of(self, task: str, condition: Condition) -> dict[str, float]:
+        """``{metric: value}``; over several seeds the mean."""
+        of_seeds = [self.tasks[task].values[place] for place in self.places(condition)]
+        return {metric: fmean(values[metric] for values in of_seeds) for metric in of_seeds[0]}
 
     @property
     def values(self) -> dict[str, dict[str, float]]:
@@ -95,10 +103,11 @@ class Evaluation:
 
     @property
     def tied(self) -> dict[str, int]:
-        """For each distinct set, under the name of its first condition, the samples with ties, over all tasks."""
+        """For each distinct set, under the name of its first condition, the samples with ties, over all tasks and seeds."""
+        first = {condition.heads: condition for condition in reversed(self.conditions)}
         return {
-            condition.name: sum(task.tied[place] for task in self.tasks.values())
-            for place, condition in first_conditions(self.conditions).items()
+            first[heads].name: sum(task.tied[place] for task in self.tasks.values() for place in self.places(first[heads]))
+            for heads in dict.fromkeys(self.sets)
         }
 
     @property
@@ -112,16 +121,11 @@ class Evaluation:
         return pyarrow.concat_tables([_rows(name, task, self) for name, task in self.tasks.items()]).combine_chunks()
 
 
-def first_conditions(conditions: Sequence[Condition]) -> dict[int, Condition]:
-    """The first condition of each distinct set of heads, by the set's place among them."""
-    first: dict[Heads, Condition] = {}
-    for condition in conditions:
-        first.setdefault(condition.heads, condition)
-    return dict(enumerate(first.values()))
-
-
-def distinct_sets(conditions: Sequence[Condition]) -> tuple[Heads, ...]:
-    return tuple(dict.fromkeys(condition.heads for condition in conditions))
+def distinct_sets(conditions: Sequence[Condition], seeds: Sequence[int] = (0,)) -> tuple[tuple[Heads, ...], tuple[int, ...]]:
+    """The distinct sets of heads and, each set in all of `seeds`, their seeds; nothing depends on a seed where no head is silenced."""
+    sets = dict.fromkeys(condition.heads for condition in conditions)
+    rows = [(heads, seed) for heads in sets for seed in (seeds if heads else seeds[:1])]
+    return tuple(heads for heads, _ in rows), tuple(seed for _, seed in rows)
 
 
 def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
@@ -129,9 +133,11 @@ def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
     # once: all conditions have the same
     ids = pyarrow.array([clean(str(sample)) for sample in task.ids], pyarrow.string()).dictionary_encode()
     tables = []
-    for condition in evaluation.conditions:
-        values = task.of_set(evaluation.place(condition))
-        texts = {"task": name, "condition": condition.name}
+    for name_of_set, place in ((item.name, place) for item in evaluation.conditions for place in evaluation.places(item)):
+        values = task.of_set(place)
+        if evaluation.resampled:
+            values["seed"] = np.full(count, evaluation.seeds[place], dtype=np.int32)
+        texts = {"task": name, "condition": name_of_set}
         columns = {task.id_column: ids}
         columns |= {column: _repeated(text, count) for column, text in texts.items()}
         tables.append(pyarrow.table(columns | {column: pyarrow.array(found) for column, found in values.items()}))

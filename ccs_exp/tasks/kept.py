@@ -21,11 +21,13 @@ Evaluate = Callable[[Sequence[Condition]], Evaluation]
 def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evaluate: Evaluate, stages: Stages) -> Evaluation:
     """All conditions, of which `evaluate` sees only those heads that no job has evaluated under `key`: in one pass, if any.
 
+    Where outputs are resampled `key` holds the seeds: a set of heads is kept in all of them.
+
     What a pass gives is one entry, so that what is kept of it is all of it or nothing, and repeating a killed job repeats its pass
     as it was. A pass under one set of heads is noted in `stages` as ``evaluation``.
     """
     kind = f"evaluations/{key_digest(key)}"
-    wanted = distinct_sets(conditions)
+    wanted, _ = distinct_sets(conditions)
     found = _kept(kind, wanted)
     computed = len(found) < len(wanted)
     if computed:
@@ -47,8 +49,7 @@ def _kept(kind: str, wanted: Sequence[Heads]) -> dict[Heads, Evaluation]:
     for entry in read_entries(kind):
         names = [name for name in entry.key["heads"] if name in by_name and by_name[name] not in found]
         if names:
-            sets = tuple(map(_heads, entry.key["heads"]))
-            found |= dict.fromkeys((by_name[name] for name in names), _unpacked(entry.members, sets))
+            found |= dict.fromkeys((by_name[name] for name in names), _unpacked(entry.members))
     return found
 
 
@@ -56,7 +57,7 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
     """One evaluation of named conditions out of the passes that hold their heads."""
     first = found[wanted[0]]
     passes = list({id(one): one for one in found.values()}.values())
-    places = [(found[heads], found[heads].sets.index(heads)) for heads in wanted]
+    places = [(found[heads], place) for heads in wanted for place, kept in enumerate(found[heads].sets) if kept == heads]
     tasks = {}
     for name, task in first.tasks.items():
         of_sets = [(one.tasks[name], place) for one, place in places]
@@ -67,7 +68,8 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
             tied=[of.tied[place] for of, place in of_sets],
         )
     warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
-    return Evaluation(tuple(conditions), wanted, tasks, list(first.skipped), warnings, first.decoder)
+    sets, seeds = (tuple(getattr(one, name)[place] for one, place in places) for name in ("sets", "seeds"))
+    return Evaluation(tuple(conditions), sets, tasks, seeds, list(first.skipped), warnings, first.decoder)
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
@@ -81,11 +83,12 @@ def _packed(evaluation: Evaluation) -> dict[str, bytes]:
         told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
         told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
         about.append(told | {"name": name, "texts": texts})
-    of_pass = {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
+    sets = {"sets": [_name(heads) for heads in evaluation.sets], "seeds": evaluation.seeds}
+    of_pass = sets | {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
     return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
 
 
-def _unpacked(members: Mapping[str, bytes], sets: tuple[Heads, ...]) -> Evaluation:
+def _unpacked(members: Mapping[str, bytes]) -> Evaluation:
     about, arrays = json.loads(members["about"]), safetensors.load(members["columns.safetensors"])
     tasks = {}
     for number, told in enumerate(about["tasks"]):
@@ -96,8 +99,9 @@ def _unpacked(members: Mapping[str, bytes], sets: tuple[Heads, ...]) -> Evaluati
         }
         fixed = {column: np.array(values, dtype=object) for column, values in texts.items()} | parts["fixed"]
         tasks[name] = Outcomes(fixed=fixed, columns=parts["columns"], **told)
-    conditions = tuple(Condition(_name(heads), heads) for heads in sets)
-    return Evaluation(conditions, sets, tasks, about["skipped"], about["warnings"], about["decoder"])
+    sets, seeds = tuple(map(_heads, about["sets"])), tuple(about["seeds"])
+    conditions = tuple(Condition(_name(heads), heads) for heads in dict.fromkeys(sets))
+    return Evaluation(conditions, sets, tasks, seeds, about["skipped"], about["warnings"], about["decoder"])
 
 
 def _name(heads: Heads) -> str:

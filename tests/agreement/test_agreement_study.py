@@ -17,9 +17,9 @@ from sklearn.metrics import cohen_kappa_score
 from ccs_exp.agreement.draw import draw, read_runs
 from ccs_exp.agreement.findings import judge_findings, study_findings
 from ccs_exp.agreement.output import COLUMNS, markdown, write_findings
+from ccs_exp.agreement.rating_terminal import rate
 from ccs_exp.agreement.ratings import open_ratings, raters, ratings_path, read_ratings
 from ccs_exp.agreement.sheet import key_path, read_key, read_sheet, write_study
-from ccs_exp.agreement.rating_terminal import rate
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv
 

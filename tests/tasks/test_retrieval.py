@@ -186,7 +186,7 @@ def test_the_protocols_differ_as_documented(monkeypatch):
     for protocol in ("standard", "paper"):
         cfg = configure("dataset=scenes_video", "dataset.limit=5", "dataset.frames=2", f"protocol={protocol}")
         model, source = assemble.build_model(cfg), assemble.build(cfg.dataset.source)
-        assemble.evaluate(cfg, source, model, [], assemble.build_compute(cfg, False))
+        assemble.evaluate(cfg, source, model, [], assemble.build_compute(cfg, False), PlainEngine())
     assert seen["standard"][1:] == (True, 5, 2) and seen["paper"][1:] == (False, 5, 2)
     image = Image.fromarray(np.full((32, 32, 3), 128, np.uint8))
     assert not torch.equal(seen["standard"][0](image), seen["paper"][0](image))

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from PIL import Image
@@ -16,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ccs_exp.clip.preprocessing import parted
-from ccs_exp.compute.processes import Share, in_order
+from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.errors import CcsError
@@ -46,7 +46,7 @@ class _Seen(NamedTuple):
     samples: list[tuple[str, Any, bytes]]  # identifier, target, digest
 
 
-class ImageData(lightning.LightningDataModule):
+class ImageData(SharedData):
     """Batches of a source's images, in its order, each image exactly once; of several processes, each has every n-th batch (`share`).
 
     Args:
@@ -71,7 +71,6 @@ class ImageData(lightning.LightningDataModule):
         if limit is not None and limit < 1:
             raise CcsError(f"A limit of {limit} leaves no image; give a number of at least 1.")
         self.source, self.batch_size, self.on_error = source, batch_size, on_error
-        self.share = Share()
         self._seen: list[_Seen] = []  # of each batch
         self.indices = _subset(len(source), limit)
         self.num_workers = default_workers(source.one_process) if num_workers is None else num_workers
@@ -130,11 +129,11 @@ class ImageData(lightning.LightningDataModule):
         self._seen.append(_Seen(batch.skipped, list(samples)))
         return batch
 
-    def part(self) -> list[_Seen]:
+    def share_result(self) -> list[_Seen]:
         return self._seen
 
-    def merge(self, parts: Sequence[list[_Seen]]) -> None:
-        self._seen = in_order(parts)
+    def combine_shares(self, results: Sequence[list[_Seen]]) -> None:
+        self._seen = in_order(results)
 
     def _batches(self) -> list[list[int]]:
         """The positions of the samples of each batch of this process's share."""

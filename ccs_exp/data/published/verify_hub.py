@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import json
 import sys
@@ -114,8 +115,10 @@ def look(row: Row) -> Seen:
     return Seen(**seen)
 
 
-def main(_arguments: Sequence[str] = ()) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Print a line for each row; 0: all as recorded, 1: something differs, 2: the hub cannot be reached."""
+    description = "Is the hub as assets/hub.csv records it? Needs the network."
+    argparse.ArgumentParser(prog="ccs-exp verify-hub", description=description).parse_args(arguments)
     differing = 0
     for row in recorded():
         where = f"{row.name}: {row.hub.repository}@{row.hub.revision}"
