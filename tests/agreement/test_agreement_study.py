@@ -17,9 +17,9 @@ from sklearn.metrics import cohen_kappa_score
 from ccs_exp.agreement.draw import draw, read_runs
 from ccs_exp.agreement.findings import judge_findings, study_findings
 from ccs_exp.agreement.output import COLUMNS, markdown, write_findings
+from ccs_exp.agreement.rating_terminal import rate
 from ccs_exp.agreement.ratings import open_ratings, raters, ratings_path, read_ratings
 from ccs_exp.agreement.sheet import key_path, read_key, read_sheet, write_study
-from ccs_exp.agreement.terminal import rate
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv
 
@@ -180,9 +180,9 @@ def test_names_that_make_no_file_name_are_refused(sheet, rater):
 
 
 DAMAGED = {
-    "junk": ("not, a rating\n", "lacks the columns sheet, item, answer, time"),
+    "junk": ("not, a rating\n", "lacks the columns"),
     "binary": (b"\xff\xfe\x00", "is UTF-16 text"),
-    "short line": ("{head}{digest},1\n", "line 2: 2 cells, but the header names 4"),
+    "short line": ("{head}{digest},1\n", "line 2: 2 cells"),
     "foreign sheet": ("{head}0000,1,yes,now\n", "answers another sheet"),
     "unknown item": ("{head}{digest},900,yes,now\n", "answers another sheet"),
     "other answer": ("{head}{digest},1,maybe,now\n", "the answer is 'maybe'"),
