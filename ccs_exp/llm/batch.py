@@ -19,13 +19,13 @@ import openai
 from openai import AsyncOpenAI
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import write_whole
+from ccs_exp.files import parse_json, write_whole
 from ccs_exp.llm.failures import Outage, Rejected, judged_error, plain
 from ccs_exp.llm.ledger import BudgetReached
 from ccs_exp.llm.model import LanguageModel
 from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept, kept_from_json
-from ccs_exp.llm.request import ChatRequest, canonical, strict_json
+from ccs_exp.llm.request import ChatRequest, canonical
 from ccs_exp.llm.retries import retrying
 
 T = TypeVar("T")
@@ -196,7 +196,7 @@ class _Batches:
     async def _line(self, line: str, wanted: dict[str, ChatRequest]) -> None:
         """One line of results. The first answer to a request counts; what is nobody's is left alone."""
         try:
-            result = strict_json(line)
+            result = parse_json(line)
             key, reply = result["custom_id"], result.get("response") or {}
             status, body, error = reply.get("status_code"), reply.get("body") or {}, result.get("error")
         except (ValueError, KeyError, TypeError, AttributeError):
