@@ -12,7 +12,7 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, Any, Literal, TypeVar
 
 import openai
@@ -123,7 +123,7 @@ class _Batches:
                 break
             fitting.append(request)
             reserved += most
-        return [await self._create(chunk) for chunk in _chunks(fitting, LARGEST)]
+        return [await self._create(fitting[start : start + LARGEST]) for start in range(0, len(fitting), LARGEST)]
 
     async def _create(self, requests: Sequence[ChatRequest]) -> dict[str, Any]:
         lines = [
@@ -244,8 +244,3 @@ class _Batches:
             raise CcsError(
                 f"{self.model.url} cannot be reached for its batches: {error}. A submitted batch is remembered: run again to pick it up."
             ) from error
-
-
-def _chunks(items: Sequence[ChatRequest], size: int) -> Iterator[Sequence[ChatRequest]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
