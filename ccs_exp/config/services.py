@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_yaml
 
@@ -176,6 +178,11 @@ def usual_settings(conf: Path, service: str) -> dict[str, Any]:
     load_service(conf, service)
     files = [file for file in (conf / "judge" / "openai.yaml", conf / "judge" / f"{service}.yaml") if file.is_file()]
     return {key: value for file in files for key, value in _table(file).items() if key not in _OF_JUDGES}
+
+
+def as_judge(conf: str, key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(conf), _parent_.service)[key]
 
 
 @cache
