@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ccs_exp.agreement.draw import Candidate
 from ccs_exp.agreement.ratings import raters, read_ratings
 from ccs_exp.agreement.sheet import Origin, read_key, read_sheet
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_csv
 from ccs_exp.statistics.agreement import RESAMPLES, Agreement, agreement
 
 JUDGE = "judge"
@@ -50,8 +49,9 @@ class _Pair:
 @cache
 def paper_agreement() -> dict[str, dict[str, float]]:
     """Table 2 of the paper by model: ``kappa, spearman, kendall`` of 50 descriptions, rated by one of the authors."""
-    text = (ASSETS / "paper" / "agreement.csv").read_text(encoding="utf-8")
-    return {row.pop("model"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(text.splitlines())}
+    statistics = ("kappa", "spearman", "kendall")
+    rows = read_csv(ASSETS / "paper" / "agreement.csv", ("model", *statistics))
+    return {row.text("model"): {name: float(row.text(name)) for name in statistics} for row in rows}
 
 
 def study_findings(

@@ -11,9 +11,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ccs_exp.compute.processes import check_processes
-from ccs_exp.config.services import check_parts
+from ccs_exp.config.services import check_parts, usual_settings
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_lines
 
 
 @dataclass
@@ -33,6 +33,7 @@ class DatasetConfig:
     limit: int | None = None
     partial: bool = False  # a local copy may lack images, videos and classes
     streaming: bool = False  # read the hub's files as they come
+    class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     task: str = "classification"
     frames: int | None = None  # of a video
@@ -144,11 +145,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``, and
-    ``${copy_in:DIR,NAME}``, the local copy of a data set."""
+    """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
+    ``${copy_in:DIR,NAME}``, the local copy of a data set, and ``${as_judge:KEY}``, a setting that the labeler has of the judge."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+    OmegaConf.register_new_resolver("as_judge", as_judge, replace=True)
+
+
+def as_judge(key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(config_dir()), _parent_.service)[key]
 
 
 def copy_in(data_dir: str | None, name: str) -> str | None:
@@ -159,7 +166,7 @@ def copy_in(data_dir: str | None, name: str) -> str | None:
 
 def prompt_templates(name: str) -> list[str]:
     """The prompt templates in ``assets/templates``, with ``{}`` for the class name."""
-    return (ASSETS / "templates" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return read_lines(ASSETS / "templates" / f"{name}.txt")
 
 
 def config_dir() -> str:
@@ -257,9 +264,10 @@ def check(cfg: DictConfig) -> None:
 
 
 def _check_local_copy(cfg: DictConfig) -> None:
-    for key in ("partial", "streaming"):
+    for key in ("partial", "streaming", "class_names"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
-            raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
+            value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
+            raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
     if cfg.dataset.streaming and cfg.pixel_cache:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:

@@ -107,7 +107,8 @@ def evaluate(
         evaluation = classify(model, images, image_tasks(cfg.dataset, source), conditions, engine, compute)
         note(images=len(images))
     note(conditions=len(conditions))
-    evaluation.warnings += [*getattr(source, "notes", ()), *engine.warnings]
+    evaluation.warnings += [*source.notes, *engine.warnings]
+    evaluation.decoder = ", ".join(filter(None, (evaluation.decoder, source.decoder))) or None
     return evaluation
 
 

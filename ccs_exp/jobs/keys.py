@@ -31,7 +31,7 @@ _WITHOUT_EFFECT_ON_REPLIES = (
     *("price", "max_cost_usd", "kept_only", "replies"),
 )
 # Settings that can name a file or a folder.
-_NAME_FILES = frozenset({"path", "weights", "map", "directory", "replies", "prompt", "model"})
+_NAME_FILES = frozenset({"path", "class_names", "weights", "map", "directory", "replies", "prompt", "model"})
 
 Key = dict[str, Any]
 

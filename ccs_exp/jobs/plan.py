@@ -64,7 +64,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         stack_size=cfg.stack_size if cfg.engine == "shared" else 1,
         on_cpu=device == "a CPU",
         parting_layers=shape[0] if anywhere else SCORED_LAYERS,
-        workers=default_workers(in_memory=False) if cfg.num_workers is None else cfg.num_workers,
+        workers=default_workers(one_process=False) if cfg.num_workers is None else cfg.num_workers,
     )
     lines = [
         PlanLine("encode", f"passes over images: {'; '.join(passes)}"),

@@ -17,7 +17,7 @@ from ccs_exp.run_folder.judge_files import write_verdicts
 from ccs_exp.scoring.ccs import HeadScore, Scores, score
 from ccs_exp.scoring.describe import spans_as_json
 from ccs_exp.scoring.judges.judge import Verdict
-from ccs_exp.scoring.judges.opinion import opinions_of
+from ccs_exp.scoring.judges.opinion import HasOpinions, opinions_of
 from ccs_exp.scoring.published import published_scores, scores_from_csv
 from ccs_exp.scoring.robustness import Rescored, relabel, shuffled_labels
 from ccs_exp.scoring.robustness_file import write_rescored
@@ -41,7 +41,7 @@ def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers,
 
     Scores are kept where labeler and judge say no more than labels and verdicts. What language models say is kept reply by reply.
     """
-    keeps = not any(isinstance(part, AsksModels) or hasattr(part, "opinions") for part in (scorers.labeler, scorers.judge))
+    keeps = not any(isinstance(part, (AsksModels, HasOpinions)) for part in (scorers.labeler, scorers.judge))
 
     def compute() -> Scores:
         plan.announce(scorers, heads)

@@ -73,7 +73,9 @@ def summarise(job: Finished) -> dict[str, Any]:
         "weights": {"origin": weights.description, "sha256": weights.sha256} if weights else None,
         "pool": {"name": pool.name, "sha256": pool.sha256, "descriptions": len(pool.descriptions)} if pool else None,
         "decoder": decoder,
-        "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped)} if probe else None,
+        "probe": {"name": job.config["probe"]["name"], "images": len(probe) - len(probe.skipped), "decoder": probe.source.decoder}
+        if probe
+        else None,
         "ccs_at_k": {str(k): fraction for k, fraction in at_k.items()} if at_k else None,
         "heads_per_class": {name: len(job.scores.of_class(name)) for name in ("high", "moderate", "low")},
         "metric": job.evaluation.primary if accuracy else None,
@@ -164,6 +166,8 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(f"The model has {job.model.origin.description}: its scores and accuracies mean nothing.")
     if job.scores.model and job.scores.model != job.name:
         warnings.append(f"The scores are of {job.scores.model}, the model evaluated is {job.name}.")
+    warnings += job.pool.notes if job.pool else ()
+    warnings += job.probe.source.notes if job.probe else ()
     warnings += empty_conditions(job.conditions)
     if any(condition.name.startswith("concept/") for condition in job.conditions):
         warnings += _concept_warnings(job)

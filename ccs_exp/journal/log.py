@@ -22,6 +22,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import clean
+from ccs_exp.journal import stop
 from ccs_exp.journal.state import HEARTBEAT_S, LOG_FILE, JobRecord, process_started, read_job
 
 log = logging.getLogger(__name__)
@@ -100,10 +101,10 @@ def recorded(folder: str | Path, overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
         state = "done"
-    except (KeyboardInterrupt, SystemExit):
-        state, reason = "interrupted", "stopped by a signal"
-        raise
     except BaseException as error:
+        if stop.told() or isinstance(error, (KeyboardInterrupt, SystemExit)):
+            state, reason = "interrupted", "stopped by a signal"
+            raise
         named = "" if isinstance(error, CcsError) else f"{type(error).__name__}: "
         reason = named + " ".join(clean(str(error)).split())
         _events.error("job failed", exc_info=None if isinstance(error, CcsError) else error, extra={"reason": reason})
@@ -119,18 +120,24 @@ def recorded(folder: str | Path, overrides: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """A stage of the job, with a record of when it began and how it ended. Also a decorator. Stages may lie in each other."""
+    """A stage of the job, with a record of when it began and how it ended. Also a decorator. Stages may lie in each other.
+
+    A job that was told to stop (`stop`) begins no stage, and ends with the one that is open.
+    """
+    stop.check()
     journal, started = _current, time.perf_counter()
     if journal is None:
         yield
         return
-    outer, facts = journal.record.stage, {}
+    outer = journal.record.stage
+    facts: dict[str, Any] = {}
     journal.facts.append(facts)
     _event("stage started", stage=name)
     journal.update(stage=name)
     failed = True
     try:
         yield
+        stop.check()
         failed = False
     finally:
         journal.facts.pop()

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_text
 from ccs_exp.llm.replies import Kept, kept_from_json
+from ccs_exp.llm.request import Subject
 
 FILE = "replies.jsonl"
 
@@ -18,8 +20,8 @@ def jsonl(replies: Iterable[Kept]) -> bytes:
     return "".join(line + "\n" for line in lines).encode("utf-8")
 
 
-def read_replies(path: str | Path) -> list[Kept]:
-    """The kept replies in a run folder, a ``replies.jsonl``, or the folder of a cache.
+def read_replies(path: str | Path, subjects: type[Subject]) -> list[Kept]:
+    """The kept replies in a run folder, a ``replies.jsonl``, or the folder of a cache, each about one of `subjects`.
 
     Raises `CcsError` where there is none, and for a damaged file: a result is repeated in full or not at all.
     """
@@ -28,10 +30,11 @@ def read_replies(path: str | Path) -> list[Kept]:
         path = path / FILE
     try:
         if path.is_file():
-            texts = [(f"{path}, line {number}", line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+            lines = read_text(path).split("\n")
+            texts = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 1) if line]
         else:
-            texts = [(str(file), file.read_text("utf-8")) for file in _cached(path)]
-        found = [_kept(place, text) for place, text in texts]
+            texts = [(str(file), file.read_text("utf-8-sig")) for file in _cached(path)]
+        found = [_kept(place, text, subjects) for place, text in texts if text.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise CcsError(f"{path}: kept replies cannot be read from it: {error}.") from error
     if not found:
@@ -46,8 +49,8 @@ def _cached(folder: Path) -> Iterator[Path]:
         yield from sorted(root.glob("[0-9a-f][0-9a-f]/*.json"))
 
 
-def _kept(place: str, text: str) -> Kept:
+def _kept(place: str, text: str, subjects: type[Subject]) -> Kept:
     try:
-        return kept_from_json(json.loads(text))
+        return kept_from_json(json.loads(text), subjects)
     except (ValueError, RecursionError) as error:
         raise CcsError(f"{place} is no kept reply: {error}. Take the file from its source again.") from error

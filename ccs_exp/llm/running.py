@@ -20,53 +20,67 @@ def run_to_the_end(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """With SIGTERM made a cancellation: what a handler raises in the middle of an event loop ends in a heap of tracebacks."""
-    terminated = []
+    """With signals made cancellations: what a handler raises in the middle of an event loop ends in a heap of tracebacks."""
+    received: list[signal.Signals] = []
+    here = threading.current_thread() is threading.main_thread() and os.name == "posix"
+    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)} if here else {}
+    taken = [sent for sent, handler in before.items() if callable(handler) or handler is signal.SIG_DFL]  # what is ignored stays so
 
     async def run() -> Any:
-        if handled:
-            task = asyncio.current_task()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (terminated.append(True), task.cancel()))
+        task = asyncio.current_task()
+        assert task is not None  # this one
+
+        def cancel(sent: signal.Signals) -> None:
+            received.append(sent)
+            task.cancel()
+
+        for sent in taken:
+            asyncio.get_running_loop().add_signal_handler(sent, cancel, sent)
         return await work()
 
-    handled = threading.current_thread() is threading.main_thread() and os.name == "posix"
-    before = signal.getsignal(signal.SIGTERM) if handled else None
     try:
         return asyncio.run(run())
     except asyncio.CancelledError:
-        if terminated:
-            signal.signal(signal.SIGTERM, before)
-            signal.raise_signal(signal.SIGTERM)
-        raise
+        if not received:
+            raise
     finally:
-        if handled:
-            signal.signal(signal.SIGTERM, before)
+        for sent in taken:
+            signal.signal(sent, before[sent])
+    signal.raise_signal(received[0])
+    raise asyncio.CancelledError  # by a handler that returns
 
 
 def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    loop, outcome, done = asyncio.new_event_loop(), [], threading.Event()
+    loop, done = asyncio.new_event_loop(), threading.Event()
+    tasks: list[asyncio.Task[Any] | None] = []
+    results: list[Any] = []
+    errors: list[BaseException] = []
 
     async def run() -> Any:
-        outcome.append(asyncio.current_task())
+        tasks.append(asyncio.current_task())
         return await work()
 
     def target() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             try:
-                outcome.append((runner.run(run()), None))
+                results.append(runner.run(run()))
             except BaseException as error:
-                outcome.append((None, error))
+                errors.append(error)
             finally:
                 done.set()
+
+    def end() -> None:
+        for task in tasks:
+            if task is not None:
+                task.cancel()
 
     threading.Thread(target=target).start()
     try:
         done.wait()  # join() takes a thread for ended once it was interrupted
     except KeyboardInterrupt:
-        loop.call_soon_threadsafe(lambda: outcome[0].cancel())
+        loop.call_soon_threadsafe(end)
         done.wait()
         raise
-    result, error = outcome[-1]
-    if error is not None:
-        raise error
-    return result
+    if errors:
+        raise errors[0]
+    return results[0]

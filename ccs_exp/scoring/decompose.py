@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import lightning
-
 from ccs_exp.clip.hooks import observed
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, read_heads
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.journal.log import note, stage
@@ -19,7 +18,7 @@ from ccs_exp.scoring.output_means import OutputSums, pack_sums, unpack_sums
 from ccs_exp.store import Members, Stages, kept
 
 
-class Decomposition(lightning.LightningModule):
+class Decomposition(SharedModule):
     """Accumulates the moments of the scored heads' coefficients over a pass; `sums`: the sums of all heads' outputs too."""
 
     def __init__(self, model: ClipModel, sums: bool = False):
@@ -44,11 +43,11 @@ class Decomposition(lightning.LightningModule):
             coefficients = of_all[:, -len(self.heads) :].contiguous()  # as it lies in memory without the others: the same bits
         self.moments += HeadMoments.of(self.heads, coefficients)
 
-    def part(self) -> tuple[HeadMoments, OutputSums]:
+    def share_result(self) -> tuple[HeadMoments, OutputSums]:
         return self.moments.cpu(), self.sums.cpu()
 
-    def merge(self, parts: Sequence[tuple[HeadMoments, OutputSums]]) -> None:
-        moments, sums = zip(*parts, strict=True)
+    def combine_shares(self, results: Sequence[tuple[HeadMoments, OutputSums]]) -> None:
+        moments, sums = zip(*results, strict=True)
         self.moments, self.sums = sum(moments[1:], moments[0]), sum(sums[1:], sums[0])
 
 
@@ -63,7 +62,7 @@ def decompose_with_sums(model: ClipModel, probe: ImageData, compute: Compute) ->
     """The same moments, and the sums of the outputs of every head of every layer, in the same pass."""
     decomposition = Decomposition(model, sums=True)
     compute.run(decomposition, probe, "Decomposing probe images")
-    return decomposition.part()
+    return decomposition.share_result()
 
 
 def output_sums(
@@ -84,7 +83,7 @@ def output_sums(
         return pack_sums(sums) | {"skipped": json.dumps(probe.skipped).encode()}
 
     def unpack(members: Members) -> OutputSums:
-        probe.merge([[json.loads(members["skipped"])]])
+        probe.skipped = json.loads(members["skipped"])
         return unpack_sums(members)
 
     with stage("output_sums"):

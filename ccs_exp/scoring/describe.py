@@ -61,14 +61,14 @@ def describe_heads(
         return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
 
     def unpack(members: Members) -> HeadMoments:
-        probe.merge([[json.loads(members["skipped"])]])
+        probe.skipped = json.loads(members["skipped"])
         return unpack_moments(members)
 
     def pack_described(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
         return {"heads": json.dumps(spans_as_json(spans)).encode(), "skipped": json.dumps(probe.skipped).encode()}
 
     def unpack_described(members: Members) -> tuple[HeadSpans, ...]:
-        probe.merge([[json.loads(members["skipped"])]])
+        probe.skipped = json.loads(members["skipped"])
         return spans_from_json(json.loads(members["heads"]))
 
     return kept("descriptions", descriptions_key, describe, pack_described, unpack_described, stages)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import lightning
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,6 +15,7 @@ from ccs_exp.clip.encoder import class_token
 from ccs_exp.clip.hooks import observed
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.journal.log import note, stage
@@ -24,7 +24,7 @@ from ccs_exp.store import Members, Stages, kept, pack_tensors, unpack_tensors
 Batch = dict[int, Float[Tensor, "batch heads tokens head_dim"]]  # by layer
 
 
-class _Outputs(lightning.LightningModule):
+class _Outputs(SharedModule):
     """Keeps the outputs of the heads of `layers` for every image."""
 
     def __init__(self, model: ClipModel, layers: range):
@@ -44,11 +44,11 @@ class _Outputs(lightning.LightningModule):
             class_token(self.model.clip.visual, batch.pixels)
         self.batches.append((fingerprints(batch.pixels).cpu(), found))
 
-    def part(self) -> list[tuple[Tensor, Batch] | None]:
+    def share_result(self) -> list[tuple[Tensor, Batch] | None]:
         return self.batches
 
-    def merge(self, parts: Sequence[list[tuple[Tensor, Batch] | None]]) -> None:
-        self.batches = in_order(parts)
+    def combine_shares(self, results: Sequence[list[tuple[Tensor, Batch] | None]]) -> None:
+        self.batches = in_order(results)
 
     def donors(self) -> Donors:
         """Of all images, each of several copies once, in their order."""

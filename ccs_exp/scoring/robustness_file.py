@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import csv_bytes, read_csv, write_whole
-from ccs_exp.heads import Head
-from ccs_exp.run_folder.columns import CCS_CLASSES, VERDICT_COLUMNS, VERDICTS
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
+from ccs_exp.run_folder.columns import VERDICT_COLUMNS
+from ccs_exp.scoring.ccs import CcsClass
 from ccs_exp.scoring.judges.judge import Verdict
-from ccs_exp.scoring.robustness import Rescored
+from ccs_exp.scoring.robustness import Kind, Rescored
 
 FILE = "robustness.csv"
 COLUMNS = ("kind", "draw", "head", "label", "label_of", "ccs", "ccs_class", *VERDICT_COLUMNS)
@@ -31,22 +33,24 @@ def read_rescored(run_dir: Path) -> tuple[Rescored, ...]:
     path = run_dir / FILE
     if not path.exists():
         return ()
-    rescored = []
-    for number, row in enumerate(read_csv(path, COLUMNS), 1):
-        verdicts = [row[column] for column in VERDICT_COLUMNS]
-        numbers = (row["draw"] or "", row["ccs"] or "0")
-        good = (
-            row["kind"] in ("relabel", "shuffled_labels") and all(text.isdecimal() for text in numbers) and int(numbers[1]) <= 5
-        )
-        if not good or not set(verdicts) <= set(VERDICTS) or row["ccs_class"] not in (None, *CCS_CLASSES):
-            raise CcsError(f"{path}, row {number} is damaged. Run the job again.")
-        rescored.append(
-            Rescored(
-                *(row["kind"], int(row["draw"]), Head.parse(row["head"]), row["label"]),
-                Head.parse(row["label_of"]) if row["label_of"] else None,
-                tuple(map(Verdict, verdicts)),
-                int(row["ccs"]) if row["ccs"] else None,
-                row["ccs_class"],
-            )
-        )
-    return tuple(rescored)
+    return tuple(_rescored(row, f"{path}, row {number}") for number, row in enumerate(read_csv(path, COLUMNS), 1))
+
+
+def _rescored(row: Mapping[str, str | None], place: str) -> Rescored:
+    kind = next((kind for kind in get_args(Kind) if kind == row["kind"]), None)
+    ccs_class = next((name for name in get_args(CcsClass) if name == row["ccs_class"]), None)
+    verdicts = [row[column] or "" for column in VERDICT_COLUMNS]
+    draw, ccs = row["draw"] or "", row["ccs"] or "0"
+    good = draw.isdecimal() and ccs.isdecimal() and int(ccs) <= DESCRIPTIONS_PER_HEAD and set(verdicts) <= set(Verdict)
+    if not good or kind is None or ccs_class != row["ccs_class"]:
+        raise CcsError(f"{place} is damaged. Run the job again.")
+    return Rescored(
+        kind,
+        int(draw),
+        Head.parse(row["head"] or ""),
+        row["label"],
+        Head.parse(row["label_of"]) if row["label_of"] else None,
+        tuple(map(Verdict, verdicts)),
+        int(ccs) if row["ccs"] else None,
+        ccs_class,
+    )

@@ -86,5 +86,5 @@ def _wait(lock: FileLock, kind: str) -> None:
     try:
         lock.acquire(timeout=_SAY_SO_AFTER_S, poll_interval=_LOOK_AGAIN_S)
     except Timeout:
-        log.info("%s: another job is computing the same; waiting for it (%s)", kind, lock.lock_file)
+        log.warning("%s: another job is computing the same; waiting for it (%s)", kind, lock.lock_file)
         lock.acquire(poll_interval=_LOOK_AGAIN_S)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra import compose
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
@@ -20,11 +20,11 @@ from ccs_exp.config.schema import check
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan
 from ccs_exp.jobs.assemble import build_scorers, build_strategies
+from ccs_exp.jobs.keys import WITHOUT_EFFECT
 from ccs_exp.journal.state import JOB_FILE, read_job
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.scoring.robustness import extra_requests
 
-_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan")
 _ENCODING = ("model", "seed", "precision", "batch_size", "on_error")
 
 Finder = Callable[[DictConfig, tuple[str, ...]], str | None]  # of a cell's configuration and overrides
@@ -143,9 +143,9 @@ def _distinct(cfgs: Sequence[DictConfig], *parts: str) -> list[DictConfig]:
     return list({_identity(cfg, parts): cfg for cfg in cfgs}.values())
 
 
-def _identity(cfg: DictConfig, parts: Sequence[str] | None = None) -> str:
-    content: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)
-    kept = {key: value for key, value in content.items() if (key in parts if parts else key not in _WITHOUT_EFFECT)}
+def _identity(cfg: DictConfig | ListConfig, parts: Sequence[str] | None = None) -> str:
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    kept = {key: value for key, value in content.items() if (key in parts if parts else key not in WITHOUT_EFFECT)}
     if "model" in kept:  # what it is called changes nothing
         kept["model"] = {key: value for key, value in kept["model"].items() if parts is None or key != "variant"}
     return json.dumps(kept, sort_keys=True)
@@ -174,6 +174,7 @@ def _weights(cfg: DictConfig) -> int | None:
 
 
 def finished_folders(folders: Sequence[Path]) -> Finder:
+    """Finds cells among the finished runs below `folders`, whatever else lies there."""
     finished: dict[str, str] = {}
     for path in sorted({path.resolve() for folder in folders if folder.is_dir() for path in folder.rglob(JOB_FILE)}):
         config = path.parent / ".hydra" / "config.yaml"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,12 +15,16 @@ from torch.nn import functional as F
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Condition
+from ccs_exp.files import some
+from ccs_exp.heads import Condition, Head
+from ccs_exp.tasks.chance import blind_share, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
+from ccs_exp.tasks.margins import log_probabilities, margins
 
 PRIMARY_METRIC = "top1"
 _TOP_K = 5
@@ -75,7 +78,7 @@ class _Batch(NamedTuple):
         return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks])
 
 
-class ZeroShotClassification(lightning.LightningModule):
+class ZeroShotClassification(SharedModule):
     """Classifies each batch under all conditions; conditions with the same heads are computed once, and so are all tasks' embeddings."""
 
     def __init__(
@@ -88,7 +91,7 @@ class ZeroShotClassification(lightning.LightningModule):
     ):
         super().__init__()
         self.model, self.tasks, self.conditions, self.engine = model, tuple(tasks), tuple(conditions), engine
-        self.scale = float(model.clip.logit_scale.exp())
+        self.scale, self.bias = model.logit_scale, model.logit_bias
         for number, classifier in enumerate(classifiers):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
@@ -113,22 +116,22 @@ class ZeroShotClassification(lightning.LightningModule):
             similarities = (embeddings.to(precision) @ classifier.to(precision).T)[..., first_equal]  # [masks, batch, classes]
             right = targets.clamp(min=0).expand(len(embeddings), -1)[..., None]  # [masks, batch, 1]
             of_right = similarities.gather(-1, right)
-            log_probabilities = (self.scale * similarities).log_softmax(dim=-1).gather(-1, right)[..., 0]
-            of_others = similarities.scatter(-1, right, -torch.inf).amax(dim=-1)
-            margins = self.scale * (of_right[..., 0] - of_others)
+            known = targets.clamp(min=0)
+            margin = margins(similarities, known, self.scale).float()
+            log_probability = log_probabilities(similarities, known, self.scale, self.bias).float()
         best = similarities.amax(dim=-1, keepdim=True)
         is_best = similarities == best
         before = torch.arange(similarities.shape[-1], device=right.device) < right  # among equals the lowest class index is first
         places = ((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1)
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
-        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margins.float(), log_probabilities.float(), finite)
+        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
-    def part(self) -> tuple[list[_Batch | None], list[str]]:
+    def share_result(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
-        self._batches = in_order([batches for batches, _ in parts])
-        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in parts for warning in warnings))
+    def combine_shares(self, results: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
+        self._batches = in_order([batches for batches, _ in results])
+        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in results for warning in warnings))
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
@@ -146,7 +149,7 @@ class ZeroShotClassification(lightning.LightningModule):
         *columns, finite = zip(*batches, strict=True)
         if not torch.stack(finite).all():
             raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
-        targets, predictions, places, tied, margins, log_probabilities = (
+        targets, predictions, places, tied, *of_right = (
             torch.cat(column, dim=-1).cpu().numpy() for column in columns
         )
         has = targets >= 0
@@ -161,8 +164,7 @@ class ZeroShotClassification(lightning.LightningModule):
             fixed={"target": targets.astype(np.int32)},
             columns={
                 "prediction": predictions.astype(np.int32),
-                "margin": margins[:, has],
-                "log_probability": log_probabilities[:, has],
+                **{name: values[:, has] for name, values in zip(("margin", "log_probability"), of_right, strict=True)},
             },
             values=values,
             tied=tied.sum(axis=1).tolist(),
@@ -198,4 +200,19 @@ def classify(
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
+    evaluation.warnings += [*data.oddities(), *(warning for task in tasks for warning in _without_pruning(evaluation, task))]
     return evaluation
+
+
+def _without_pruning(evaluation: Evaluation, task: Task) -> list[str]:
+    """What a reader must be told of the original model's answers: classes without an image, and an accuracy that is chance."""
+    original, outcomes = frozenset[Head](), evaluation.tasks[task.name]
+    if original not in evaluation.sets:
+        return []
+    targets, predictions = outcomes.fixed["target"], outcomes.columns["prediction"][evaluation.sets.index(original)]
+    absent = sorted(set(range(len(task.class_names))) - set(targets.tolist()))
+    names = some(task.class_names[target] for target in absent)
+    of = f" of {task.name}" if len(evaluation.tasks) > 1 else ""
+    warnings = [f"{len(absent)} of {len(task.class_names)} classes{of} have no image here: {names}."] if absent else []
+    hits = int((targets == predictions).sum())
+    return warnings + no_better_than_chance(f"{PRIMARY_METRIC}{of}", hits, len(targets), blind_share(targets, predictions))

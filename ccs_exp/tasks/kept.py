@@ -73,7 +73,8 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
-    about, arrays = [], {}
+    about: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
     for number, (name, task) in enumerate(evaluation.tasks.items()):
         texts = {column: values.tolist() for column, values in task.fixed.items() if values.dtype == object}
         numbers = {column: values for column, values in task.fixed.items() if column not in texts}

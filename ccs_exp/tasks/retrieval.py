@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -14,21 +13,24 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.videos.captioned import CaptionedVideos, VideoFile
 from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
+from ccs_exp.tasks.chance import no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
-from ccs_exp.tasks.ranking import margins, ranks, retrieval_metrics
+from ccs_exp.tasks.margins import right_margins
+from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
 PRIMARY_METRIC = "t2v_R@1"
 DIRECTIONS = ("t2v", "v2t")
 _FETCHED_AT_ONCE = 32  # batches
 
 
-class VideoEmbedding(lightning.LightningModule):
+class VideoEmbedding(SharedModule):
     """Means of the frames' L2-normalised embeddings, ``[masks, videos, dim]`` in double precision, under all conditions.
 
     Conditions with the same heads are computed once. Sums in double precision do not depend on where a batch ends.
@@ -40,7 +42,7 @@ class VideoEmbedding(lightning.LightningModule):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
         self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
-        self.scale = float(model.clip.logit_scale.exp())
+        self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
         self.texts: Float[Tensor, "captions dim"] | None = None
@@ -65,11 +67,11 @@ class VideoEmbedding(lightning.LightningModule):
             self.counts.index_add_(0, videos.cpu(), torch.ones(len(videos), dtype=torch.float64))
         self._waiting.clear()
 
-    def part(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
+    def share_result(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
         return self.sums, self.counts, self.texts, self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
-        sums, counts, texts, warnings = zip(*parts, strict=True)
+    def combine_shares(self, results: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
+        sums, counts, texts, warnings = zip(*results, strict=True)
         self.sums, self.counts = sum(sums[1:], sums[0]), sum(counts[1:], counts[0])  # a video is whole in one share
         self.texts = next((found for found in texts if found is not None), None)  # none where a share had no batch
         self.engine.warnings = list(dict.fromkeys(warning for share in warnings for warning in share))
@@ -104,14 +106,17 @@ def retrieve(
     if unreadable.all():
         raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
     scored = [_scored(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
-    warnings = list(collection.warnings)
+    outcomes, warnings = _outcomes(collection, scored), []
     if data.skipped:
         number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
+    if frozenset() in task.masks:
+        hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * len(collection.captions))
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, len(collection.captions), 1 / len(collection.videos))
     return Evaluation(
         tuple(conditions),
         task.masks,
-        {name: _outcomes(collection, scored)},
+        {name: outcomes},
         task.seeds,
         skipped=list(data.skipped),
         warnings=warnings,
@@ -167,6 +172,8 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     if renormalise:
         videos = F.normalize(videos, dim=-1)
     # rounded from double precision, so that equal embeddings give equal similarities wherever they stand in the matrix
+    if task.texts is None:
+        raise ValueError("nothing was encoded: the pass has not run")
     similarities = (task.texts @ videos.T).float().numpy()  # [captions, videos]
     if not np.isfinite(similarities).all():
         raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
@@ -177,10 +184,10 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     rank = ranks(similarities, index, of_video)
     rank[missed] = len(index)
     margin = np.full(len(of_video), np.nan)
-    margin[~missed] = task.scale * margins(similarities[~missed], index, of_video[~missed])
+    margin[~missed] = task.scale * right_margins(similarities[~missed], index, of_video[~missed])
     to_video = _Ranked(rank, missed, margin)
     rank, margin, readable = np.full(len(index), float(len(of_video))), np.full(len(index), np.nan), np.flatnonzero(~unreadable)
     backward = np.ascontiguousarray(similarities.T[readable])
     rank[readable] = ranks(backward, of_video, readable)
-    margin[readable] = task.scale * margins(backward, of_video, readable)
+    margin[readable] = task.scale * right_margins(backward, of_video, readable)
     return _Scored(to_video, _Ranked(rank, unreadable, margin), ties)

@@ -45,7 +45,7 @@ CONDITIONS = [
 class Noise:
     """Random pictures, of which some cannot be decoded."""
 
-    in_memory = True
+    one_process = True
     class_names = NAMES
 
     def __init__(self, size, broken=()):

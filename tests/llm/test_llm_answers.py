@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from loopback import completion
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import clean
+from ccs_exp.llm.failures import Rejected
 from ccs_exp.llm.prompts import numbered, quoted, read_prompt
-from ccs_exp.llm.request import Subject, request_key
-from ccs_exp.scoring.judges.answers import Rejected, read_answer, schema
+from ccs_exp.llm.request import request_key
+from ccs_exp.scoring.judges.answers import Answer, Subject
 from ccs_exp.scoring.judges.judge import Question
 from ccs_exp.scoring.judges.language_model import group
 
@@ -19,6 +21,10 @@ ONE = Subject("verdicts", ("a red square",), "Colors", numbered=False)
 FIVE = Subject("verdicts", tuple("abcde"), "Letters")
 LABEL = Subject("label", tuple("abcde"))
 BODY = {"model": "m", "messages": []}
+
+
+def read_answer(subject, response, strict=False) -> Answer:
+    return subject.read(response, strict)
 
 
 def reply(content, **changes):
@@ -124,10 +130,10 @@ def test_labels_are_one_short_line():
 
 
 def test_schemas_admit_what_is_read_and_nothing_else():
-    properties = schema(FIVE)["json_schema"]["schema"]["properties"]
+    properties = FIVE.schema["json_schema"]["schema"]["properties"]
     assert list(properties) == [f"verdict_{number}" for number in range(1, 6)]
     assert {tuple(entry["enum"]) for entry in properties.values()} == {("aligned", "not_aligned")}
-    assert schema(ONE)["json_schema"]["strict"] and schema(LABEL)["json_schema"]["schema"]["required"] == ["label"]
+    assert ONE.schema["json_schema"]["strict"] and LABEL.schema["json_schema"]["schema"]["required"] == ["label"]
 
 
 def tokens(*pairs):
@@ -198,7 +204,7 @@ def test_prompts_have_five_worked_examples_and_the_judge_sees_none_of_them():
 def test_whatever_a_description_says_it_stays_one_quoted_line(text):
     line = quoted(text)
     assert line.splitlines() == [line] and line[0] == line[-1] == '"'
-    assert json.loads(line) == text
+    assert json.loads(line) == clean(text)
     assert numbered([text, text]).split("\n")[0] == f"1. {line}"
 
 
@@ -222,7 +228,7 @@ def test_a_prompt_of_ones_own_is_checked(text, message, tmp_path):
     (tmp_path / "mine.txt").write_text(text)
     with pytest.raises(CcsError, match=message):
         read_prompt(tmp_path / "mine.txt", "judge_one.txt", ("label", "description"))
-    with pytest.raises(CcsError, match="cannot be read"):
+    with pytest.raises(CcsError, match="no such file"):
         read_prompt(tmp_path / "none.txt", "judge_one.txt", ("label", "description"))
 
 
@@ -232,12 +238,12 @@ def test_the_key_changes_with_everything_that_is_sent_and_with_nothing_else():
         "messages": [{"role": "user", "content": "x"}],
         "temperature": 0,
         "seed": 0,
-        "response_format": schema(ONE),
+        "response_format": ONE.schema,
     }
     key = request_key("http://a/v1", body, 0)
     assert request_key("http://a/v1", dict(reversed(body.items())), 0) == key
     others = [request_key("http://b/v1", body, 0), request_key("http://a/v1", body, 1)]
-    for name, value in {"model": "n", "temperature": 1, "seed": 1, "response_format": schema(FIVE), "logprobs": True}.items():
+    for name, value in {"model": "n", "temperature": 1, "seed": 1, "response_format": FIVE.schema, "logprobs": True}.items():
         others.append(request_key("http://a/v1", body | {name: value}, 0))
     others.append(request_key("http://a/v1", body | {"messages": [{"role": "user", "content": "y"}]}, 0))
     assert len({key, *others}) == len(others) + 1

@@ -11,7 +11,8 @@ from loopback import Loopback, answer, completion, serving
 from wandb_record import read_record
 
 from ccs_exp.config.schema import config_dir, configure
-from ccs_exp.config.services import FEATURES, load_service, refuse_secrets
+from ccs_exp.config.secrets import refuse_secrets
+from ccs_exp.config.services import FEATURES, load_service
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import assemble
 from ccs_exp.jobs.experiment import Job, run
@@ -339,7 +340,7 @@ def test_settings_that_cannot_change_a_reply_do_not_change_the_hash(server, span
     prompt = tmp_path / "mine.txt"
     prompt.write_text((Path(config_dir()) / "prompts" / "judge_one.txt").read_text())
     same_words = config_hash(f"judge.prompt={prompt}")
-    prompt.write_text(prompt.read_text().replace("careful", "hasty"))
+    prompt.write_text(prompt.read_text().replace("You judge", "You decide"))
     assert config_hash(f"judge.prompt={prompt}") != same_words
 
 

@@ -180,7 +180,7 @@ def test_the_protocols_differ_as_documented(monkeypatch):
 
     def fake(model, data, conditions, engine, compute, *, renormalise, name):
         seen[protocol] = (data._dataset.transform, renormalise, len(data.captioned.videos), data.frames)
-        return SimpleNamespace(warnings=[])
+        return SimpleNamespace(warnings=[], decoder=None)
 
     monkeypatch.setattr(assemble, "retrieve", fake)
     for protocol in ("standard", "paper"):
