@@ -14,6 +14,7 @@ from ccs_exp.files.text import decoded, read_lines, read_text
 from ccs_exp.files.walk import Tree, walk
 from ccs_exp.files.whole import (
     ASSETS,
+    DECIMALS,
     abandoned_parts,
     aside_of,
     check_columns,
@@ -26,6 +27,7 @@ from ccs_exp.files.whole import (
 __all__ = [
     "ASSETS",
     "CONTROL",
+    "DECIMALS",
     "Row",
     "Tree",
     "abandoned_parts",
