@@ -16,7 +16,6 @@ import numpy as np
 
 from ccs_exp.files import rounded
 from ccs_exp.heads import ORIGINAL
-from ccs_exp.pruning.sets import MatchedPlace
 from ccs_exp.report.answers import NULLS, Answers, read_answers
 from ccs_exp.report.intervals import SETS, Sure, mean_over_sets, of_hits, of_ranks, of_task_means
 from ccs_exp.run_folder.columns import UNCERTAINTY_COLUMNS
@@ -24,6 +23,7 @@ from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, primary_metric
 from ccs_exp.run_folder.wording import is_rank
 from ccs_exp.statistics.intervals import holm_in_family, paired
+from ccs_exp.statistics.null_place import NullPlace
 from ccs_exp.statistics.resampling import sign_flip_p
 
 if TYPE_CHECKING:
@@ -179,10 +179,10 @@ def _add_nulls(rows: Rows, drawn: Iterable[Mapping[str, Any]], number_of_sets: M
             row |= {"p_matched": found.p, "matched_sets": found.draws}
 
 
-def matched_place(cost: float, costs: Sequence[float], all_there_are: bool = False) -> MatchedPlace:
+def matched_place(cost: float, costs: Sequence[float], all_there_are: bool = False) -> NullPlace:
     """Where a condition's cost falls among those of its matched sets; equal ones count both ways."""
     same = 1e-9  # files keep six decimals
-    return MatchedPlace(sum(c >= cost - same for c in costs), sum(c <= cost + same for c in costs), len(costs), all_there_are)
+    return NullPlace(sum(c >= cost - same for c in costs), sum(c <= cost + same for c in costs), len(costs), all_there_are)
 
 
 def _number_of_sets(folder: RunFolder) -> dict[str, int]:
