@@ -25,7 +25,7 @@ from ccs_exp.config.mistakes import explained
 from ccs_exp.config.schema import config_dir, register
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.written import write_configuration
-from ccs_exp.errors import CcsError
+from ccs_exp.errors import CcsError, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
@@ -98,7 +98,12 @@ def main() -> None:
     _check_working_directory()
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     if first in _COMMANDS:
-        sys.exit(import_module(_COMMANDS[first]).main(sys.argv[2:]))
+        try:
+            sys.exit(import_module(_COMMANDS[first]).main(sys.argv[2:]))
+        except OSError as error:
+            if _SHOW_TRACEBACK:
+                raise
+            sys.exit(f"Error: {_paragraph(error)}")
     _check_word(first)
     stop.listen()
     try:
@@ -146,7 +151,7 @@ def _check_working_directory() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        sys.exit(f"Error: the working directory cannot be used ({error.strerror}). Was it deleted? Go to one that exists: cd DIR.")
+        sys.exit(f"Error: {system_error(error)}")
 
 
 def _followed() -> bool:
@@ -161,11 +166,7 @@ def _followed() -> bool:
 
 def _paragraph(error: Exception) -> str:
     if isinstance(error, OSError):
-        what = error.filename or "A file, a disk or a connection failed"  # which, HYDRA_FULL_ERROR=1 shows
-        return plain(
-            f"{what}: {error.strerror or error}. If it is the run folder, choose another with hydra.run.dir=DIR; HYDRA_FULL_ERROR=1 shows "
-            "where it happened."
-        )
+        return plain(system_error(error))
     return plain(explained(error))
 
 

@@ -82,7 +82,7 @@ def study_findings(
         raise CcsError(
             f"{what} beside {', '.join(map(str, sheets))}. Rate first: ccs-exp agreement rate SHEET --rater NAME."
         )
-    findings = []
+    findings: list[Finding] = []
     for rater, given in answers.items():
         findings += _judge_and_rater(rater, given, origins, resamples, seed)
     for one, other in combinations(answers, 2):
@@ -95,7 +95,7 @@ def judge_findings(runs: dict[str, list[Candidate]], resamples: int = RESAMPLES,
 
     Raises `CcsError` where two runs share no description and label.
     """
-    findings = []
+    findings: list[Finding] = []
     for one, other in combinations(runs, 2):
         second = {_place(candidate): candidate for candidate in runs[other]}
         pairs, apart = [], 0
@@ -146,14 +146,9 @@ def _by_run(first: str, second: str, by_run: dict, everything: list[_Pair], resa
 def _finding(
     first: str, second: str, model: str, run: str, pairs: list[_Pair], resamples: int, seed: int, left_out: int = 0
 ) -> Finding:
-    both = [pair for pair in pairs if pair.first is not None and pair.second is not None]
-    found = agreement(
-        [pair.first for pair in both],
-        [pair.second for pair in both],
-        [pair.group for pair in both],
-        resamples=resamples,
-        seed=seed,
-    )
+    both = [(pair.first, pair.second, pair.group) for pair in pairs if pair.first is not None and pair.second is not None]
+    one, other = [first for first, _, _ in both], [second for _, second, _ in both]
+    found = agreement(one, other, [group for _, _, group in both], resamples=resamples, seed=seed)
     return Finding(first, second, model, run, found, left_out + len(pairs) - len(both))
 
 

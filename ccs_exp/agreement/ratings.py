@@ -101,10 +101,7 @@ def read_ratings(sheet: Sheet, path: Path) -> dict[str, bool]:
     """
     text = decoded(path)
     whole = text[: max(map(text.rfind, "\r\n")) + 1]
-    try:
-        rows = table_rows(path, whole, COLUMNS) if whole else []
-    except CcsError as error:
-        raise CcsError(f"{path} is not a rating file, or a damaged one: {error} Mend or delete that line.") from error
+    rows = table_rows(path, whole, COLUMNS) if whole else []
     names = {item.name for item in sheet.items}
     answers: dict[str, bool] = {}
     for row in rows:

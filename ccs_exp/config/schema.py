@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ccs_exp.config.checks import check
 from ccs_exp.config.mistakes import explained
 from ccs_exp.config.place import config_dir
-from ccs_exp.config.services import usual_settings
+from ccs_exp.config.services import as_judge
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, read_lines
 from ccs_exp.heads import HIGH_FROM, LOW_TO
@@ -155,12 +156,7 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
-    OmegaConf.register_new_resolver("as_judge", as_judge, replace=True)
-
-
-def as_judge(key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
-    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
-    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(config_dir()), _parent_.service)[key]
+    OmegaConf.register_new_resolver("as_judge", partial(as_judge, config_dir()), replace=True)
 
 
 def copy_in(data_dir: str | None, name: str) -> str | None:

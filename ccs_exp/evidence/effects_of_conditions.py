@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from ccs_exp.evidence.concept_tests import Task
 from ccs_exp.evidence.effects import Costs, Effect, cost_rows, costs, flip_rows
@@ -45,8 +45,8 @@ class Effects:
         """Of `conditions` (None: all that silence something), on samples that all tasks have in common order."""
         outcomes = self.evaluation.tasks[task]
         values, groups = self._on_common_samples(outcomes, _measured(outcomes, measure))
-        conditions = self.silenced if conditions is None else conditions
-        return costs(values[self.original], values[self._places(conditions)], groups, seed=self.seed)
+        places = self.evaluation.places(self.silenced if conditions is None else conditions)
+        return costs(values[self.evaluation.sets.index(frozenset())], values[places], groups, seed=self.seed)
 
     def rows(self, conditions: Sequence[Condition] | None = None) -> list[Effect]:
         """The rows of ``effects.csv``: every task and measure, and for classes what became wrong and right."""
@@ -57,8 +57,13 @@ class Effects:
                 found += cost_rows(task, measure, names, self.costs(task, measure, conditions))
             if "prediction" in outcomes.columns:
                 right = outcomes.columns["prediction"] == outcomes.fixed["target"]
-                if not self.evaluation.resampled:  # a sample is not right or wrong, but both under different donors
-                    found += flip_rows(task, names, right[self.original], right[self._places(conditions)[0]])
+                original, silenced = right[self.evaluation.sets.index(frozenset())], right[self.evaluation.places(conditions)]
+                if len(silenced) == 1:
+                    found += flip_rows(task, names, original, silenced[0])
+                else:  # under several seeds a sample is right in part
+                    lost = costs(original.astype(np.float32), silenced.astype(np.float32), seed=self.seed)
+                    no = {"standardised": None, "standardised_low": None, "standardised_high": None}  # margins alone are
+                    found += [replace(row, **no) for row in cost_rows(task, "accuracy", names, lost)]
         return found
 
     def mean_standardised(self, conditions: Sequence[Condition]) -> Float[np.ndarray, " conditions"]:
@@ -66,17 +71,6 @@ class Effects:
         of_tasks = np.stack([self.costs(task, STANDARDISED, conditions).standardised for task in self.evaluation.tasks])
         with np.errstate(invalid="ignore"):
             return np.nansum(of_tasks, axis=0) / (~np.isnan(of_tasks)).sum(axis=0)
-
-    @property
-    def original(self) -> int:
-        """Where the set that silences nothing stands."""
-        return self.evaluation.sets.index(frozenset())
-
-    def _places(self, conditions: Sequence[Condition]) -> Int[np.ndarray, "seeds conditions"]:
-        """Where the conditions' sets stand, under each seed of donors; a condition without heads is the same under all."""
-        places = [self.evaluation.places(condition) for condition in conditions]
-        seeds = max(map(len, places), default=1)
-        return np.array([of * seeds if len(of) == 1 else of for of in places], dtype=int).T.reshape(seeds, -1)
 
     @cached_property
     def _common(self) -> dict[str, int]:

@@ -78,5 +78,4 @@ def _lost(effects: Effects, task: str, conditions: Sequence[Condition]) -> Float
     if "prediction" not in outcomes.columns:
         return None
     accuracy = (outcomes.columns["prediction"] == outcomes.fixed["target"]).mean(axis=1)
-    of_conditions = np.array([accuracy[evaluation.places(condition)].mean() for condition in conditions])
-    return accuracy[effects.original] - of_conditions
+    return accuracy[evaluation.sets.index(frozenset())] - accuracy[evaluation.places(conditions)].mean(axis=0)

@@ -23,13 +23,21 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises `CcsError` for what is none, a key that stands twice in one object, and broken characters."""
     text = decoded(path)
     try:
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        found = parse_json(text)
         json.dumps(found, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair, which "\ud800" gives, is no character
         if _NUL.search(text):
             raise ValueError("it holds the character NUL (\\u0000)")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CcsError(f"{path} cannot be read as JSON: {error}.") from error
     return found
+
+
+def parse_json(text: str) -> Any:
+    """What JSON says. Raises ValueError for what is none, a key that stands twice in one object, and numbers that JSON has not."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read_entries(path: Path, needed: Mapping[str, type], optional: Mapping[str, type] | None = None) -> list[dict[str, Any]]:

@@ -24,13 +24,13 @@ class Tree:
     again: tuple[Path, ...]
     others: tuple[Path, ...]
 
-    def left_out(self, kept: frozenset[Path], nouns: str) -> tuple[str, ...]:
-        """A sentence about everything that is not among the `kept` files, which are `nouns`; none if nothing was left out."""
+    def left_out(self, kept: frozenset[Path], noun: str) -> tuple[str, ...]:
+        """A sentence about everything that is not among the `kept` files, each of which is a `noun`; none if nothing was left out."""
         files = tuple(path for path in self.files if path not in kept)
         parts = [
-            f"{len(paths):,} {what} ({some(path.relative_to(self.folder).as_posix() for path in paths)})"
+            f"{what} ({len(paths):,}: {some(path.relative_to(self.folder).as_posix() for path in paths)})"
             for what, paths in (
-                (f"files that are no {nouns}", files),
+                (f"what is no {noun}", files),
                 ("pipes, devices or links to nothing", self.others),
                 ("links to what is there already", self.again),
             )
@@ -84,7 +84,7 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[tuple[os.DirEntr
         seen.add(real)
         try:
             with os.scandir(place) as entries:
-                inside = sorted(entries, key=lambda entry: entry.name)
+                inside = sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             raise CcsError(f"{place} cannot be read: {error.strerror}. Make it readable, or move it away.") from error
         for entry in inside:

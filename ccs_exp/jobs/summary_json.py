@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, get_args
 
+from ccs_exp.config.secrets import without_secrets
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.csv_rows import primary_values, random_spread
 from ccs_exp.jobs.decisive import decisive_settings
@@ -26,7 +27,6 @@ from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
-from ccs_exp.tracking.secrets import without_secrets
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def received_tokens(response: Any) -> int:
 
 def find_price(model: str, service: str, given: Mapping[str, float] | None = None, batch: bool = False) -> Price | None:
     """The price of a model; None if nobody knows it. Raises `CcsError` for a price that lacks a part."""
-    table = read_yaml(Path(config_dir(), "prices.yaml"))
+    path = Path(config_dir(), "prices.yaml")
+    table = read_yaml(path)
     as_of = str(table["as_of"])
     if given:
         if not {"input", "output"} <= set(given) or set(given) - {"input", "output", "cached_input"} or min(given.values()) < 0:
@@ -66,5 +67,7 @@ def find_price(model: str, service: str, given: Mapping[str, float] | None = Non
         entry = table["models"].get(model) or table["services"].get(service)
     if entry is None:
         return None
+    if not isinstance(entry, Mapping) or not all(isinstance(cost, int | float) and cost is not True for cost in entry.values()):
+        raise CcsError(f"{path}: the price of {model} is {entry!r}. Give numbers, as in {{input: 2.5, output: 10}}.")
     factor = table["batch"] if batch else 1
     return Price(**{part: dollars * factor for part, dollars in entry.items()}, as_of=as_of)

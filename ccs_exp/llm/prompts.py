@@ -66,7 +66,7 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
 
 def _part(place: re.Match[str]) -> str:
     part = Path(config_dir(), "prompts", "parts", f"{place[1]}.txt")
-    return part.read_text(encoding="utf-8-sig").strip() if part.is_file() else place[0]
+    return read_text(part).strip() if part.is_file() else place[0]
 
 
 def quoted(text: str) -> str:

@@ -23,7 +23,7 @@ from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, primary_metric
 from ccs_exp.run_folder.wording import is_rank
 from ccs_exp.statistics.intervals import holm_in_family, paired
-from ccs_exp.statistics.null_place import NullPlace
+from ccs_exp.statistics.null_place import null_place
 from ccs_exp.statistics.resampling import sign_flip_p
 
 if TYPE_CHECKING:
@@ -173,16 +173,9 @@ def _add_nulls(rows: Rows, drawn: Iterable[Mapping[str, Any]], number_of_sets: M
         draws = nulls.get(row["condition"])
         if draws and row["delta"] is not None:
             sign = 1 if is_rank(row["metric"]) else -1
-            found = matched_place(
-                sign * row["delta"], [sign * draw["delta"] for draw in draws], number_of_sets.get(row["condition"]) == len(draws)
-            )
+            all_there_are = number_of_sets.get(row["condition"]) == len(draws)
+            found = null_place(sign * row["delta"], [sign * draw["delta"] for draw in draws], all_there_are)
             row |= {"p_matched": found.p, "matched_sets": found.draws}
-
-
-def matched_place(cost: float, costs: Sequence[float], all_there_are: bool = False) -> NullPlace:
-    """Where a condition's cost falls among those of its matched sets; equal ones count both ways."""
-    same = 1e-9  # files keep six decimals
-    return NullPlace(sum(c >= cost - same for c in costs), sum(c <= cost + same for c in costs), len(costs), all_there_are)
 
 
 def _number_of_sets(folder: RunFolder) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
-from ccs_exp.files import some
+from ccs_exp.files import likeness, some
 from ccs_exp.heads import Condition, Head
 from ccs_exp.tasks.chance import blind_share, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
@@ -200,19 +201,21 @@ def classify(
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
-    evaluation.warnings += [*data.oddities(), *(warning for task in tasks for warning in _without_pruning(evaluation, task))]
+    evaluation.warnings += [*data.oddities(), *(text for task in tasks for text in _oddities(evaluation, task))]
     return evaluation
 
 
-def _without_pruning(evaluation: Evaluation, task: Task) -> list[str]:
-    """What a reader must be told of the original model's answers: classes without an image, and an accuracy that is chance."""
+def _oddities(evaluation: Evaluation, task: Task) -> list[str]:
+    """What a reader must be told of a task: classes of one name, classes without an image, an original model that guesses."""
     original, outcomes = frozenset[Head](), evaluation.tasks[task.name]
-    if original not in evaluation.sets:
-        return []
-    targets, predictions = outcomes.fixed["target"], outcomes.columns["prediction"][evaluation.sets.index(original)]
-    absent = sorted(set(range(len(task.class_names))) - set(targets.tolist()))
-    names = some(task.class_names[target] for target in absent)
-    of = f" of {task.name}" if len(evaluation.tasks) > 1 else ""
-    warnings = [f"{len(absent)} of {len(task.class_names)} classes{of} have no image here: {names}."] if absent else []
-    hits = int((targets == predictions).sum())
-    return warnings + no_better_than_chance(f"{PRIMARY_METRIC}{of}", hits, len(targets), blind_share(targets, predictions))
+    of, targets = f" of {task.name}" if len(evaluation.tasks) > 1 else "", outcomes.fixed["target"]
+    alike, there = Counter(map(likeness, task.class_names)), set(targets.tolist())
+    twice = [repr(name) for name in task.class_names if alike[likeness(name)] > 1]
+    absent = [name for number, name in enumerate(task.class_names) if number not in there]
+    told = [f"Classes{of} with one name, which no prompt tells apart: {some(twice)}."] if twice else []
+    told += [f"{len(absent)} of {len(task.class_names)} classes{of} have no image here: {some(absent)}."] if absent else []
+    if original in evaluation.sets:
+        predictions = outcomes.columns["prediction"][evaluation.sets.index(original)]
+        hits, chance = int((targets == predictions).sum()), blind_share(targets, predictions)
+        told += no_better_than_chance(f"{PRIMARY_METRIC}{of}", hits, len(targets), chance)
+    return told

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pyarrow
+from jaxtyping import Int
 
 from ccs_exp.files import clean
 from ccs_exp.heads import Condition, Head
@@ -82,13 +83,22 @@ class Evaluation:
     def resampled(self) -> bool:
         return len(set(self.sets)) < len(self.sets)
 
-    def places(self, condition: Condition) -> list[int]:
-        """Where the set that a condition silences stands among `sets`: in one place, or in one for each seed."""
-        return [place for place, heads in enumerate(self.sets) if heads == condition.heads]
+    def places(self, conditions: Sequence[Condition]) -> Int[np.ndarray, "seeds conditions"]:
+        """Where the sets that conditions silence stand among `sets`, under each seed; the original is the same under all."""
+        of_sets = [self._places(condition.heads) for condition in conditions]
+        seeds = max(map(len, of_sets), default=1)
+        return np.array([places * seeds if len(places) == 1 else places for places in of_sets], dtype=int).reshape(-1, seeds).T
+
+    def _places(self, heads: Heads) -> list[int]:
+        return [place for place, of_set in enumerate(self.sets) if of_set == heads]
+
+    def named_places(self) -> list[tuple[str, int]]:
+        """Every condition, and where it stands among `sets`, under each seed."""
+        return [(condition.name, place) for condition in self.conditions for place in self._places(condition.heads)]
 
     def values_of(self, task: str, condition: Condition) -> dict[str, float]:
         """``{metric: value}``; over several seeds the mean."""
-        of_seeds = [self.tasks[task].values[place] for place in self.places(condition)]
+        of_seeds = [self.tasks[task].values[place] for place in self._places(condition.heads)]
         return {metric: fmean(values[metric] for values in of_seeds) for metric in of_seeds[0]}
 
     @property
@@ -104,9 +114,9 @@ class Evaluation:
     @property
     def tied(self) -> dict[str, int]:
         """For each distinct set, under the name of its first condition, the samples with ties, over all tasks and seeds."""
-        first = {condition.heads: condition for condition in reversed(self.conditions)}
+        first = {condition.heads: condition.name for condition in reversed(self.conditions)}
         return {
-            first[heads].name: sum(task.tied[place] for task in self.tasks.values() for place in self.places(first[heads]))
+            first[heads]: sum(task.tied[place] for task in self.tasks.values() for place in self._places(heads))
             for heads in dict.fromkeys(self.sets)
         }
 
@@ -133,11 +143,11 @@ def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
     # once: all conditions have the same
     ids = pyarrow.array([clean(str(sample)) for sample in task.ids], pyarrow.string()).dictionary_encode()
     tables = []
-    for name_of_set, place in ((item.name, place) for item in evaluation.conditions for place in evaluation.places(item)):
+    for condition, place in evaluation.named_places():
         values = task.of_set(place)
         if evaluation.resampled:
             values["seed"] = np.full(count, evaluation.seeds[place], dtype=np.int32)
-        texts = {"task": name, "condition": name_of_set}
+        texts = {"task": name, "condition": condition}
         columns = {task.id_column: ids}
         columns |= {column: _repeated(text, count) for column, text in texts.items()}
         tables.append(pyarrow.table(columns | {column: pyarrow.array(found) for column, found in values.items()}))

@@ -106,13 +106,13 @@ def retrieve(
     if unreadable.all():
         raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
     scored = [_scored(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
-    outcomes, warnings = _outcomes(collection, scored), []
+    outcomes, warnings, count = _outcomes(collection, scored), [], len(collection.videos)
     if data.skipped:
-        number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
+        number = f"{len(data.skipped):,} of {count:,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
-    if frozenset() in task.masks:
-        hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * len(collection.captions))
-        warnings += no_better_than_chance(PRIMARY_METRIC, hits, len(collection.captions), 1 / len(collection.videos))
+    if frozenset() in task.masks:  # counted in videos, because captions of one are not independent
+        hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * count)
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count)
     return Evaluation(
         tuple(conditions),
         task.masks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ccs_exp.files import DECIMALS
+from ccs_exp.files.whole import DECIMALS
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder

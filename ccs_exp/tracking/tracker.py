@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ccs_exp.config.secrets import hide_secrets, without_secrets
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, read_summary
 from ccs_exp.tracking import content, keys
 from ccs_exp.tracking.record_folders import own_places, place_aside, take_place
 from ccs_exp.tracking.record_log import begin_earlier
-from ccs_exp.tracking.secrets import hide_secrets, without_secrets
 
 if TYPE_CHECKING:
     import wandb

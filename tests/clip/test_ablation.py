@@ -34,7 +34,7 @@ SEEDS = (0, 7)
 class Noise:
     """Random pictures; `copies` of them are pictures that are there before."""
 
-    in_memory = True
+    one_process = True
     class_names = ("noise",)
 
     def __init__(self, size=20, copies=0):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -213,6 +214,31 @@ def test_videos_of_your_own(tmp_path):
     (tmp_path / "captions.csv").unlink()
     with pytest.raises(CcsError, match=r"has no captions\.csv"):
         captioned_folder(str(tmp_path), "standard")
+
+
+def test_a_video_whose_name_is_written_otherwise_is_told(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for name in (nfd, "dog"):
+        write_video(tmp_path / f"{name}.mp4", 3)
+    write_csv(tmp_path / "captions.csv", ["video", "caption"], [[f"{nfc}.mp4", "a"], ["dog.mp4", "b"]])
+    with pytest.raises(CcsError, match=r"Probably the same, written otherwise: 'caf\\xe9\.mp4' and 'cafe\\u0301\.mp4'"):
+        captioned_folder(str(tmp_path), "standard")
+    write_csv(tmp_path / "MSRVTT_JSFUSION_test.csv", ["video_id", "sentence"], [[nfc, "a"], ["dog", "b"]])
+    with pytest.raises(CcsError, match=r"Probably the same, written otherwise: 'caf\\xe9' and 'cafe\\u0301'"):
+        load_msrvtt(tmp_path, num_videos=2)
+
+
+def test_captions_of_several_videos_and_what_was_left_out_are_told(tmp_path):
+    for name in ("a", "b"):
+        frames(tmp_path / name, 2)
+    (tmp_path / "a" / "._0.png").write_bytes(b"a sidecar")
+    (tmp_path / "notes.txt").write_text("mine")
+    write_csv(tmp_path / "captions.csv", ["video", "caption"], [["a", "a dog"], ["b", "a  dog"]])
+    videos = captioned_folder(str(tmp_path), "standard")
+    assert "1 caption of captions.csv stand for several videos" in videos.notes[0]
+    assert "what is no video or frame with a caption (1: notes.txt)" in videos.notes[1]
+    assert [len(video.paths) for video in videos.videos] == [2, 2] and "upright and on white" in videos.decoder
+    assert "as stored" in captioned_folder(str(tmp_path), "standard", decoding="standard").decoder
 
 
 @pytest.mark.parametrize("name", ["msrvtt", "msvd", "didemo", "videos"])

@@ -1,6 +1,8 @@
 """Local copies of data sets that are incomplete, damaged, foreign or hostile."""
 
+import io
 import os
+import tarfile
 
 import datasets
 import pytest
@@ -160,6 +162,49 @@ def test_names_in_a_tar_are_never_paths(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     source = load("oxford_pets", tmp_path / "copy", "dataset.partial=true")
     assert pairs(source) == [(3, 3), (4, 4)] and sorted(tmp_path.rglob("*")) == before
+
+
+def linked_tar(path, kind, target):
+    """A sample whose image, or label, is a link, a device or a pipe."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in (("a.cls", b"3"), ("b.cls", b"4"), ("b.webp", encoded(4))):
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            tar.addfile(header, io.BytesIO(content))
+        header = tarfile.TarInfo("a.webp")
+        header.type, header.linkname = kind, str(target)
+        tar.addfile(header)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+def test_links_and_devices_in_a_tar_lead_nowhere(tmp_path, kind):
+    webdataset(tmp_path / "copy", list(class_table("oxford_pets").names), [0], shards=1)
+    (tmp_path / "secret.webp").write_bytes(encoded(7))
+    for target in (tmp_path / "secret.webp", "../../secret.webp", "b.webp", "/dev/zero"):
+        linked_tar(tmp_path / "copy/test/0.tar", kind, target)
+        with pytest.raises(CcsError, match=r"0\.tar holds samples without an image or without a label: a"):
+            load("oxford_pets", tmp_path / "copy", "dataset.partial=true")
+
+
+def test_a_member_that_is_too_large_is_refused_before_it_is_read(tmp_path):
+    webdataset(tmp_path, list(class_table("oxford_pets").names), [0], shards=1)
+    with open(tmp_path / "test/0.tar", "wb") as file:
+        header = tarfile.TarInfo("a.webp")
+        header.size = 2**28 + 1
+        file.write(header.tobuf())
+        file.truncate(2**28 + 4096)  # a hole: nothing is on the disk
+    with pytest.raises(CcsError, match=r"0\.tar: a\.webp has 268,435,457 bytes; an image of at most 268,435,456 is read"):
+        load("oxford_pets", tmp_path, "dataset.partial=true")
+
+
+def test_a_row_group_that_memory_would_not_hold_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "test-00000-of-00001.parquet"
+    parquet(file, "img", "label", list(range(10)), datasets.ClassLabel(names=list(class_table("cifar10").folders)))
+    assert len(load("cifar10", tmp_path, *small(10, 1))) == 10
+    monkeypatch.setattr("ccs_exp.data.published.parquet.MOST_BYTES", 1000)
+    for way in ((), ("dataset.streaming=true",)):
+        with pytest.raises(CcsError, match=r"00001\.parquet has a row group of [\d,]+ bytes.* at most 1,000 are read.*smaller row groups"):
+            load("cifar10", tmp_path, *small(10, 1), *way)
 
 
 def test_parquet_files_with_other_columns_or_labels(tmp_path):

@@ -119,8 +119,7 @@ def _run(words: list[str], monkeypatch) -> None:
         monkeypatch.syspath_prepend(os.getcwd())  # as Python itself does with -m
         words = ["ccs-exp", *words[3:]]
     if words[0] == "eval":  # what a shell must do
-        done = subprocess.run(["bash", "-c", f'eval "{words[1]}" && complete -p ccs-exp'], capture_output=True, text=True, check=True)
-        assert "hydra_bash_completion" in done.stdout
+        _complete(words[1])
         return
     assert words[0] == "ccs-exp", f"neither run nor composed: {shlex.join(words)}"
     monkeypatch.setattr(sys, "argv", words)
@@ -131,11 +130,12 @@ def _run(words: list[str], monkeypatch) -> None:
 
 
 def _filled(text: str, stand_ins: dict[str, str]) -> str:
-    """`text` with what stands for folders; RUN and SWEEP are the latest."""
-    latest = {"RUN": "outputs/*/*", "SWEEP": "multirun/*/*"}
+    """`text` with what stands for folders; RUN and SWEEP are the latest that finished a job."""
+    latest = {"RUN": "outputs/*/*/summary.json", "SWEEP": "multirun/*/*/*/summary.json"}
     for word in re.findall(r"\b[A-Z]{3,}\b", text):
         if word in latest:
-            text = text.replace(word, str(max(Path().glob(latest[word]), key=lambda path: path.stat().st_mtime)))
+            finished = max(Path().glob(latest[word]), key=lambda path: path.stat().st_mtime)
+            text = text.replace(word, str(finished.parents[0 if word == "RUN" else 1]))
         elif word in stand_ins:
             text = text.replace(word, stand_ins[word])
     return text
@@ -152,6 +152,16 @@ def _compose(words: Sequence[str]) -> None:
         cells = BasicSweeper.split_arguments(parsed, None)[0] if "-m" in flags else [overrides]
     for cell in cells:
         configure(*cell)
+
+
+def _complete(installing: str) -> None:
+    """In bash, with the environment's own ``ccs-exp``: what the Tab key gives after an installation."""
+    tab = "COMP_LINE='ccs-exp prune=hi'; COMP_POINT=${#COMP_LINE}; COMP_CWORD=1; hydra_bash_completion; echo ${COMPREPLY[@]}"
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["bash", "-c", f'eval "{installing}" && {tab}'], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["prune=high_ccs"]
 
 
 def _of_the_first_process(words: Sequence[str]) -> dict[str, str]:

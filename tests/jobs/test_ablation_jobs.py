@@ -92,7 +92,7 @@ def test_given_scores_take_a_pass_over_the_probe_of_their_own(finished, kind, en
     again = job(tmp_path / "run", "ccs=file", scores, f"ablation={kind}", f"engine={engine}")
     summary = again.read_summary()
     assert summary["computed"] == ["donors" if kind == "resample" else "output_sums", "evaluation"]
-    assert summary["probe"] == {"name": "scenes", "images": 120}
+    assert (summary["probe"]["name"], summary["probe"]["images"]) == ("scenes", 120)
     one, two = (folder.read_predictions() for folder in (finished[kind], again))
     assert one["sample_id"].equals(two["sample_id"])
     np.testing.assert_allclose(one["margin"], two["margin"], atol=1e-3)

@@ -16,7 +16,6 @@ from ccs_exp.report import show_run, write_report
 from ccs_exp.report.command import main
 from ccs_exp.report.contents import Contents, gather
 from ccs_exp.report.intervals import drawn_medians, of_hits
-from ccs_exp.report.uncertainty import matched_place
 from ccs_exp.run_folder.folder import RunFolder
 
 TASKS = ("shape", "colour")
@@ -170,15 +169,6 @@ def test_without_matched_sets_no_p_is_shown(tmp_path):
     write_report(tmp_path)
     text = (tmp_path / "report.html").read_text()
     assert "p, matched sets" not in text and "McNemar" not in text and "prune=matched" in text
-
-
-def test_the_p_of_a_matched_null():
-    """More, as much, less: (1 + k) / (N + 1) of draws, k / N of all sets, twice the smaller."""
-    draws = [0.1] * 10 + [0.2] * 9
-    assert matched_place(0.3, draws).p == pytest.approx(2 / 20) and matched_place(0.15, draws).p == pytest.approx(min(1, 2 * 10 / 20))
-    assert matched_place(0.1, [0.1, 0.1], all_there_are=True).p == 1 and matched_place(0.5, [0.5], all_there_are=True).p == 1
-    every = [0.0, 0.1, 0.2, 0.3]
-    assert matched_place(0.3, every, all_there_are=True).p_worse == pytest.approx(1 / 4)
 
 
 def test_a_null_of_all_sets_is_known_from_the_heads(tmp_path):

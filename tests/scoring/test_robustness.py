@@ -111,6 +111,11 @@ def test_chance_is_that_of_all_pairs_of_head_and_foreign_label():
     assert told["mean"] == pytest.approx(np.mean(list(by_hand.values())))
     assert told["ccs_at_k"]["2"] == pytest.approx(list(by_hand.values()).count(2) / 10) and sum(told["ccs_at_k"].values()) == 1
     assert told["high"] == 0 and told["observed_high"] == 0.5 and told["high_interval"] is None
+    own = {item.head: item.ccs for item in scores.heads}
+    for k in range(6):  # how easily a CCS of k was had
+        enough = [ccs >= k for (head, _), ccs in by_hand.items() if own[head] == k]
+        assert told["as_much"][str(k)] == (pytest.approx(np.mean(enough)) if enough else None)
+    assert told["as_much"]["2"] == 0.5 and told["as_much"]["5"] == 0
 
 
 def test_the_seed_chooses_which_pairs_are_asked():

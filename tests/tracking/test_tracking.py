@@ -16,13 +16,13 @@ from example_run import RAN, asked, head_rows, write_run, write_tasks
 from wandb_record import WandbRecord, read_record
 from wandb_server import wandb_server
 
+from ccs_exp.config.secrets import without_secrets
 from ccs_exp.errors import CcsError
 from ccs_exp.report import write_report
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking import record_log
 from ccs_exp.tracking.keys import run_name, sweep_name
-from ccs_exp.tracking.secrets import without_secrets
 from ccs_exp.tracking.tracker import NoTracker, WandbTracker
 
 WANDB_KEY = "0123456789" * 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +19,7 @@ from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.errors import CcsError
-from ccs_exp.files import likeness, some
+from ccs_exp.files import some
 
 OnError = Literal["raise", "skip"]
 _MOST_WORKERS = 16  # more than that, and moving pixels between processes is what takes time
@@ -91,8 +90,6 @@ class ImageData(SharedData):
 
     def oddities(self) -> list[str]:
         """What a reader of the latest pass's results must be told of its images: where a plausible number would mean little."""
-        names: Counter[str] = Counter(likeness(name) for name in self.source.class_names)
-        alike = [repr(name) for name in self.source.class_names if names[likeness(name)] > 1]
         samples = [sample for batch in self._seen for sample in batch.samples]
         first: dict[bytes, tuple[str, Any]] = {}
         again, elsewhere = [], 0
@@ -103,7 +100,6 @@ class ImageData(SharedData):
             first.setdefault(digest, (name, target))
         plain = [name for name, _, digest in samples if not digest]
         told = [
-            (alike, f"Classes of one name, which no prompt tells apart: {some(alike)}."),
             (plain, f"{len(plain):,} of {len(samples):,} images are of one colour: {some(plain)}."),
             (again, f"{len(again):,} of {len(samples):,} images repeat others, {elsewhere:,} of them in another class: {some(again)}."),
         ]

@@ -51,7 +51,7 @@ class ClassFolders(ImageSource):
             self.class_names, notes = names_of_folders(names)
         else:
             self.class_names, notes = names_in_file(class_names, names), ()
-        self.notes = (*notes, *tree.left_out(frozenset(file for file, _ in self._samples), "images in a class folder"))
+        self.notes = (*notes, *tree.left_out(frozenset(file for file, _ in self._samples), "image in a class folder"))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -75,7 +75,7 @@ class ImageFolder(ImageSource):
             raise CcsError(
                 f"{self.path} holds no image ({', '.join(sorted(image_suffixes()))}). Set probe.path to a folder of images."
             )
-        self.notes = tree.left_out(frozenset(paths), "images")
+        self.notes = tree.left_out(frozenset(paths), "image")
         if num_images is not None and num_images < len(paths):
             paths = [paths[position * len(paths) // num_images] for position in range(num_images)]
         self._paths = paths

@@ -45,6 +45,7 @@ class ImageSource(Protocol):
     """
 
     class_names: tuple[str, ...]
+    tasks: Mapping[str, tuple[str, ...]] | None = None
     one_process: bool = False
     notes: tuple[str, ...] = ()
     decoder: str | None = None

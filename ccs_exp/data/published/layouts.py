@@ -94,7 +94,7 @@ def class_folders(look: Look) -> LabelledFiles | None:
         if not found:
             raise CcsError(f"{root} has class folders, but no image in them ({', '.join(sorted(image_suffixes()))}).")
         files, targets = [file for _, file in found], [target for target, _ in found]
-        return LabelledFiles(root, files, targets, look.decode, tree.left_out(frozenset(files), "images in a class folder"))
+        return LabelledFiles(root, files, targets, look.decode, tree.left_out(frozenset(files), "image in a class folder"))
     return None
 
 

@@ -107,7 +107,7 @@ def captioned_folder(path: str, protocol: str, partial: bool = False, decoding: 
             f"with dataset.partial=true.{look_alikes(missing, uncaptioned)}"
         )
     videos = captioned(found, _of_protocol(captions, protocol), "captions.csv", path, partial, uncaptioned)
-    return replace(videos, notes=(*videos.notes, *tree.left_out(frozenset(taken), "videos or frames with captions")))
+    return replace(videos, notes=(*videos.notes, *tree.left_out(frozenset(taken), "video or frame with a caption")))
 
 
 def _of_set(

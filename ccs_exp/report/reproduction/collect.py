@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.errors import CcsError
-from ccs_exp.files import read_csv
+from ccs_exp.files import read_csv, read_yaml
 from ccs_exp.heads import HIGH_FROM, LOW_TO
 from ccs_exp.report.contents import ConditionResult, Contents, gather
 from ccs_exp.run_folder.search import check_files, folders_below
@@ -155,18 +153,18 @@ def _asked(folder: Path) -> str:
     """The command line's choices of a job, as Hydra keeps them."""
     try:
         check_files(folder)
-        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (CcsError, OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
+        overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except CcsError:
         return ""  # nothing on record
     return " ".join(text for text in overrides if isinstance(text, str)) if isinstance(overrides, list) else ""
 
 
 def _agreement(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, row in enumerate(read_csv(path, AGREEMENT_COLUMNS), 1):
+    for row in read_csv(path, AGREEMENT_COLUMNS):
         try:
             values = {name: None if (text := row[name]) is None else float(text) for name in AGREEMENT_COLUMNS[1:]}
         except ValueError as error:
-            raise CcsError(f"{path}, row {number}: {error}.") from error
+            raise CcsError(f"{row.where}: {error}.") from error
         rows.append({"model": str(row["model"]), "path": path.parent} | values)
     return rows

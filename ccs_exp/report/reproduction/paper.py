@@ -6,9 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import yaml
-
-from ccs_exp.files import ASSETS, read_csv
+from ccs_exp.files import ASSETS, read_csv, read_yaml
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS
 
 _FOLDER = ASSETS / "paper"
@@ -77,7 +75,7 @@ class Paper:
 @functools.cache
 def load_paper() -> Paper:
     """Read the packaged facts; kept once read."""
-    layout = yaml.safe_load((_FOLDER / "layout.yaml").read_text(encoding="utf-8"))
+    layout = read_yaml(_FOLDER / "layout.yaml")
     views = {
         name: View(
             name,
@@ -111,7 +109,7 @@ def load_paper() -> Paper:
 
 
 def _facts(name: str, *columns: str) -> list[dict[str, str]]:
-    return [{column: str(row[column]) for column in columns} for row in read_csv(_FOLDER / f"{name}.csv", columns)]
+    return [{column: row.text(column) for column in columns} for row in read_csv(_FOLDER / f"{name}.csv", columns)]
 
 
 def _fraction(per_cent: str) -> float:
