@@ -114,6 +114,16 @@ class RobustnessConfig:
 
 
 @dataclass
+class EvidenceConfig:
+    """Beyond what follows from the conditions evaluated."""
+
+    reading: bool = False  # one more pass over the data set: what heads represent, whether they detect what their texts name
+    sufficiency: bool = False  # in that pass: what is left of a task where heads keep five directions alone
+    concept_tests: str | None = None  # a CSV concept,dataset,task: which tasks test which labels, beside the packaged ones
+    seed: int = 0  # of bootstraps, permutations and intruders
+
+
+@dataclass
 class TrainerConfig:
     devices: Any = 1  # of each node; auto: all GPUs
     num_nodes: int = 1
@@ -132,6 +142,7 @@ class Config:
     judge: dict[str, Any] = field(default_factory=dict)
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     textspan: str = "direct"
     ablation: str = "zero"
     resample: ResampleConfig = field(default_factory=ResampleConfig)
