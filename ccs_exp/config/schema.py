@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -183,10 +184,14 @@ def prompt_templates(name: str) -> list[str]:
 def configure(*overrides: str) -> DictConfig:
     """The configuration that the command line would give for `overrides`, checked. Raises `CcsError` where there is none."""
     register()
+    state = GlobalHydra.instance()
+    theirs, state.hydra = state.hydra, None  # of a program around this one, which has a configuration of its own
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides))
         check(cfg)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise CcsError(explained(error)) from error
+    finally:
+        state.hydra = theirs
     return cfg
