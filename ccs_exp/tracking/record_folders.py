@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
+
+from ccs_exp.compute.temporary import use_own_folder
+
+
+def use_temporary_places() -> None:
+    """W&B stages files outside of a run's folder, where a killed process leaves them: from here on in this process's temporary folder,
+    unless the user has named other places. Before W&B is imported.
+    """
+    use_own_folder()
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        os.environ.setdefault(name, tempfile.gettempdir())
 
 
 def sweep_folder(run_dir: Path) -> Path | None:

@@ -16,7 +16,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, PRIMARY_METRICS
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.tracking.record_folders import place_aside, take_place
+from ccs_exp.tracking.record_folders import place_aside, take_place, use_temporary_places
 
 if TYPE_CHECKING:
     import pandas
@@ -98,6 +98,7 @@ class WandbTracker:
         return None
 
     def _mirror(self, folder: RunFolder, summary: Mapping[str, Any], mode: str, description: dict[str, Any]) -> None:
+        use_temporary_places()
         import wandb
 
         aside = place_aside(folder.path)
