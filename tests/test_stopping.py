@@ -185,7 +185,8 @@ def test_whichever_process_is_killed_the_rest_ends_and_says_so(kind, seed, tmp_p
 
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path):
-    child = "from ccs_exp.compute.parent import end_with; import sys, time; end_with(int(sys.argv[1])); print('here', flush=True); time.sleep(600)"
+    child = "import sys, time; from ccs_exp.compute.parent import end_with; end_with(int(sys.argv[1])); "
+    child += "print('here', flush=True); time.sleep(600)"
     parent = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, str(os.getpid())])"
     program = Program(tmp_path, code=parent)
     assert program.process.stdout.readline() == "here\n"

@@ -103,7 +103,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     tags = [name, dataset or "scores"]
     with stage("track"):
         tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
-    print_summary(folder.path)
+    print_summary(folder.path, alone=job.sweep is None)
 
 
 def _weights(cfg: DictConfig, model: ClipModel) -> str:

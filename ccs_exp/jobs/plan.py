@@ -37,21 +37,20 @@ def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
 
 def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """The passes over images, and the memory that they need at most."""
-    passes = []
+    lines = []
     if cfg.ccs.name == "computed" and cfg.spans.name != "file":
-        passes.append(
-            f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else "")
-        )
+        number = f"{cfg.probe.num_images:,} images" if cfg.probe.num_images else "the images"
+        lines.append(PlanLine("describe", f"each head by {DESCRIPTIONS_PER_HEAD} texts, from {number} of {cfg.probe.name}"))
     if evaluates:
-        how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
-        passes.append(f"one over {cfg.dataset.name}, {how}")
-    if not passes:
+        how = "in one pass" if cfg.engine == "shared" else "a full pass for each choice of heads"
+        lines.append(PlanLine("evaluate", f"{cfg.dataset.name}, with all heads and with chosen heads silenced, {how}"))
+    if not lines:
         return []
     device = "the GPU" if torch.cuda.is_available() and cfg.device in ("auto", "gpu", "cuda") else "a CPU"
     device = "MPS" if torch.backends.mps.is_available() and cfg.device in ("auto", "gpu", "mps") else device
     shape = encoder_shape(cfg.model.name, cfg.model.architecture)
     if shape is None:
-        return [PlanLine("encode", f"passes over images: {'; '.join(passes)}")]
+        return lines
     anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads  # masks may part before the scored layers
     need = memory_need(
         cfg.model.name,
@@ -62,10 +61,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         parting_layers=shape[0] if anywhere else SCORED_LAYERS,
         workers=default_workers(in_memory=False) if cfg.num_workers is None else cfg.num_workers,
     )
-    return [
-        PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
-        PlanLine("encode", stated(need, device)),
-    ]
+    return [*lines, PlanLine("memory", stated(need, device))]
 
 
 def scoring_lines(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:
@@ -123,7 +119,7 @@ def show(lines: list[PlanLine], console: Console | None = None) -> None:
     console = console or Console()
     stage = ""
     for line in lines:
-        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), line.text), soft_wrap=True)
+        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:10}", "bold"), line.text), soft_wrap=True)
         stage = line.stage
 
 
