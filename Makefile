@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full slurm-test bench verify-hub verify-paper lint clean
+.PHONY: run test test-full slurm-test bench verify-hub verify-paper lint docs clean
 
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
@@ -30,6 +30,9 @@ lint: .venv/.ready ## style, arrows between rooms, types
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+docs: .venv/.ready ## the documentation, into site/; open site/index.html (its search needs a server: python -m http.server -d site)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

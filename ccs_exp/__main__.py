@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import re
 import signal
 import sys
 from contextlib import nullcontext
@@ -21,27 +20,32 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.compute.processes import started
 from ccs_exp.compute.temporary import use_own_folder
-from ccs_exp.config.schema import check, config_dir, register
-from ccs_exp.config.services import refuse_secrets
-from ccs_exp.errors import CcsError
+from ccs_exp.config.checks import check
+from ccs_exp.config.mistakes import explained
+from ccs_exp.config.schema import config_dir, register
+from ccs_exp.config.secrets import refuse_secrets
+from ccs_exp.config.written import write_configuration
+from ccs_exp.errors import CcsError, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
+from ccs_exp.journal.state import varied_in
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.sweeps import failures
+from ccs_exp.tracking.keys import sweep_name
 
 register()
 
 _COMMANDS = {  # first words of the command line that are no overrides, and where their main() is
     "report": "ccs_exp.report.command",
     "status": "ccs_exp.sweeps.status",
-    "store": "ccs_exp.store.command",
+    "store": "ccs_exp.jobs.store_command",
     "agreement": "ccs_exp.agreement.command",
     "dashboard": "ccs_exp.tracking.dashboard.command",
     "verify-hub": "ccs_exp.data.published.verify_hub",
 }
 
 _SHOW_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-_UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '(\w+)/([^']+)'")
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +61,11 @@ def _job(cfg: DictConfig) -> None:
     use_own_folder()
     hydra_cfg = HydraConfig.get()
     asked = asked_keys(hydra_cfg.overrides.task)
-    sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
+    sweep = hydra_cfg.sweep.dir if hydra_cfg.mode is RunMode.MULTIRUN else None
     run_dir = hydra_cfg.runtime.output_dir
     failures.forget(run_dir)
     try:
+        write_configuration(cfg, Path(run_dir))
         with nullcontext() if cfg.plan else recorded(run_dir, hydra_cfg.overrides.task):
             check(cfg)
             if not cfg.plan and restore(cfg, run_dir, asked):
@@ -68,7 +73,8 @@ def _job(cfg: DictConfig) -> None:
 
             from ccs_exp.jobs.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
 
-            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep))
+            varied = varied_in(sweep, hydra_cfg.overrides.task) if sweep else ()
+            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep and sweep_name(sweep), varied=varied))
             if not cfg.plan:
                 keep(cfg, run_dir, asked)
     except Exception as error:
@@ -92,7 +98,13 @@ def main() -> None:
     _check_working_directory()
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     if first in _COMMANDS:
-        sys.exit(import_module(_COMMANDS[first]).main(sys.argv[2:]))
+        use_own_folder()
+        try:
+            sys.exit(import_module(_COMMANDS[first]).main(sys.argv[2:]))
+        except OSError as error:
+            if _SHOW_TRACEBACK:
+                raise
+            sys.exit(f"Error: {_paragraph(error)}")
     _check_word(first)
     stop.listen()
     try:
@@ -140,7 +152,7 @@ def _check_working_directory() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        sys.exit(f"Error: the working directory cannot be used ({error.strerror}). Was it deleted? Go to one that exists: cd DIR.")
+        sys.exit(f"Error: {system_error(error)}")
 
 
 def _followed() -> bool:
@@ -154,20 +166,9 @@ def _followed() -> bool:
 
 
 def _paragraph(error: Exception) -> str:
-    unknown = _UNKNOWN_CHOICE.search(str(error)) if isinstance(error, HydraException) else None
-    if unknown:
-        group, choice = unknown.groups()
-        known = sorted(path.stem for path in Path(config_dir(), group).glob("*.yaml"))
-        if known:
-            return f"{group}={choice} is not known. Choose one of: {', '.join(known)}."
     if isinstance(error, OSError):
-        what = error.filename or "A file, a disk or a connection failed"  # which, HYDRA_FULL_ERROR=1 shows
-        return (
-            f"{what}: {error.strerror or error}. If it is the run folder, choose another with hydra.run.dir=DIR; HYDRA_FULL_ERROR=1 shows "
-            "where it happened."
-        )
-    causes = [str(error), str(error.__cause__ or "")] if isinstance(error, HydraException) else [str(error)]
-    return " ".join(" ".join(dict.fromkeys(causes)).split())
+        return plain(system_error(error))
+    return plain(explained(error))
 
 
 if __name__ == "__main__":

@@ -41,12 +41,17 @@ def answer(body: dict) -> dict:
     return {f"verdict_{number}": verdict_for(label, text) for number, text in enumerate(texts, 1)}
 
 
+def tokens_in(body: dict) -> int:
+    """The tokens that this server charges for a request, its schema and all."""
+    return len(json.dumps([body["messages"], body.get("response_format")])) // 4
+
+
 def completion(body: dict, content: str | None = None, **changes: Any) -> dict:
     """A chat completion as OpenAI's servers give it."""
     content = json.dumps(answer(body)) if content is None else content
     message = {"role": "assistant", "content": content, "refusal": None} | changes.pop("message", {})
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None} | changes.pop("choice", {})
-    tokens = {"prompt_tokens": len(json.dumps(body["messages"])) // 4, "completion_tokens": 12}
+    tokens = {"prompt_tokens": tokens_in(body), "completion_tokens": 12}
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex[:8]}",
         "object": "chat.completion",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,9 +19,9 @@ from ccs_exp.errors import CcsError
 from ccs_exp.statistics.agreement import RESAMPLES
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit status 1 after an error, 130 after Ctrl-C."""
-    asked = _parser().parse_args()
+    asked = _parser().parse_args(arguments)
     try:
         asked.command(asked, Console(soft_wrap=False))
     except CcsError as error:
@@ -46,11 +47,11 @@ def _draw(asked: argparse.Namespace, console: Console) -> None:
 def _rate(asked: argparse.Namespace, console: Console) -> None:
     with open_ratings(read_sheet(asked.sheet), asked.rater) as ratings:
         if asked.page:
-            from ccs_exp.agreement.page import serve
+            from ccs_exp.agreement.rating_page import serve
 
             serve(ratings, console)
         else:
-            from ccs_exp.agreement.terminal import rate
+            from ccs_exp.agreement.rating_terminal import rate
 
             rate(ratings, console)
 

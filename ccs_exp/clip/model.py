@@ -65,6 +65,17 @@ class ClipModel(nn.Module):
         return self.clip.visual.output_dim
 
     @property
+    def logit_scale(self) -> float:
+        """What similarities are multiplied by to become logits."""
+        return float(self.clip.get_parameter("logit_scale").exp())
+
+    @property
+    def logit_bias(self) -> float | None:
+        """What sigmoid-trained models add to logits; None for those trained with a softmax."""
+        bias = getattr(self.clip, "logit_bias", None)
+        return None if bias is None else float(bias)
+
+    @property
     def scored_heads(self) -> tuple[Head, ...]:
         """The heads of the last four layers (paper, section 1)."""
         return scored_heads(self.layers, self.heads_per_layer)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import DictConfig
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 
 FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
 
@@ -31,7 +34,7 @@ _NUMBERS = {
     "max_cost_usd": (False, 0),
 }
 _MAY_BE_NULL = ("seed", "temperature", "max_cost_usd")
-_PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+_OF_JUDGES = ("defaults", "name", "_target_", "prompt", "descriptions_per_request")  # and of no other that asks
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -49,10 +52,19 @@ class Service:
 
     def address(self, base_url: str | None) -> str:
         """Where requests go: `base_url`, the service's environment variable, or its own address."""
-        return (base_url or (self.url_variable and os.environ.get(self.url_variable)) or self.url).rstrip("/")
+        return (base_url or (self.url_variable and os.environ.get(self.url_variable)) or self.url).strip().rstrip("/")
 
     def key(self) -> str | None:
-        return os.environ.get(self.key_variable) or None
+        """The key, without white space at its ends. Raises `CcsError`, which never shows it, for what no header of a request can carry."""
+        key = os.environ.get(self.key_variable, "").strip()
+        strange = [sign for sign in key if not "!" <= sign <= "~"]
+        if strange:
+            name = unicodedata.name(strange[0], "a control character")
+            raise CcsError(
+                f"The environment variable {self.key_variable} holds no key: {name} (U+{ord(strange[0]):04X}) is in it, which no request "
+                "can carry. Set it again, the key alone: no typographic quotes, no spaces or line ends within."
+            )
+        return key or None
 
 
 def load_service(conf: Path, name: str, supports: Mapping[str, bool | None] | None = None) -> Service:
@@ -65,6 +77,9 @@ def load_service(conf: Path, name: str, supports: Mapping[str, bool | None] | No
     if unknown:
         raise CcsError(f"supports.{unknown[0]} is not known. What a service may support: {', '.join(FEATURES)}.")
     features = entry.pop("supports") | {name: value for name, value in (supports or {}).items() if value is not None}
+    wrong = [key for key in ("url", "key_variable", "max_tokens") if not isinstance(entry.get(key), str)]
+    if wrong:
+        raise CcsError(f"{conf / 'services.yaml'}: {wrong[0]} of {name} is a text, not {entry.get(wrong[0])!r}.")
     return Service(name, supports=frozenset(feature for feature in FEATURES if features[feature]), **entry)
 
 
@@ -132,20 +147,22 @@ def check_parts(conf: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def check_url(url: str | None, where: str) -> None:
-    """Raise `CcsError` unless `url` is None or an http address without a user name or password in it."""
+    """Raise `CcsError` unless `url` is None or an http address without user name, password and query in it."""
     if url is None:
         return
-    _refuse_user(url, where)
-    if not re.match(r"https?://[^/]", url):
-        raise CcsError(f"{where}={url} is no address. Give one as in {where}=http://127.0.0.1:8000/v1.")
-
-
-def _refuse_user(url: str, where: str) -> None:
-    if _USER_IN_URL.search(url):
+    if "@" in url or "?" in url:
+        what = "a user name or password" if "@" in url else "a query"
         raise CcsError(
-            f"{where} has a user name or password in it, which would be written into every record of the run. Give the address "
-            "alone; a key comes from the environment."
+            f"{where} has {what} in it, which would be written into every record of the run. Give the address alone; a key comes from "
+            "the environment."
         )
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", url)
+    except ValueError:  # brackets without an end, a port that is none
+        good = False
+    if not good:
+        raise CcsError(f"{where}={url} is no address. Give one as in {where}=http://127.0.0.1:8000/v1.")
 
 
 def without_user(url: str) -> str:
@@ -153,20 +170,21 @@ def without_user(url: str) -> str:
     return _USER_IN_URL.sub("", url)
 
 
-def refuse_secrets(arguments: Iterable[str]) -> None:
-    """Raise `CcsError` if a command line holds a secret: Hydra writes the command line into the run folder."""
-    secrets = [value for name, value in os.environ.items() if re.search(r"(?i)(key|token|secret|password)$", name)]
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key.endswith("base_url") or _PASSWORD_IN_URL.search(value):  # Hub paths have an @ of their own: hf://NAME@REVISION
-            _refuse_user(value, key)
-        if any(len(secret) >= 8 and secret in argument for secret in secrets):
-            raise CcsError(
-                f"{argument.partition('=')[0]} holds a secret of the environment, and the command line is written into the run "
-                "folder. Leave it out: keys are read from the environment."
-            )
+def usual_settings(conf: Path, service: str) -> dict[str, Any]:
+    """How models of a service are asked where nothing else is said: the settings of ``conf/judge/<service>.yaml``.
+
+    Raises `CcsError` for unknown services.
+    """
+    load_service(conf, service)
+    files = [file for file in (conf / "judge" / "openai.yaml", conf / "judge" / f"{service}.yaml") if file.is_file()]
+    return {key: value for file in files for key, value in _table(file).items() if key not in _OF_JUDGES}
+
+
+def as_judge(conf: str, key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(conf), _parent_.service)[key]
 
 
 @cache
 def _table(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(path)

@@ -6,61 +6,66 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import IO, Any, Literal, TypeVar
 
 import openai
 from openai import AsyncOpenAI
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import write_whole
-from ccs_exp.llm.failures import Outage, judged_error, seconds_to_wait
+from ccs_exp.files import parse_json, write_whole
+from ccs_exp.llm.failures import Outage, Rejected, judged_error, plain
 from ccs_exp.llm.ledger import BudgetReached
+from ccs_exp.llm.model import LanguageModel
 from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept, kept_from_json
 from ccs_exp.llm.request import ChatRequest, canonical
-from ccs_exp.scoring.judges.answers import Rejected, read_answer
+from ccs_exp.llm.retries import retrying
 
-if TYPE_CHECKING:
-    from ccs_exp.llm.asker import Asker
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 LARGEST = 50_000  # requests in a batch
-_URL = "/v1/chat/completions"
+_URL: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 _MARK = "ccs_exp"  # key of the batch's metadata that holds its name here
 _DONE = ("completed", "expired", "cancelled")
 
 
-async def ask_in_batches(asker: Asker, client: AsyncOpenAI, what: str, missing: Sequence[ChatRequest]) -> dict[str, Kept]:
+async def ask_in_batches(model: LanguageModel, client: AsyncOpenAI, what: str, missing: Sequence[ChatRequest]) -> dict[str, Kept]:
     """Ask for everything that is missing; see `Asker.ask`. What has no answer is submitted again, `attempts` times in all."""
-    with progress(what, len(missing), asker.session.ledger) as advance:
-        run = _Batches(asker, client, {request.key: request for request in missing}, advance)
-        attempts = asker.attempts
+    with progress(what, len(missing), model.session.ledger) as advance:
+        run = _Batches(model, client, {request.key: request for request in missing}, advance)
+        attempts = model.attempts
         while run.todo and attempts:
             waiting, all_of_it = await run.pick_up_and_submit()
             for batch in waiting:
                 await run.collect(batch)
+            if run.last_formless is not None:
+                model.check_answers(run.last_formless)
             attempts -= all_of_it
     return run.replies | {key: Kept(request, None, run.reasons.get(key, "no reply")) for key, request in run.todo.items()}
 
 
 class _Batches:
-    def __init__(self, asker: Asker, client: AsyncOpenAI, todo: dict[str, ChatRequest], advance: Advance):
-        self.asker, self.client, self.todo, self.advance = asker, client, todo, advance
-        self.folder = asker.cache.folder / "batches"
+    def __init__(self, model: LanguageModel, client: AsyncOpenAI, todo: dict[str, ChatRequest], advance: Advance):
+        self.model, self.client, self.todo, self.advance = model, client, todo, advance
+        self.subjects = type(next(iter(todo.values())).subject)
+        self.folder = model.cache.folder / "batches"
         self.replies: dict[str, Kept] = {}
         self.reasons: dict[str, str] = {}
+        self.last_formless: Rejected | None = None
 
-    async def pick_up_and_submit(self) -> tuple[list[dict], bool]:
+    async def pick_up_and_submit(self) -> tuple[list[dict[str, Any]], bool]:
         """The batches to wait for, and whether they hold all that is missing; one process at a time, so that none is sent twice."""
         while True:
-            with self.asker.cache.exclusive("batches") as mine:
+            with self.model.cache.exclusive("batches") as mine:
                 if mine:
                     waiting = await self._pick_up()
                     asked = {key for batch in waiting for key in batch["keys"]}
@@ -72,15 +77,15 @@ class _Batches:
                             raise
                         return waiting, False
                     return [*waiting, *submitted], sum(len(batch["keys"]) for batch in submitted) == len(rest)
-            await asyncio.sleep(self.asker.poll_s)
+            await asyncio.sleep(self.model.poll_s)
 
-    async def _pick_up(self) -> list[dict]:
+    async def _pick_up(self) -> list[dict[str, Any]]:
         """The remembered batches that hold something of what is missing."""
         found = []
         for path in sorted(self.folder.glob("*.json")):
             try:
                 batch = json.loads(path.read_text(encoding="utf-8"))
-                ours = batch["endpoint"] == self.asker.url and not self.todo.keys().isdisjoint(batch["keys"])
+                ours = batch["endpoint"] == self.model.url and not self.todo.keys().isdisjoint(batch["keys"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("The remembered batch %s cannot be read and is left alone: %s.", path, error)
                 continue
@@ -106,31 +111,31 @@ class _Batches:
 
         return await self._call(look)
 
-    async def _submit(self, requests: Sequence[ChatRequest]) -> list[dict]:
+    async def _submit(self, requests: Sequence[ChatRequest]) -> list[dict[str, Any]]:
         """Submit what fits the budget, in as many batches as it takes. Raises `BudgetReached` if nothing fits."""
-        ledger = self.asker.session.ledger
-        fitting, reserved = [], 0.0
+        ledger, reserved = self.model.session.ledger, 0.0
+        fitting: list[ChatRequest] = []
         for request in requests:
-            most = self.asker.most(request)
+            most = self.model.most(request)
             if not ledger.fits(reserved + most):
                 if not fitting:
                     raise ledger.reached(most)
                 break
             fitting.append(request)
             reserved += most
-        return [await self._create(chunk) for chunk in _chunks(fitting, LARGEST)]
+        return [await self._create(fitting[start : start + LARGEST]) for start in range(0, len(fitting), LARGEST)]
 
-    async def _create(self, requests: Sequence[ChatRequest]) -> dict:
+    async def _create(self, requests: Sequence[ChatRequest]) -> dict[str, Any]:
         lines = [
             canonical({"custom_id": request.key, "method": "POST", "url": _URL, "body": dict(request.body)})
             for request in requests
         ]
         content = "".join(line + "\n" for line in lines).encode("utf-8")
-        batch = {
+        batch: dict[str, Any] = {
             "name": uuid.uuid4().hex,
             "id": None,
-            "endpoint": self.asker.url,
-            "model": self.asker.model,
+            "endpoint": self.model.url,
+            "model": self.model.model,
             "submitted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "keys": [request.key for request in requests],
             "requests": [Kept(request, None).as_json() for request in requests],
@@ -147,16 +152,16 @@ class _Batches:
 
         batch["id"] = await self._call(create, first=lambda: self._lost_id(name))
         self._remember(batch)
-        self.asker.session.sent += len(requests)
+        self.model.session.sent += len(requests)
         log.warning(
             "Batch %s of %d requests is submitted. Ctrl-C is safe: it is picked up at the next start.", batch["id"], len(requests)
         )
         return batch
 
-    def _remember(self, batch: dict) -> None:
+    def _remember(self, batch: dict[str, Any]) -> None:
         write_whole(self.folder / f"{batch['name']}.json", (json.dumps(batch, indent=1) + "\n").encode("utf-8"))
 
-    async def collect(self, batch: dict) -> None:
+    async def collect(self, batch: dict[str, Any]) -> None:
         """Wait for a batch, keep its replies, forget it."""
         while True:
             state = await self._call(lambda: self.client.batches.retrieve(batch["id"]))
@@ -164,78 +169,78 @@ class _Batches:
                 break
             if state.status == "failed":
                 (self.folder / f"{batch['name']}.json").unlink(missing_ok=True)
-                told = "; ".join(str(error.message) for error in (state.errors and state.errors.data) or []) or "no reason given"
-                raise CcsError(f"{self.asker.url} refuses the batch {batch['id']} as a whole: {told}. Mend that and run again.")
-            await asyncio.sleep(self.asker.poll_s)
+                told = "; ".join(plain(error.message) for error in (state.errors and state.errors.data) or []) or "no reason given"
+                raise CcsError(f"{self.model.url} refuses the batch {batch['id']} as a whole: {told}. Mend that and run again.")
+            await asyncio.sleep(self.model.poll_s)
         # all of them, not only those that this run asked for: they are paid for, and others may want them
-        requests = {item["key"]: kept_from_json(item).request for item in batch["requests"]} | self.todo
+        requests = {item["key"]: kept_from_json(item, self.subjects).request for item in batch["requests"]} | self.todo
         wanted = {key: requests[key] for key in batch["keys"]}
         for file in (state.output_file_id, state.error_file_id):
             if file is not None:
-                text = (await self._call(lambda file=file: self.client.files.content(file))).text
-                for line in text.splitlines():
-                    await self._line(line, wanted)
+                with tempfile.TemporaryFile() as results:  # however long they are, memory is not
+                    await self._call(functools.partial(self._fetch, file, results))
+                    results.seek(0)
+                    for line in results:
+                        await self._line(line.decode("utf-8"), wanted)
         if state.status != "completed":
             log.warning("Batch %s is %s: what it has no reply to is submitted again.", batch["id"], state.status)
         (self.folder / f"{batch['name']}.json").unlink(missing_ok=True)
 
+    async def _fetch(self, file: str, results: IO[bytes]) -> None:
+        results.seek(0)
+        results.truncate()
+        async with self.client.files.with_streaming_response.content(file) as response:
+            async for piece in response.iter_bytes():
+                results.write(piece)
+
     async def _line(self, line: str, wanted: dict[str, ChatRequest]) -> None:
         """One line of results. The first answer to a request counts; what is nobody's is left alone."""
         try:
-            result = json.loads(line)
+            result = parse_json(line)
             key, reply = result["custom_id"], result.get("response") or {}
-            status, body, error = reply.get("status_code"), reply.get("body"), result.get("error")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            log.warning("A line of a batch's results cannot be read: %.200s", line)
+            status, body, error = reply.get("status_code"), reply.get("body") or {}, result.get("error")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.warning("A line of a batch's results cannot be read: %s", plain(line))
             return
         request = wanted.get(key) if isinstance(key, str) else None
         if request is None or key in self.replies:
             return
-        session = self.asker.session
         if status == 200:
-            session.pay(self.asker.cost, body, self.asker.about(request))
+            self.model.pay(request, body)
         try:
             if status != 200 or error:
                 raise Rejected(f"status {status}" if status else "expired", json.dumps(error or body)[:200])
-            read_answer(request.subject, body)
+            request.read(body)
         except Rejected as rejected:
-            session.rejected[rejected.kind] += 1
-            self.reasons[key] = rejected.kind
-            await asyncio.to_thread(self.asker.cache.put_rejected, request, body if error is None else error, str(rejected))
+            self.reasons[key], self.model.session.last_failure = rejected.kind, plain(rejected)
+            self.last_formless = rejected if rejected.formless else self.last_formless
+            await asyncio.to_thread(self.model.cache.put_rejected, request, body if error is None else error, str(rejected))
+            self.model.count_rejected(rejected)
             return
-        self.replies[key] = await asyncio.to_thread(self.asker.cache.put, request, body)
+        self.model.answers = True
+        self.replies[key] = await asyncio.to_thread(self.model.cache.put, request, body)
         if self.todo.pop(key, None) is not None:
             self.advance()
 
-    async def _call(self, work: Any, first: Any = None) -> Any:
+    async def _call(self, work: Callable[[], Awaitable[T]], first: Callable[[], Awaitable[T | None]] | None = None) -> T:
         """A call that manages batches, tried again through outages. `first`: what to look for before a second attempt."""
 
-        async def attempt() -> Any:
+        async def attempt() -> T:
             try:
                 if first is not None and attempts.statistics.get("attempt_number", 1) > 1:
                     found = await first()
                     if found is not None:
                         return found
-                return await asyncio.wait_for(work(), self.asker.timeout_s)
+                return await asyncio.wait_for(work(), self.model.timeout_s)
             except TimeoutError as error:
-                raise Outage("timeout", f"no reply within {self.asker.timeout_s:g} s") from error
+                raise Outage("timeout", f"no reply within {self.model.timeout_s:g} s") from error
             except openai.APIError as error:
-                raise judged_error(error, self.asker.url, self.asker.model) from error
+                raise judged_error(error, self.model.url, self.model.model) from error
 
-        attempts = AsyncRetrying(
-            stop=stop_after_attempt(self.asker.attempts),
-            wait=lambda state: seconds_to_wait(state.outcome and state.outcome.exception(), state.attempt_number),
-            retry=retry_if_exception_type(Outage),
-            reraise=True,
-        )
+        attempts = retrying(self.model.attempts, Outage)
         try:
             return await attempts(attempt)
         except (Outage, Rejected) as error:
             raise CcsError(
-                f"{self.asker.url} cannot be reached for its batches: {error}. A submitted batch is remembered: run again to pick it up."
+                f"{self.model.url} cannot be reached for its batches: {error}. A submitted batch is remembered: run again to pick it up."
             ) from error
-
-
-def _chunks(items: Sequence[ChatRequest], size: int) -> Iterator[Sequence[ChatRequest]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

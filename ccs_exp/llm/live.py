@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openai
 from openai import AsyncOpenAI
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState
 
 from ccs_exp.errors import CcsError
-from ccs_exp.llm.failures import Outage, judged_error, seconds_to_wait
+from ccs_exp.files import parse_json
+from ccs_exp.llm.failures import Outage, Rejected, judged_error, named_error, plain
+from ccs_exp.llm.model import LanguageModel
 from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.request import ChatRequest
-from ccs_exp.scoring.judges.answers import Rejected, read_answer
-
-if TYPE_CHECKING:
-    from ccs_exp.llm.asker import Asker
+from ccs_exp.llm.retries import retrying, wait_after
 
 DEAD = 20  # requests given up one after the other, none answered between them: the server is not there
+FORMLESS = 8  # replies of no form that can be read, and never an answer: the model cannot do what it is asked
 ABSENT = 3  # attempts of each worker that found nobody listening, before anything was ever answered
 GRACE = 2.0  # seconds that Ctrl-C leaves to requests under way
 _POLL = 0.1  # seconds between looks for a reply that another process is asking for
 
 
-async def ask_live(asker: Asker, client: AsyncOpenAI, what: str, missing: Sequence[ChatRequest]) -> dict[str, Kept]:
+async def ask_live(model: LanguageModel, client: AsyncOpenAI, what: str, missing: Sequence[ChatRequest]) -> dict[str, Kept]:
     """Ask for everything that is missing; see `Asker.ask`."""
-    with progress(what, len(missing), asker.session.ledger) as advance:
-        run = _Run(asker, client, iter(missing), advance, len(missing))
-        workers = [asyncio.create_task(run.work()) for _ in range(min(asker.concurrency, len(missing)))]
+    with progress(what, len(missing), model.session.ledger) as advance:
+        run = _Run(model, client, iter(missing), advance, len(missing))
+        workers = [asyncio.create_task(run.work()) for _ in range(min(model.concurrency, len(missing)))]
         try:
             await asyncio.wait(workers)
         except asyncio.CancelledError:  # Ctrl-C: what is under way is paid for, and may still come
@@ -44,12 +43,14 @@ async def ask_live(asker: Asker, client: AsyncOpenAI, what: str, missing: Sequen
             worker.result()
     if run.problem is not None:
         raise run.problem
+    if run.last_formless is not None:
+        model.check_answers(run.last_formless)
     return run.replies
 
 
 @dataclass
 class _Run:
-    asker: Asker
+    model: LanguageModel
     client: AsyncOpenAI
     todo: Iterator[ChatRequest]
     advance: Advance
@@ -59,6 +60,7 @@ class _Run:
     quiet_until: float = 0.0  # a server that asks one request to wait means all of them
     given_up: int = 0
     unheard: int = 0
+    last_formless: Rejected | None = None
 
     async def work(self) -> None:
         """Take requests until there are none, or until some request shows that going on makes no sense."""
@@ -72,7 +74,7 @@ class _Run:
             self.advance()
 
     async def _reply(self, request: ChatRequest) -> Kept:
-        cache = self.asker.cache
+        cache = self.model.cache
         while True:
             with cache.exclusive(request.key[:3]) as mine:
                 if mine:
@@ -84,22 +86,18 @@ class _Run:
                 return known
 
     async def _persist(self, request: ChatRequest) -> Kept:
-        attempts = AsyncRetrying(
-            stop=lambda state: stop_after_attempt(self.asker.attempts)(state) or self.problem is not None,
-            wait=self._wait,
-            retry=retry_if_exception_type((Outage, Rejected)),
-            reraise=True,
-        )
+        attempts = retrying(self.model.attempts, (Outage, Rejected), self._wait, ending=lambda: self.problem is not None)
         try:
-            kept = await attempts(self._attempt, request)
+            kept: Kept = await attempts(self._attempt, request)
         except Rejected as error:
-            self.given_up = 0
+            self.given_up, self.model.session.last_failure = 0, plain(error)
+            self.last_formless = error if error.formless else self.last_formless
             return Kept(request, None, error.kind)
         except Outage as error:
-            self.given_up += 1
+            self.given_up, self.model.session.last_failure = self.given_up + 1, plain(error)
             if self.given_up >= DEAD:
                 raise CcsError(
-                    f"{self.asker.url} has not answered {self.given_up} requests in a row, each tried {self.asker.attempts} times; the "
+                    f"{self.model.url} has not answered {self.given_up} requests in a row, each tried {self.model.attempts} times; the "
                     f"last one: {error}. Is the server there, and is judge.base_url its address? What came is kept."
                 ) from error
             return Kept(request, None, error.kind)
@@ -110,10 +108,10 @@ class _Run:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Outage) and error.retry_after is not None:
             self.quiet_until = max(self.quiet_until, time.monotonic() + error.retry_after)
-        return seconds_to_wait(error, state.attempt_number)
+        return wait_after(state)
 
     async def _attempt(self, request: ChatRequest) -> Kept:
-        session, most, about = self.asker.session, self.asker.most(request), self.asker.about(request)
+        session, most, about = self.model.session, self.model.most(request), self.model.about(request)
         await asyncio.sleep(max(0.0, self.quiet_until - time.monotonic()))
         if self.problem is not None:
             raise Outage("not asked", "the run is ending")
@@ -121,7 +119,11 @@ class _Run:
         session.sent += 1
         try:
             response = await self._send(request)
-            session.pay(self.asker.cost, response, about)
+            self.model.pay(request, response)
+        except Rejected as error:
+            session.ledger.spent += most if error.formless else 0.0
+            self._count(error)
+            raise
         except Outage as error:
             session.outages[error.kind] += 1
             self._check_there(error)
@@ -134,40 +136,53 @@ class _Run:
             session.ledger.release(most)
         return await self._keep(request, response)
 
+    def _count(self, rejected: Rejected) -> None:
+        """Raise `CcsError` where so many replies, and all that ever came, were of no form that can be read."""
+        self.model.count_rejected(rejected)
+        self.model.check_answers(rejected, FORMLESS)
+
     def _check_there(self, error: Outage) -> None:
         """Raise `CcsError` if nobody listens, and nobody has until now: that is not worth all attempts of all requests."""
         if error.kind != "connection" or error.maybe_paid or self.replies:
             return
         self.unheard += 1
-        if self.unheard >= ABSENT * max(2, min(self.asker.concurrency, self.total)):
+        if self.unheard >= ABSENT * max(2, min(self.model.concurrency, self.total)):
             raise CcsError(
-                f"Nobody answers at {self.asker.url}: {error}. Start the server there, or correct judge.base_url."
+                f"Nobody answers at {self.model.url}: {error}. Start the server there, or correct judge.base_url."
             ) from error
 
     async def _send(self, request: ChatRequest) -> Any:
         try:
-            async with asyncio.timeout(self.asker.timeout_s):  # of all of it: a body that trickles in is no reply either
+            async with asyncio.timeout(self.model.timeout_s):  # of all of it: a body that trickles in is no reply either
                 reply = await self.client.chat.completions.with_raw_response.create(**request.body)
-                return _json(reply.text)
+                response = _from_json(reply.text)
         except TimeoutError as error:
-            raise Outage("timeout", f"no whole reply within {self.asker.timeout_s:g} s", maybe_paid=True) from error
+            raise Outage("timeout", f"no whole reply within {self.model.timeout_s:g} s", maybe_paid=True) from error
         except openai.APIError as error:
-            raise judged_error(error, self.asker.url, request.model) from error
+            raise judged_error(error, self.model.url, request.model) from error
+        failure = named_error(response, self.model.url, request.model)
+        if failure is None or isinstance(failure, Rejected):
+            return response
+        raise failure
 
     async def _keep(self, request: ChatRequest, response: Any) -> Kept:
         """On disk first, in a thread so that other replies need not wait; then it may be used."""
-        session, cache = self.asker.session, self.asker.cache
+        cache = self.model.cache
         try:
-            read_answer(request.subject, response)
+            failure = named_error(response, self.model.url, request.model)
+            if failure is not None:
+                raise failure
+            request.read(response)
         except Rejected as error:
-            session.rejected[error.kind] += 1
             await asyncio.to_thread(cache.put_rejected, request, response, str(error))
+            self._count(error)
             raise
+        self.model.answers = True
         return await asyncio.to_thread(cache.put, request, response)
 
 
-def _json(text: str) -> Any:
+def _from_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text  # whatever it is, it is no answer, and is kept for inspection

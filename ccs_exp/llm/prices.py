@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.config.schema import config_dir
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
+from ccs_exp.llm.request import tokens_in
 
 _MILLION = 1_000_000
+_MOST = 10**9  # tokens: no reply has more
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,33 @@ class Price:
         cached = self.input if self.cached_input is None else self.cached_input
         return ((input_tokens - cached_tokens) * self.input + cached_tokens * cached + output_tokens * self.output) / _MILLION
 
-    def of_usage(self, usage: Any) -> float | None:
-        """The cost of a reply's own ``usage``; None where it has none that can be read."""
-        if not isinstance(usage, Mapping):
-            return None
-        counts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
-        counts.append(cached or 0)
-        if not all(isinstance(count, int) and count >= 0 for count in counts) or counts[2] > counts[0]:
-            return None
-        return self.cost(*counts)
+
+def usage_of(response: Any) -> tuple[int, int, int] | None:
+    """The tokens in, out and cached that a reply says it took; None where it says nothing that can be read."""
+    usage = response.get("usage") if isinstance(response, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = (details.get("cached_tokens") if isinstance(details, Mapping) else 0) or 0
+    told = (usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+    counts = [count for count in told if isinstance(count, int) and 0 <= count <= _MOST]
+    return (counts[0], counts[1], counts[2]) if len(counts) == len(told) and counts[2] <= counts[0] else None
+
+
+def received_tokens(response: Any) -> int:
+    """About how many tokens came, by our own count."""
+    if isinstance(response, str):
+        return tokens_in(response)
+    choices = response.get("choices") if isinstance(response, Mapping) else None
+    messages = [choice.get("message") for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
+    texts = [message.get(name) for message in messages if isinstance(message, Mapping) for name in ("content", "refusal")]
+    return sum(tokens_in(text) for text in texts if isinstance(text, str))
 
 
 def find_price(model: str, service: str, given: Mapping[str, float] | None = None, batch: bool = False) -> Price | None:
     """The price of a model; None if nobody knows it. Raises `CcsError` for a price that lacks a part."""
-    table = yaml.safe_load(Path(config_dir(), "prices.yaml").read_text(encoding="utf-8"))
+    path = Path(config_dir(), "prices.yaml")
+    table = read_yaml(path)
     as_of = str(table["as_of"])
     if given:
         if not {"input", "output"} <= set(given) or set(given) - {"input", "output", "cached_input"} or min(given.values()) < 0:
@@ -55,5 +67,7 @@ def find_price(model: str, service: str, given: Mapping[str, float] | None = Non
         entry = table["models"].get(model) or table["services"].get(service)
     if entry is None:
         return None
+    if not isinstance(entry, Mapping) or not all(isinstance(cost, int | float) and cost is not True for cost in entry.values()):
+        raise CcsError(f"{path}: the price of {model} is {entry!r}. Give numbers, as in {{input: 2.5, output: 10}}.")
     factor = table["batch"] if batch else 1
     return Price(**{part: dollars * factor for part, dollars in entry.items()}, as_of=as_of)

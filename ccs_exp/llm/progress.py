@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ccs_exp.llm.ledger import Ledger, dollars
 
@@ -14,7 +14,7 @@ from ccs_exp.llm.ledger import Ledger, dollars
 class Advance:
     """Called once for each request that is done with."""
 
-    def __init__(self, bar: Progress, task: int, ledger: Ledger):
+    def __init__(self, bar: Progress, task: TaskID, ledger: Ledger):
         self._bar, self._task, self._ledger = bar, task, ledger
 
     def __call__(self) -> None:

@@ -11,17 +11,20 @@ from pathlib import Path
 from string import Template
 
 from ccs_exp.config.schema import config_dir
+from ccs_exp.config.secrets import hide_secrets
 from ccs_exp.errors import CcsError
-from ccs_exp.files import clean
+from ccs_exp.files import clean, read_text
 
 _ROLE = re.compile(r"^\[(system|user|assistant)\][ \t]*$", re.MULTILINE)
+
+_PLACE = re.compile(r"(?<!\$)\$([a-z_]+)")
 
 Message = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A file of messages with places to fill: ``$descriptions`` or ``$description``, and ``$label``; ``$$`` is a dollar sign."""
+    """A file of messages with places to fill; ``$$`` is a dollar sign. What prompts share stands in ``conf/prompts/parts/<place>.txt``."""
 
     name: str
     messages: tuple[tuple[str, Template], ...]
@@ -42,10 +45,9 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
         CcsError: no such file, no messages in it, a place that is missing or unknown.
     """
     path = Path(path).expanduser() if path else Path(config_dir(), "prompts", packaged)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CcsError(f"The prompt {path} cannot be read: {error}.") from error
+    text = _PLACE.sub(_part, read_text(path))
+    if hide_secrets(text) != text:
+        raise CcsError(f"The prompt {path} holds a secret of the environment, which would be sent with every request. Take it out.")
     head, *blocks = _ROLE.split(text)
     if not blocks or head.strip():
         raise CcsError(f"The prompt {path} must consist of blocks that start with a line [system], [user] or [assistant].")
@@ -60,6 +62,11 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
     if messages[-1][0] != "user":
         raise CcsError(f"The prompt {path} must end with a [user] block, which the reply answers.")
     return Prompt(path.stem, messages, hashlib.sha256(text.encode("utf-8")).hexdigest())
+
+
+def _part(place: re.Match[str]) -> str:
+    part = Path(config_dir(), "prompts", "parts", f"{place[1]}.txt")
+    return read_text(part).strip() if part.is_file() else place[0]
 
 
 def quoted(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -21,8 +20,8 @@ from filelock import FileLock, Timeout
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
+from ccs_exp.llm.failures import Rejected
 from ccs_exp.llm.request import ChatRequest, Subject, request_key
-from ccs_exp.scoring.judges.answers import Answer, Rejected, read_answer
 from ccs_exp.store import cache_dir
 
 log = logging.getLogger(__name__)
@@ -38,9 +37,9 @@ class Kept:
     received: str | None = None
 
     @property
-    def answer(self) -> Answer | None:
-        """Raises `Rejected` for a reply that is none (any more)."""
-        return None if self.response is None else read_answer(self.request.subject, self.response)
+    def answer(self) -> Any:
+        """What the request's subject reads in the reply. Raises `Rejected` for a reply that is no answer (any more)."""
+        return None if self.response is None else self.request.read(self.response)
 
     def as_json(self) -> dict[str, Any]:
         request = self.request
@@ -54,16 +53,14 @@ class Kept:
         }
 
 
-def kept_from_json(found: Any) -> Kept:
+def kept_from_json(found: Any, subjects: type[Subject]) -> Kept:
     """The inverse of `Kept.as_json`. Raises ValueError for what is none, or bears another key than its content has."""
     try:
-        request, subject = found["request"], found["subject"]
+        request = found["request"]
         if found["key"] != request_key(request["endpoint"], request["body"], request["draw"]):
             raise ValueError("its key is not that of its request")
-        about = Subject(subject["purpose"], tuple(map(str, subject["descriptions"])), subject["label"], bool(subject["numbered"]))
-        if about.purpose not in ("label", "verdicts") or not about.descriptions:
-            raise ValueError("it is neither about a label nor about verdicts")
-        asked = ChatRequest(request["endpoint"], request["body"], request["draw"], about, request["prompt"])
+        subject = subjects.from_json(found["subject"])
+        asked = ChatRequest(request["endpoint"], request["body"], request["draw"], subject, request["prompt"])
         _ = asked.model, asked.settings
         return Kept(asked, found["response"], found["reason"], found["received"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -76,6 +73,7 @@ class ReplyCache:
     def __init__(self, folder: Path | None = None):
         """`folder` None: ``replies`` in the store's folder."""
         self.folder = folder or cache_dir() / "replies"
+        self.rejected = self.folder / "rejected"
 
     def path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
@@ -84,7 +82,7 @@ class ReplyCache:
         """The kept reply to this very request, if there is one that is an answer."""
         path = self.path(request.key)
         try:
-            kept = kept_from_json(json.loads(path.read_text(encoding="utf-8")))
+            kept = kept_from_json(json.loads(path.read_text(encoding="utf-8-sig")), type(request.subject))
             if kept.request.key != request.key:
                 raise ValueError("it answers another request")
             if Kept(request, kept.response).answer is None:
@@ -105,7 +103,7 @@ class ReplyCache:
     def put_rejected(self, request: ChatRequest, response: Any, reason: str) -> None:
         """Write what came but is no answer, for inspection alone."""
         name = f"{request.key[:16]}-{uuid.uuid4().hex[:8]}.json"
-        self._write(self.folder / "rejected" / name, Kept(request, response, reason, _now()))
+        self._write(self.rejected / name, Kept(request, response, reason, _now()))
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
@@ -143,15 +141,7 @@ class ReplyCache:
             text = json.dumps(kept.as_json(), indent=1, ensure_ascii=True)
         except (TypeError, ValueError) as error:
             raise CcsError(f"A reply of {kept.request.model} cannot be written as JSON: {error}.") from error
-        write_whole(path, (_scrubbed(text) + "\n").encode("utf-8"))
-
-
-def _scrubbed(text: str) -> str:
-    """`text` without keys of the environment, should a server echo one."""
-    for name, value in os.environ.items():
-        if name.upper().endswith("_KEY") and len(value) >= 8:
-            text = text.replace(value, "[hidden]")
-    return text
+        write_whole(path, (text + "\n").encode("utf-8"))
 
 
 def _now() -> str:

@@ -6,31 +6,30 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
-
-Purpose = Literal["label", "verdicts"]
+from typing import Any, Protocol, Self
 
 # How many characters of English a token has on average, as OpenAI states it. No tokenizer is fetched for an estimate.
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a request is about: a label is wanted for the descriptions, or verdicts on them under `label`.
+class Subject(Protocol):
+    """What a request is about, to whoever asks: plain data that knows how a reply is read."""
 
-    `numbered`: the descriptions stand in a numbered list, even if there is only one of them.
-    """
+    @property
+    def answer_tokens(self) -> int:
+        """About how many tokens an answer has."""
 
-    purpose: Purpose
-    descriptions: tuple[str, ...]
-    label: str | None = None
-    numbered: bool = True
+    def read(self, response: Any, strict: bool) -> Any:
+        """The answer in a chat completion. `strict`: a schema was sent, which forbids all else. Raises `Rejected`."""
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"descriptions": list(self.descriptions)}
+    def as_json(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def from_json(cls, found: Any) -> Self:
+        """The inverse of `as_json`. Raises ValueError, KeyError or TypeError for what is none."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,16 @@ class ChatRequest:
     @property
     def input_tokens(self) -> int:
         """About how many tokens the request has."""
-        return math.ceil(len(self._text) / CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(self.body["messages"])
+        return tokens_in(self._text) + TOKENS_PER_MESSAGE * len(self.body["messages"])
 
     @property
     def most_input_tokens(self) -> int:
         """No fewer tokens than the request can have: a token is at least one byte."""
         return len(self._text.encode("utf-8")) + 16 * len(self.body["messages"])
 
-    @property
-    def output_tokens(self) -> int:
-        """About how many tokens the answer has."""
-        return 10 if len(self.subject.descriptions) == 1 or self.subject.purpose == "label" else 50
+    def read(self, response: Any) -> Any:
+        """The answer in a reply. Raises `Rejected` for what is none."""
+        return self.subject.read(response, strict="response_format" in self.body)
 
     @cached_property
     def _text(self) -> str:
@@ -91,6 +89,11 @@ class ChatRequest:
 def request_key(endpoint: str, body: Mapping[str, Any], draw: int) -> str:
     """The key of a request: sha256 of its canonical JSON."""
     return hashlib.sha256(canonical({"endpoint": endpoint, "body": body, "draw": draw}).encode("utf-8")).hexdigest()
+
+
+def tokens_in(text: str) -> int:
+    """About how many tokens a text has."""
+    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
 def canonical(value: Any) -> str:

@@ -51,29 +51,36 @@ def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    loop, outcome, done = asyncio.new_event_loop(), [], threading.Event()
+    loop, done = asyncio.new_event_loop(), threading.Event()
+    tasks: list[asyncio.Task[Any] | None] = []
+    results: list[Any] = []
+    errors: list[BaseException] = []
 
     async def run() -> Any:
-        outcome.append(asyncio.current_task())
+        tasks.append(asyncio.current_task())
         return await work()
 
     def target() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             try:
-                outcome.append((runner.run(run()), None))
+                results.append(runner.run(run()))
             except BaseException as error:
-                outcome.append((None, error))
+                errors.append(error)
             finally:
                 done.set()
+
+    def end() -> None:
+        for task in tasks:
+            if task is not None:
+                task.cancel()
 
     threading.Thread(target=target).start()
     try:
         done.wait()  # join() takes a thread for ended once it was interrupted
     except KeyboardInterrupt:
-        loop.call_soon_threadsafe(lambda: outcome[0].cancel())
+        loop.call_soon_threadsafe(end)
         done.wait()
         raise
-    result, error = outcome[-1]
-    if error is not None:
-        raise error
-    return result
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -9,7 +9,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import Ledger, dollars
-from ccs_exp.llm.prices import Price
 from ccs_exp.llm.replies import Kept
 
 
@@ -25,21 +24,13 @@ class Session:
     output_tokens: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     outages: Counter[str] = field(default_factory=Counter)
+    last_failure: str | None = None  # what came instead of an answer, where a request was given up
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def pay(self, price: Price | None, response: Any, about: float) -> None:
-        """Count a reply's tokens and spend its cost: by its own usage, else `about`."""
-        usage = response.get("usage") if isinstance(response, dict) else None
-        if isinstance(usage, dict):
-            self.input_tokens += _count(usage.get("prompt_tokens"))
-            self.output_tokens += _count(usage.get("completion_tokens"))
-        known = price.of_usage(usage) if price else 0.0
-        self.ledger.spent += about if known is None else known
 
     @property
     def unanswered(self) -> Counter[str]:
         """How many requests have no answer, by reason."""
-        return Counter(kept.reason for kept in self.used.values() if kept.response is None)
+        return Counter(kept.reason or "no reply" for kept in self.used.values() if kept.response is None)
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -49,8 +40,7 @@ class Session:
     @property
     def served(self) -> list[dict[str, str | None]]:
         """Which model and system fingerprint the replies say that they are of."""
-        answers = (kept.answer for kept in self.used.values())
-        told = {(answer.model or "", answer.fingerprint or "") for answer in answers if answer is not None}
+        told = {(served_by(kept), _text_of(kept, "system_fingerprint")) for kept in self.used.values() if kept.response is not None}
         return [{"model": model or None, "fingerprint": fingerprint or None} for model, fingerprint in sorted(told)]
 
     def summary(self) -> dict[str, Any] | None:
@@ -73,14 +63,24 @@ class Session:
         return f"{self.sent} requests sent, {dollars(self.ledger.spent)}; {self.kept} replies were kept already"
 
     def warnings(self) -> list[str]:
-        missing = self.unanswered
-        if not missing:
-            return []
-        reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
-        return [
-            f"{sum(missing.values())} requests to language models have no answer ({reasons}): their heads have no label or their "
-            "descriptions are unjudged. Run again to ask for them alone."
-        ]
+        """What a reader of the results must be told: requests without answers, and models that changed in between."""
+        told, missing = [], self.unanswered
+        if missing:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
+            last = f" What came last instead of an answer: {self.last_failure}" if self.last_failure else ""
+            told.append(
+                f"{sum(missing.values())} requests to language models have no answer ({reasons}): their heads have no label or their "
+                f"descriptions are unjudged. Run again to ask for them alone.{last}"
+            )
+        names: dict[tuple[str, str], Counter[str]] = {}
+        for kept in self.used.values():
+            if kept.response is not None:
+                names.setdefault((kept.request.endpoint, kept.request.model), Counter())[served_by(kept) or "no name"] += 1
+        for (_, model), counts in names.items():
+            if len(counts) > 1:
+                by = ", ".join(f"{count} of {name}" for name, count in counts.most_common())
+                told.append(f"The replies to requests for {model} call themselves replies of different models ({by}).")
+        return told
 
 
 @runtime_checkable
@@ -99,8 +99,14 @@ class AsksModels(Protocol):
         """What asking about these heads (a labeler) or questions (a judge) would take."""
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def served_by(kept: Kept) -> str:
+    """The model that a reply says that it is of; empty where it says nothing."""
+    return _text_of(kept, "model")
+
+
+def _text_of(kept: Kept, name: str) -> str:
+    text = (kept.response or {}).get(name)
+    return text if isinstance(text, str) else ""
 
 
 def share_session(*parts: Any) -> Session:

@@ -13,10 +13,10 @@ from jaxtyping import Float
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
+from ccs_exp.statistics.null_place import NullPlace, null_place
 
 DRAWS = 200
 ORDERS = ("ccs_falling", "ccs_rising", "cost", "random")
-_SAME = 1e-9  # values closer than this are equal: files keep six decimals
 
 
 def orders(
@@ -73,40 +73,11 @@ class MatchedSets:
     sets: tuple[frozenset[Head], ...]
     all_there_are: bool
 
-    def place(self, cost: float, costs: Sequence[float]) -> MatchedPlace:
+    def place(self, cost: float, costs: Sequence[float]) -> NullPlace:
         """Where the tested set's cost falls among those of `sets`, in their order."""
         if len(costs) != len(self.sets):
             raise ValueError(f"{len(costs)} costs of {len(self.sets)} matched sets")
-        found = np.asarray(costs, dtype=float)
-        as_bad, as_good = int((found >= cost - _SAME).sum()), int((found <= cost + _SAME).sum())
-        return MatchedPlace(as_bad, as_good, len(found), self.all_there_are)
-
-
-@dataclass(frozen=True)
-class MatchedPlace:
-    """Of `draws` matched sets, `as_bad` cost as much as the tested one or more, `as_good` as much or less."""
-
-    as_bad: int
-    as_good: int
-    draws: int
-    all_there_are: bool
-
-    @property
-    def p_worse(self) -> float:
-        """One-sided: that the tested set costs more. (1 + k) / (N + 1) of random draws, k / N where all sets are enumerated."""
-        return self._p(self.as_bad)
-
-    @property
-    def p_better(self) -> float:
-        return self._p(self.as_good)
-
-    @property
-    def p(self) -> float:
-        """Two-sided: twice the smaller, at most 1."""
-        return min(1.0, 2 * min(self.p_worse, self.p_better))
-
-    def _p(self, as_far: int) -> float:
-        return as_far / self.draws if self.all_there_are else (1 + as_far) / (self.draws + 1)
+        return null_place(cost, costs, self.all_there_are)
 
 
 def matched_sets(tested: frozenset[Head], scored: Sequence[Head], draws: int = DRAWS, seed: int = 0) -> MatchedSets:
@@ -134,8 +105,9 @@ def matched_sets(tested: frozenset[Head], scored: Sequence[Head], draws: int = D
     rng = np.random.default_rng(seed)
     found: dict[frozenset[Head], None] = {}
     while len(found) < draws:  # there is at least one more than is asked for
-        picked = (heads[place] for layer, heads in layers.items() for place in rng.permutation(len(heads))[: counts[layer]])
-        one = frozenset(picked)
-        if one != tested:
-            found.setdefault(one)
+        picks = [rng.random((draws, len(heads))).argsort(axis=1)[:, : counts[layer]].tolist() for layer, heads in layers.items()]
+        for places in zip(*picks, strict=True):
+            one = frozenset(heads[place] for heads, chosen in zip(layers.values(), places, strict=True) for place in chosen)
+            if one != tested and len(found) < draws:
+                found.setdefault(one)
     return MatchedSets(tested, tuple(found), False)

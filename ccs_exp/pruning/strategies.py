@@ -37,7 +37,7 @@ class Random:
     seeds: Sequence[int] = (0, 1, 2)
     layers: Literal["scored", "all"] = "scored"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise CcsError(f"prune.random.seeds={list(self.seeds)}: give at least one seed, each once.")
         if self.layers not in ("scored", "all"):
@@ -64,7 +64,7 @@ class Concept:
     names: Sequence[str]
     map: str | None = None  # None: the packaged one
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         load_concepts(self.map)  # so that a file that is none is found before a model is loaded
         if not self.names:
             raise CcsError("prune=concept needs the concepts' names, as in 'prune.concept.names=[locations,animals]'.")
@@ -81,7 +81,7 @@ class Heads:
     list: Sequence[str] = ()
     sets: Mapping[str, Sequence[str]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.list and not self.sets:
             raise CcsError(
                 "prune=heads needs heads, as in 'prune.heads.list=[L8.H3,L11.H5]' or 'prune.heads.sets={mine:[L8.H3]}'."
@@ -93,7 +93,7 @@ class Heads:
         named = ({"list": self.list} if self.list else {}) | dict(self.sets or {})
         return {name: frozenset(map(Head.parse, heads)) for name, heads in named.items()}
 
-    def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
+    def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> Sequence[Condition]:
         return [Condition(f"heads/{name}", heads) for name, heads in self.named_heads().items()]
 
 

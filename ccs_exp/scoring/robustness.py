@@ -6,14 +6,14 @@ import inspect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeGuard
 
 import numpy as np
 
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.scoring.ccs import CcsClass, Scores, Thresholds
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
-from ccs_exp.scoring.judges.label import Labeler
+from ccs_exp.scoring.judges.label import DrawingLabeler, Labeler
 from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.spans import HeadSpans
 
@@ -51,8 +51,8 @@ def extra_requests(heads: int, relabel_draws: int, shuffled_labels: int) -> Extr
     return Extra(heads * relabel_draws, heads * DESCRIPTIONS_PER_HEAD * (relabel_draws + draws))
 
 
-def has_draws(labeler: Labeler) -> bool:
-    """Whether the labeler can be asked again: its method `label` takes a `draw` (see `Labeler`)."""
+def has_draws(labeler: Labeler) -> TypeGuard[DrawingLabeler]:
+    """Whether the labeler can be asked again: its method `label` takes a `draw`."""
     return "draw" in inspect.signature(labeler.label).parameters
 
 
@@ -64,12 +64,11 @@ def relabel(scores: Scores, labeler: Labeler, judge: Judge, thresholds: Threshol
     or on their order. Five draws leave each description out once.
     """
     spans = _described(scores)
-    again = has_draws(labeler)
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(DESCRIPTIONS_PER_HEAD) for _ in spans]
     asked: list[tuple[int, HeadSpans, str | None, None]] = []
     for draw in range(1, draws + 1):
-        if again:
+        if has_draws(labeler):
             labels = labeler.label(spans, draw=draw)
         else:
             labels = labeler.label([_without_one(item, order, draw, rng) for item, order in zip(spans, orders, strict=True)])
@@ -148,14 +147,14 @@ def summarise_relabel(scores: Scores, rescored: Sequence[Rescored]) -> dict[str,
         if now | then:
             overlaps.append(len(now & then) / len(now | then))
     changing = [any(item.ccs_class != first[head].ccs_class for item in items) for head, items in by_head.items()]
-    spread = [np.std([first[head].ccs, *(item.ccs for item in items)]) for head, items in by_head.items()]
+    told = {head: [ccs for ccs in (first[head].ccs, *(item.ccs for item in items)) if ccs is not None] for head, items in by_head.items()}
     return {
         "draws": max(item.draw for item in rescored if item.kind == "relabel"),
         "heads": len(by_head),
         "same_ccs": float(np.mean([item.ccs == first[item.head].ccs for item in judged])),
         "same_class": float(np.mean([item.ccs_class == first[item.head].ccs_class for item in judged])),
         "changing_class": float(np.mean(changing)),
-        "mean_sd": float(np.mean(spread)),
+        "mean_sd": float(np.mean([np.std(values) for values in told.values()])),
         "high_overlap": float(np.mean(overlaps)) if overlaps else None,
     }
 
@@ -163,24 +162,31 @@ def summarise_relabel(scores: Scores, rescored: Sequence[Rescored]) -> dict[str,
 def summarise_null(scores: Scores, rescored: Sequence[Rescored], seed: int = 0) -> dict[str, object] | None:
     """CCS under other heads' labels; None where nothing was judged so.
 
-    ``ccs_at_k`` {"0": fraction ...}, ``mean`` and the run's own ``observed_mean``, ``high`` (share that would be class high) with
-    its 95% bootstrap interval over heads ``high_interval`` (None where all or none are high), ``observed_high``, ``draws``,
-    ``judged`` (pairs of head and label).
+    ``ccs_at_k`` {"0": fraction ...}, ``mean`` and the run's own ``observed_mean``, ``as_much`` {"0": share ...} (how easily a CCS
+    of K was had: of the labels that heads with it met, the share that would have given K or more; None without such heads),
+    ``high`` (share that would be class high) with its 95% bootstrap interval over heads ``high_interval`` (None where all or none
+    are high), ``observed_high``, ``draws``, ``judged`` (pairs of head and label).
     """
     judged = [item for item in rescored if item.kind == "shuffled_labels" and item.ccs is not None]
-    own = [item for item in scores.heads if item.ccs is not None]
+    own = {item.head: item.ccs for item in scores.heads if item.ccs is not None}
     if not judged:
         return None
-    counts = np.bincount([item.ccs for item in judged], minlength=DESCRIPTIONS_PER_HEAD + 1)
+    values = [item.ccs for item in judged if item.ccs is not None]
+    counts = np.bincount(values, minlength=DESCRIPTIONS_PER_HEAD + 1)
+    as_much: dict[int, list[bool]] = {k: [] for k in range(DESCRIPTIONS_PER_HEAD + 1)}
+    for item, value in zip(judged, values, strict=True):
+        if item.head in own:
+            as_much[own[item.head]].append(value >= own[item.head])
     return {
         "draws": max(item.draw for item in judged),
         "judged": len(judged),
         "ccs_at_k": {str(k): float(count / len(judged)) for k, count in enumerate(counts)},
-        "mean": float(np.mean([item.ccs for item in judged])),
-        "observed_mean": float(np.mean([item.ccs for item in own])) if own else None,
+        "as_much": {str(k): float(np.mean(enough)) if enough else None for k, enough in as_much.items()},
+        "mean": float(np.mean(values)),
+        "observed_mean": float(np.mean(list(own.values()))) if own else None,
         "high": float(np.mean([item.ccs_class == "high" for item in judged])),
         "high_interval": _interval_over_heads(judged, seed),
-        "observed_high": float(np.mean([item.ccs_class == "high" for item in own])) if own else None,
+        "observed_high": float(np.mean([item.ccs_class == "high" for item in scores.heads if item.ccs is not None])) if own else None,
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ccs_exp.llm.forecast import Forecast, forecast
+from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.session import AsksModels, Session
 from ccs_exp.scoring.ccs import Thresholds
+from ccs_exp.scoring.judges.forecast import forecast
 from ccs_exp.scoring.judges.judge import Judge
 from ccs_exp.scoring.judges.label import Labeler
 from ccs_exp.scoring.spans import HeadSpans

@@ -58,7 +58,7 @@ def textspan(
     basis, coordinates = torch.linalg.qr(maps.double().transpose(1, 2))  # [heads, dim, r], [heads, r, k] with r = min(k, dim)
     second = coordinates @ (moments.second / moments.num_images) @ coordinates.transpose(1, 2)
     mean = (coordinates @ (moments.first / moments.num_images)[..., None])[..., 0]  # [heads, r]
-    texts = torch.einsum("pd,hdr->hpr", pool[distinct].double().cpu(), basis) @ _span_projection(second)
+    texts = torch.einsum("pd,hdr->hpr", pool[distinct].double().cpu(), basis) @ span_projection(second)
     covariance = second - mean[:, :, None] * mean[:, None, :]
     _check_dimensions(moments, covariance, second, descriptions)
 
@@ -110,7 +110,7 @@ def _without(texts: Float[Tensor, "heads r"], removed: list[Float[Tensor, "heads
     return texts / texts.norm(dim=-1, keepdim=True)
 
 
-def _span_projection(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads r r"]:
+def span_projection(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads r r"]:
     """Projection on the span of the uncentred contributions, up to float64's rounding."""
     values, vectors = torch.linalg.eigh(second)
     kept = vectors * (values > _rounding(second))[:, None, :]

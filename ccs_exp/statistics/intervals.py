@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -26,8 +27,7 @@ class Paired:
 
     Attributes:
         lost, gained: samples that were right before only, or after only.
-        delta: share right after minus share right before; `interval`: Student's, of the mean of the samples' differences
-            (None where it has no width: no sample, or no sample differs).
+        delta: share right after minus share right before; `interval`: Newcombe's score interval (see `newcombe`).
         p: exact McNemar test, two-sided.
     """
 
@@ -35,7 +35,7 @@ class Paired:
     lost: int
     gained: int
     delta: float
-    interval: Interval | None
+    interval: Interval
     p: float
 
 
@@ -78,6 +78,35 @@ def wilson(hits: int, count: int) -> Interval | None:
     return Interval(float(interval.low), float(interval.high))
 
 
+def newcombe(both: int, lost: int, gained: int, neither: int) -> Interval | None:
+    """The score interval of a difference of paired proportions: share right after minus share right before; None without samples.
+
+    Newcombe, Statistics in Medicine 17 (1998), 2635, method 10: Wilson's intervals of the two shares, joined by their
+    correlation phi with its continuity correction. It has a width also where no sample changed.
+
+    Args:
+        both, lost, gained, neither: numbers of samples that were right before and after, before only, after only, never.
+    """
+    count = both + lost + gained + neither
+    before, after = wilson(both + lost, count), wilson(both + gained, count)
+    if before is None or after is None:
+        return None
+    p_before, p_after = (both + lost) / count, (both + gained) / count
+    excess = float(both * neither - lost * gained)
+    if excess > 0:
+        excess = max(excess - count / 2, 0.0)
+    margins = (both + lost) * (gained + neither) * (both + gained) * (lost + neither)
+    phi = excess / math.sqrt(margins) if margins else 0.0
+
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(max(one**2 - 2 * phi * one * other + other**2, 0.0))
+
+    delta = p_after - p_before
+    return Interval(
+        delta - reach(p_after - after.low, before.high - p_before), delta + reach(after.high - p_after, p_before - before.low)
+    )
+
+
 def bootstrap(samples: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int = 0) -> Interval | None:
     """Percentile bootstrap of `statistic(*samples, axis)`, each sample resampled by itself; None without finite values.
 
@@ -112,23 +141,18 @@ def mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def paired(before: np.ndarray, after: np.ndarray) -> Paired | None:
     """Compare hits (booleans) of the same samples in the same order; None without samples."""
-    from scipy.stats import ttest_1samp
     from statsmodels.stats.contingency_tables import mcnemar
 
     before, after = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
     if before.shape != after.shape:
         raise ValueError(f"{before.shape} and {after.shape} are not the same samples")
-    if before.size == 0:
-        return None
     lost, gained = int((before & ~after).sum()), int((~before & after).sum())
-    table = [[int((before & after).sum()), lost], [gained, int((~before & ~after).sum())]]
-    differences = after.astype(int) - before.astype(int)
-    interval = None
-    if differences.min() != differences.max():
-        ends = ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
-        interval = Interval(float(ends.low), float(ends.high))
-    p = float(mcnemar(table, exact=True).pvalue) if lost + gained else 1.0
-    return Paired(before.size, lost, gained, float(differences.mean()), interval, min(p, 1.0))
+    both, neither = int((before & after).sum()), int((~before & ~after).sum())
+    interval = newcombe(both, lost, gained, neither)
+    if interval is None:
+        return None
+    p = float(mcnemar([[both, lost], [gained, neither]], exact=True).pvalue) if lost + gained else 1.0
+    return Paired(before.size, lost, gained, (gained - lost) / before.size, interval, min(p, 1.0))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -138,6 +162,19 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     known = [p for p in p_values if p is not None]
     corrected = iter(multipletests(known, method="holm")[1] if known else ())
     return [None if p is None else float(next(corrected)) for p in p_values]
+
+
+def holm_in_family(p_values: Mapping[str, float | None], family: Collection[str]) -> dict[str, float | None]:
+    """Holm's correction over the comparisons that are the hypotheses; None for all others, such as random controls.
+
+    Raises ValueError for members of the family that were not compared.
+    """
+    unknown = sorted(set(family) - set(p_values))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} belong to the family but were not compared; there are {', '.join(p_values)}")
+    members = [name for name in p_values if name in family]
+    corrected = dict(zip(members, holm([p_values[name] for name in members]), strict=True))
+    return {name: corrected.get(name) for name in p_values}
 
 
 def place(value: float, draws: Sequence[float]) -> Place | None:

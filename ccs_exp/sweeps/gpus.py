@@ -38,7 +38,7 @@ def visible_gpus(asked: str | Sequence[int | str]) -> tuple[str, ...]:
         listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (FileNotFoundError, subprocess.SubprocessError):
         return ()
-    return tuple(line.strip() for line in listed.splitlines() if line.strip().isdecimal())
+    return tuple(line.strip() for line in listed.split("\n") if line.strip().isdecimal())
 
 
 def claim_gpu(gpus: Sequence[str], processes: int, folder: Path | None = None) -> str | None:

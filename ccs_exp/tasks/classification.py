@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,8 +21,11 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Condition
+from ccs_exp.files import likeness, some
+from ccs_exp.heads import Condition, Head
+from ccs_exp.tasks.chance import blind_share, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
+from ccs_exp.tasks.margins import log_probabilities, margins
 
 PRIMARY_METRIC = "top1"
 _TOP_K = 5
@@ -88,12 +92,12 @@ class ZeroShotClassification(SharedModule):
     ):
         super().__init__()
         self.model, self.tasks, self.conditions, self.engine = model, tuple(tasks), tuple(conditions), engine
-        self.scale = float(model.clip.logit_scale.exp())
+        self.scale, self.bias = model.logit_scale, model.logit_bias
         for number, classifier in enumerate(classifiers):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
             self.register_buffer(f"first_equal_{number}", _first_equal(classifier), persistent=False)
-        self.masks = distinct_sets(conditions)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         # on the model's device until the pass is over: to fetch them would hold up the next batch
         self._batches: list[_Batch | None] = []  # None: nothing in it could be decoded
 
@@ -101,7 +105,7 @@ class ZeroShotClassification(SharedModule):
         if not batch.sample_ids:
             self._batches.append(None)
             return
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.seeds)
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
         self._batches.append(_Batch(batch.sample_ids, found))
@@ -113,15 +117,15 @@ class ZeroShotClassification(SharedModule):
             similarities = (embeddings.to(precision) @ classifier.to(precision).T)[..., first_equal]  # [masks, batch, classes]
             right = targets.clamp(min=0).expand(len(embeddings), -1)[..., None]  # [masks, batch, 1]
             of_right = similarities.gather(-1, right)
-            log_probabilities = (self.scale * similarities).log_softmax(dim=-1).gather(-1, right)[..., 0]
-            of_others = similarities.scatter(-1, right, -torch.inf).amax(dim=-1)
-            margins = self.scale * (of_right[..., 0] - of_others)
+            known = targets.clamp(min=0)
+            margin = margins(similarities, known, self.scale).float()
+            log_probability = log_probabilities(similarities, known, self.scale, self.bias).float()
         best = similarities.amax(dim=-1, keepdim=True)
         is_best = similarities == best
         before = torch.arange(similarities.shape[-1], device=right.device) < right  # among equals the lowest class index is first
         places = ((similarities > of_right) | ((similarities == of_right) & before)).sum(dim=-1)
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
-        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margins.float(), log_probabilities.float(), finite)
+        return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
     def share_result(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
@@ -140,13 +144,13 @@ class ZeroShotClassification(SharedModule):
             task.name: self._outcomes(task, sample_ids, [batch.tasks[number] for batch in batches])
             for number, task in enumerate(self.tasks)
         }
-        return Evaluation(self.conditions, self.masks, tasks)
+        return Evaluation(self.conditions, self.masks, tasks, self.seeds)
 
     def _outcomes(self, task: Task, sample_ids: np.ndarray, batches: Sequence[_Classified]) -> Outcomes:
         *columns, finite = zip(*batches, strict=True)
         if not torch.stack(finite).all():
             raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
-        targets, predictions, places, tied, margins, log_probabilities = (
+        targets, predictions, places, tied, *of_right = (
             torch.cat(column, dim=-1).cpu().numpy() for column in columns
         )
         has = targets >= 0
@@ -161,8 +165,7 @@ class ZeroShotClassification(SharedModule):
             fixed={"target": targets.astype(np.int32)},
             columns={
                 "prediction": predictions.astype(np.int32),
-                "margin": margins[:, has],
-                "log_probability": log_probabilities[:, has],
+                **{name: values[:, has] for name, values in zip(("margin", "log_probability"), of_right, strict=True)},
             },
             values=values,
             tied=tied.sum(axis=1).tolist(),
@@ -198,4 +201,21 @@ def classify(
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
+    evaluation.warnings += [*data.oddities(), *(text for task in tasks for text in _oddities(evaluation, task))]
     return evaluation
+
+
+def _oddities(evaluation: Evaluation, task: Task) -> list[str]:
+    """What a reader must be told of a task: classes of one name, classes without an image, an original model that guesses."""
+    original, outcomes = frozenset[Head](), evaluation.tasks[task.name]
+    of, targets = f" of {task.name}" if len(evaluation.tasks) > 1 else "", outcomes.fixed["target"]
+    alike, there = Counter(map(likeness, task.class_names)), set(targets.tolist())
+    twice = [repr(name) for name in task.class_names if alike[likeness(name)] > 1]
+    absent = [name for number, name in enumerate(task.class_names) if number not in there]
+    told = [f"Classes{of} with one name, which no prompt tells apart: {some(twice)}."] if twice else []
+    told += [f"{len(absent)} of {len(task.class_names)} classes{of} have no image here: {some(absent)}."] if absent else []
+    if original in evaluation.sets:
+        predictions = outcomes.columns["prediction"][evaluation.sets.index(original)]
+        hits, chance = int((targets == predictions).sum()), blind_share(targets, predictions)
+        told += no_better_than_chance(f"{PRIMARY_METRIC}{of}", hits, len(targets), chance)
+    return told

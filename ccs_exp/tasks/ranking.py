@@ -36,23 +36,6 @@ def ranks(
     return 1 + better + (as_good - own) / 2
 
 
-def margins(
-    similarities: Float[np.ndarray, "queries candidates"],
-    owner: Int[np.ndarray, " candidates"],
-    target: Int[np.ndarray, " queries"],
-) -> Float[np.ndarray, " queries"]:
-    """How much more similar each query's best right candidate is than its best wrong one; nan where there is no wrong one."""
-    found = np.full(len(target), np.nan)
-    for start in range(0, len(target), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        right = owner[None] == target[block, None]
-        best_wrong = np.where(right, -np.inf, similarities[block]).max(axis=1, initial=-np.inf)
-        best_right = np.where(right, similarities[block], -np.inf).max(axis=1)
-        known = np.isfinite(best_wrong)
-        found[block][known] = (best_right - best_wrong)[known]
-    return found
-
-
 def _counts(
     similarities: Float[np.ndarray, "queries candidates"], best: Float[np.ndarray, " queries"]
 ) -> tuple[Int[np.ndarray, " queries"], Int[np.ndarray, " queries"]]:

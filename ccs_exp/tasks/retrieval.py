@@ -20,8 +20,10 @@ from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
+from ccs_exp.tasks.chance import no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
-from ccs_exp.tasks.ranking import margins, ranks, retrieval_metrics
+from ccs_exp.tasks.margins import right_margins
+from ccs_exp.tasks.ranking import ranks, retrieval_metrics
 
 PRIMARY_METRIC = "t2v_R@1"
 DIRECTIONS = ("t2v", "v2t")
@@ -39,8 +41,8 @@ class VideoEmbedding(SharedModule):
     ):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
-        self.masks = distinct_sets(conditions)
-        self.scale = float(model.clip.logit_scale.exp())
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
+        self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
         self.texts: Float[Tensor, "captions dim"] | None = None
@@ -50,7 +52,8 @@ class VideoEmbedding(SharedModule):
         self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
 
     def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
-        self._waiting.append((self.engine.encode(self.model, batch.pixels, self.masks), batch.videos))
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.frame_ids, self.seeds)
+        self._waiting.append((embeddings, batch.videos))
         if len(self._waiting) == _FETCHED_AT_ONCE:
             self._fetch()
 
@@ -103,14 +106,18 @@ def retrieve(
     if unreadable.all():
         raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
     scored = [_scored(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
-    warnings = list(collection.warnings)
+    outcomes, warnings, count = _outcomes(collection, scored), [], len(collection.videos)
     if data.skipped:
-        number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
+        number = f"{len(data.skipped):,} of {count:,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
+    if frozenset() in task.masks:  # counted in videos, because captions of one are not independent
+        hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * count)
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count)
     return Evaluation(
         tuple(conditions),
         task.masks,
-        {name: _outcomes(collection, scored)},
+        {name: outcomes},
+        task.seeds,
         skipped=list(data.skipped),
         warnings=warnings,
         decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,
@@ -165,6 +172,8 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     if renormalise:
         videos = F.normalize(videos, dim=-1)
     # rounded from double precision, so that equal embeddings give equal similarities wherever they stand in the matrix
+    if task.texts is None:
+        raise ValueError("nothing was encoded: the pass has not run")
     similarities = (task.texts @ videos.T).float().numpy()  # [captions, videos]
     if not np.isfinite(similarities).all():
         raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")
@@ -175,10 +184,10 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     rank = ranks(similarities, index, of_video)
     rank[missed] = len(index)
     margin = np.full(len(of_video), np.nan)
-    margin[~missed] = task.scale * margins(similarities[~missed], index, of_video[~missed])
+    margin[~missed] = task.scale * right_margins(similarities[~missed], index, of_video[~missed])
     to_video = _Ranked(rank, missed, margin)
     rank, margin, readable = np.full(len(index), float(len(of_video))), np.full(len(index), np.nan), np.flatnonzero(~unreadable)
     backward = np.ascontiguousarray(similarities.T[readable])
     rank[readable] = ranks(backward, of_video, readable)
-    margin[readable] = task.scale * margins(backward, of_video, readable)
+    margin[readable] = task.scale * right_margins(backward, of_video, readable)
     return _Scored(to_video, _Ranked(rank, unreadable, margin), ties)

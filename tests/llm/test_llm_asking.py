@@ -13,7 +13,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from loopback import answer, completion, label_for, serving, verdict_for
+from loopback import answer, completion, label_for, serving, tokens_in, verdict_for
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
@@ -21,6 +21,7 @@ from ccs_exp.llm.ledger import BudgetReached
 from ccs_exp.llm.live import DEAD
 from ccs_exp.llm.session import share_session
 from ccs_exp.scoring.ccs import Thresholds, score
+from ccs_exp.scoring.judges.forecast import forecast
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.language_model import OpenAIJudge
 from ccs_exp.scoring.judges.language_model_labeler import OpenAILabeler
@@ -37,7 +38,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.setattr("ccs_exp.llm.failures.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("ccs_exp.llm.retries.FIRST_WAIT", 0.01)
     return tmp_path / "cache" / "replies"
 
 
@@ -476,9 +477,9 @@ def test_cost_is_counted_from_usage(server):
     parts = labeler(server), judge(server)
     session = share_session(*parts)
     score(heads(3), *parts, Thresholds())
-    tokens_in = sum(len(json.dumps(body["messages"])) // 4 for body in server.bodies)
-    assert (session.input_tokens, session.output_tokens) == (tokens_in, 18 * 12)
-    assert session.ledger.spent == pytest.approx((tokens_in * 2.5 + 18 * 12 * 10) / 1e6)
+    tokens = sum(map(tokens_in, server.bodies))
+    assert (session.input_tokens, session.output_tokens) == (tokens, 18 * 12)
+    assert session.ledger.spent == pytest.approx((tokens * 2.5 + 18 * 12 * 10) / 1e6)
     assert session.ledger.reserved == pytest.approx(0, abs=1e-12)
 
 
@@ -524,8 +525,6 @@ def test_a_reply_that_may_have_been_paid_for_counts(server):
 def test_the_forecast_is_what_then_happens(server):
     spans = heads(4)
     parts = labeler(server), judge(server)
-    from ccs_exp.llm.forecast import forecast
-
     labels, verdicts = forecast(spans, *parts)
     assert (labels.requests, labels.kept, verdicts.requests, verdicts.kept) == (4, 0, 20, 0)
     assert not server.bodies
@@ -550,9 +549,7 @@ def test_threads_share_the_cache(server, cache):
 
 
 def test_the_key_is_in_no_kept_file_even_if_the_server_repeats_it(server, cache):
-    server.reply = lambda body: completion(
-        body, json.dumps(answer(body) | {"reason": f"your key is {os.environ['OPENAI_API_KEY']}"})
-    )
+    server.reply = lambda body: completion(body, id=f"your key is {os.environ['OPENAI_API_KEY']}", system_fingerprint=KEY)
     server.fail = first_times(1, saying(f"key {KEY}"))
     judge(server).judge(questions(3))
     written = [path for path in cache.rglob("*") if path.is_file()]

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from ccs_exp.statistics.intervals import bootstrap, holm, mean_of_means, paired, place, spread, wilson
+from ccs_exp.statistics.intervals import (
+    bootstrap,
+    holm,
+    holm_in_family,
+    mean_of_means,
+    newcombe,
+    paired,
+    place,
+    spread,
+    wilson,
+)
 
 HITS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
@@ -22,9 +32,8 @@ def test_swapping_before_and_after_turns_the_difference_and_keeps_the_test(pairs
     assert (there.lost, there.gained) == (back.gained, back.lost)
     assert there.delta == -back.delta == pytest.approx(after.mean() - before.mean())
     assert there.p == pytest.approx(back.p) and 0 < there.p <= 1
-    if there.interval:
-        assert there.interval.low <= there.delta <= there.interval.high
-        assert there.interval == pytest.approx((-back.interval.high, -back.interval.low))
+    assert there.interval.low <= there.delta <= there.interval.high
+    assert there.interval == pytest.approx((-back.interval.high, -back.interval.low))
 
 
 @settings(deadline=None, max_examples=60)
@@ -56,10 +65,63 @@ def test_a_known_mcnemar_table():
 
 def test_no_difference_and_no_sample():
     same = np.array([True, False, True])
-    assert paired(same, same).p == 1 and paired(same, same).interval is None and paired(same, same).delta == 0
+    assert paired(same, same).p == 1 and paired(same, same).delta == 0
+    assert paired(same, same).interval.low < 0 < paired(same, same).interval.high  # nothing changed here is not nothing changes
     assert paired(np.array([], bool), np.array([], bool)) is None
     with pytest.raises(ValueError, match="not the same samples"):
         paired(same, same[:2])
+
+
+def plain_newcombe(both, lost, gained, neither):
+    """Method 10 as Newcombe (1998) writes it, p1 before and p2 after, of p1 - p2."""
+    n = both + lost + gained + neither
+    z = 1.959963984540054
+
+    def score(p):
+        centre, reach = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        return (centre - reach) / (1 + z**2 / n), (centre + reach) / (1 + z**2 / n)
+
+    p1, p2 = (both + lost) / n, (both + gained) / n
+    (l1, u1), (l2, u2) = score(p1), score(p2)
+    a, b, c, d = both, lost, gained, neither
+    product = (a + b) * (c + d) * (a + c) * (b + d)
+    if product == 0:
+        phi = 0
+    elif a * d - b * c > n / 2:
+        phi = (a * d - b * c - n / 2) / math.sqrt(product)
+    elif a * d - b * c >= 0:
+        phi = 0
+    else:
+        phi = (a * d - b * c) / math.sqrt(product)
+    down = (p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2
+    up = (u1 - p1) ** 2 - 2 * phi * (u1 - p1) * (p2 - l2) + (p2 - l2) ** 2
+    return p1 - p2 - math.sqrt(down), p1 - p2 + math.sqrt(up)
+
+
+COUNTS = st.integers(0, 200)
+
+
+@settings(deadline=None, max_examples=100)
+@given(COUNTS, COUNTS, COUNTS, COUNTS)
+def test_newcombe_s_interval_is_the_plain_one_and_never_empty(both, lost, gained, neither):
+    if both + lost + gained + neither == 0:
+        assert newcombe(0, 0, 0, 0) is None
+        return
+    low, high = plain_newcombe(both, lost, gained, neither)
+    found = newcombe(both, lost, gained, neither)
+    assert found == pytest.approx((-high, -low), abs=1e-9)
+    assert found.high - found.low > 1e-4 and found.low >= -1 and found.high <= 1
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.integers(100, 3000), st.integers(20, 200), st.integers(20, 200), st.integers(50, 500))
+def test_with_a_hundred_discordant_pairs_newcombe_s_is_the_bootstrap_s(both, lost, gained, neither):
+    lost += max(0, 100 - lost - gained)
+    counts = np.array([both, lost, gained, neither])
+    drawn = np.random.default_rng(0).multinomial(counts.sum(), counts / counts.sum(), size=100_000)
+    low, high = np.percentile((drawn[:, 2] - drawn[:, 1]) / counts.sum(), [2.5, 97.5])
+    step = 1 / counts.sum()  # the bootstrap's ends are whole samples
+    assert newcombe(*counts.tolist()) == pytest.approx((low, high), abs=0.05 * (high - low) + step)
 
 
 def test_wilson_holds_the_share_and_narrows_with_samples():
@@ -105,6 +167,17 @@ def test_holm_keeps_order_and_absence_and_never_helps(p_values):
 
 def test_holm_s_own_example():
     assert holm([0.01, 0.04, None, 0.03, 0.005]) == pytest.approx([0.03, 0.06, None, 0.06, 0.02])
+
+
+def test_random_controls_are_no_hypotheses():
+    """25 random draws beside two hypotheses must not cost these anything."""
+    hypotheses = {"high_ccs": 0.009, "low_ccs": 0.2}
+    controls = {f"random/{seed}": 0.001 for seed in range(25)}
+    found = holm_in_family(hypotheses | controls, hypotheses)
+    assert found["high_ccs"] == pytest.approx(0.018) and found["low_ccs"] == pytest.approx(0.2)
+    assert all(found[name] is None for name in controls)
+    with pytest.raises(ValueError, match="concept/animals belong to the family but were not compared"):
+        holm_in_family(hypotheses, ["concept/animals"])
 
 
 @given(st.floats(0, 1), st.lists(st.floats(0, 1), min_size=1, max_size=30))

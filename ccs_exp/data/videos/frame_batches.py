@@ -20,10 +20,14 @@ from ccs_exp.errors import CcsError
 
 
 class FrameBatch(NamedTuple):
-    """`pixels` ``[batch, 3, height, width]`` and for each frame the index of its `videos` ``[batch]``."""
+    """`pixels` ``[batch, 3, height, width]`` and for each frame the index of its `videos` ``[batch]``.
+
+    A frame's identifier is ``<video>#<its number among the video's frames>``.
+    """
 
     pixels: Tensor
     videos: Tensor
+    frame_ids: list[str]
 
 
 class FrameData(SharedData):
@@ -38,7 +42,7 @@ class FrameData(SharedData):
         frames: of each video.
         on_error: `skip` leaves undecodable videos without frames, lists why in `skipped` and their indices in `unreadable`; `raise`
             stops with `CcsError`.
-        num_workers: decoding processes; by default none for videos held in memory.
+        num_workers: decoding processes; by default none for drawn videos.
     """
 
     unit = "frames"
@@ -55,7 +59,7 @@ class FrameData(SharedData):
     ):
         super().__init__()
         self.captioned, self.frames, self.batch_size, self.on_error = videos, frames, batch_size, on_error
-        self.num_workers = default_workers(videos.in_memory) if num_workers is None else num_workers
+        self.num_workers = default_workers(videos.one_process) if num_workers is None else num_workers
         self._unreadable: dict[int, str] = {}
         self._dataset = _DecodedVideos(videos, transform, frames)
 
@@ -117,21 +121,24 @@ class _FlatBatches:
         size = self.data.batch_size
         pixels: list[Tensor] = []
         videos: list[Tensor] = []
+        ids: list[str] = []
         waiting = 0
         for index, frames in decoded:
             if frames is None:
                 continue
             pixels.append(frames)
             videos.append(torch.full((len(frames),), index))
+            ids += [f"{self.data.captioned.videos[index].video_id}#{number}" for number in range(len(frames))]
             waiting += len(frames)
             if waiting >= size:
                 flat, of_video = torch.cat(pixels), torch.cat(videos)
                 whole = waiting // size * size
                 for start in range(0, whole, size):
-                    yield FrameBatch(flat[start : start + size], of_video[start : start + size])
-                pixels, videos, waiting = [flat[whole:]], [of_video[whole:]], waiting - whole
+                    end = start + size
+                    yield FrameBatch(flat[start:end], of_video[start:end], ids[start:end])
+                pixels, videos, ids, waiting = [flat[whole:]], [of_video[whole:]], ids[whole:], waiting - whole
         if waiting:
-            yield FrameBatch(torch.cat(pixels), torch.cat(videos))
+            yield FrameBatch(torch.cat(pixels), torch.cat(videos), ids)
 
 
 class _DecodedVideos(Dataset):

@@ -1,30 +1,24 @@
-"""From a reply to an answer: checked in full, or rejected with the reason. A reply is never guessed at."""
+"""What language models are asked about, and from a reply to an answer: checked in full, or rejected with the reason, never guessed at."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
-from ccs_exp.llm.request import Subject
+from ccs_exp.files import parse_json
+from ccs_exp.llm.failures import Rejected
 from ccs_exp.scoring.judges.judge import Verdict
+
+Purpose = Literal["label", "verdicts"]
 
 LONGEST_LABEL = 60  # characters: more than that is a sentence
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
-_THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+_END_OF_THOUGHTS = "</think>"  # the server's template may have opened them
 _WORDS = {"aligned": Verdict.ALIGNED, "not_aligned": Verdict.NOT_ALIGNED}
-
-
-class Rejected(Exception):
-    """A reply that is no answer. `kind`: refused, filtered, truncated, empty or unusable."""
-
-    def __init__(self, kind: str, detail: str = ""):
-        super().__init__(f"{kind}: {detail}" if detail else kind)
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -37,67 +31,113 @@ class Answer:
     fingerprint: str | None
 
 
-def schema(subject: Subject) -> dict[str, Any]:
-    """The JSON schema of a reply, as structured outputs take it."""
-    properties = {name: {"type": "string", "enum": list(_WORDS)} for name in _names(subject)}
-    if subject.purpose == "label":
-        properties = {"label": {"type": "string"}}
-    content = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return {"type": "json_schema", "json_schema": {"name": subject.purpose, "strict": True, "schema": content}}
+@dataclass(frozen=True)
+class Subject:
+    """What a request is about: a label is wanted for the descriptions, or verdicts on them under `label`.
 
+    `numbered`: the descriptions stand in a numbered list, even if there is only one of them.
+    """
 
-def read_answer(subject: Subject, response: Any) -> Answer:
-    """The answer in a chat completion. Raises `Rejected` for refusals, filtered, truncated, unparsable and invalid replies."""
-    content, choice = _content(response)
-    found = _object(content)
-    names = ("label",) if subject.purpose == "label" else _names(subject)
-    missing = [name for name in names if not isinstance(found.get(name), str)]
-    if missing:
-        raise Rejected("unusable", f"no text under {', '.join(missing)} in {content[:200]!r}")
-    told = response.get("model"), response.get("system_fingerprint")
-    model, fingerprint = (text if isinstance(text, str) else None for text in told)
-    if subject.purpose == "label":
-        return Answer((_label(found["label"]),), (None,), model, fingerprint)
-    values = tuple(_verdict(found[name]).value for name in names)
-    return Answer(values, tuple(_p_aligned(content, name, choice) for name in names), model, fingerprint)
+    purpose: Purpose
+    descriptions: tuple[str, ...]
+    label: str | None = None
+    numbered: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"descriptions": list(self.descriptions)}
+
+    @classmethod
+    def from_json(cls, found: Any) -> Self:
+        """The inverse of `as_json`. Raises ValueError, KeyError or TypeError for what is none."""
+        subject = cls(found["purpose"], tuple(map(str, found["descriptions"])), found["label"], bool(found["numbered"]))
+        if subject.purpose not in ("label", "verdicts") or not subject.descriptions:
+            raise ValueError("it is neither about a label nor about verdicts")
+        return subject
+
+    @property
+    def answer_tokens(self) -> int:
+        """About how many tokens an answer has."""
+        return 10 if len(self.descriptions) == 1 or self.purpose == "label" else 50
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the entries of an answer are called."""
+        if self.purpose == "label":
+            return ("label",)
+        return tuple(f"verdict_{number}" for number in range(1, len(self.descriptions) + 1)) if self.numbered else ("verdict",)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a reply, as structured outputs take it."""
+        kind = {"type": "string"} if self.purpose == "label" else {"type": "string", "enum": list(_WORDS)}
+        properties = {name: dict(kind) for name in self.names}
+        content = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+        return {"type": "json_schema", "json_schema": {"name": self.purpose, "strict": True, "schema": content}}
+
+    def read(self, response: Any, strict: bool) -> Answer:
+        """The answer in a chat completion.
+
+        Raises `Rejected` for refusals, filtered, truncated, unparsable and invalid replies, and for half-valid ones: what the protocol
+        forbids; with `strict` more than the schema allows; without, a second verdict beside those that were asked for.
+        """
+        content, choice = _content(response)
+        thoughts = content.rfind(_END_OF_THOUGHTS) + len(_END_OF_THOUGHTS) if _END_OF_THOUGHTS in content else 0
+        found = _object(content[thoughts:])
+        missing = [name for name in self.names if not isinstance(found.get(name), str)]
+        if missing:
+            raise Rejected("unusable", f"no text under {', '.join(missing)} in {_shown(content)}")
+        more = [name for name in found if name not in self.names and (strict or _word(found[name]) in _WORDS)]
+        if more:
+            raise Rejected("unusable", f"{', '.join(map(repr, more))} beside what was asked for in {_shown(content)}")
+        told = response.get("model"), response.get("system_fingerprint")
+        model, fingerprint = (text if isinstance(text, str) else None for text in told)
+        if self.purpose == "label":
+            return Answer((_label(found["label"]),), (None,), model, fingerprint)
+        values = tuple(_verdict(found[name]).value for name in self.names)
+        shares = tuple(_p_aligned(re.compile(rf'"{name}"\s*:\s*"\s*').search(content, thoughts), choice) for name in self.names)
+        return Answer(values, shares, model, fingerprint)
 
 
 def _content(response: Any) -> tuple[str, Mapping[str, Any]]:
     try:
-        choice = response["choices"][0]
+        choices, error = response["choices"], response.get("error")
+        choice = choices[0]
         message, finish = choice["message"], choice.get("finish_reason")
-        content, refusal = message.get("content"), message.get("refusal")
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Rejected("unusable", "no chat completion") from error
+        content, refusal, calls = message.get("content"), message.get("refusal"), message.get("tool_calls")
+    except (KeyError, IndexError, TypeError, AttributeError) as problem:
+        raise Rejected("unusable", "no chat completion") from problem
+    if error:
+        raise Rejected("unusable", f"an error beside the answer: {str(error)[:200]}")
+    if len(choices) != 1 or choice.get("index", 0) != 0:
+        raise Rejected("unusable", "not the one answer that was asked for, but others or several")
     if refusal:
         raise Rejected("refused", str(refusal)[:200])
     if finish == "content_filter":
         raise Rejected("filtered", str(content)[:200])
     if finish == "length":
         raise Rejected("truncated", f"ended at the limit of tokens: {str(content)[:200]!r}")
+    if finish != "stop" or calls:
+        raise Rejected("unusable", f"no finished answer, but finish_reason {finish!r}: {str(content)[:200]!r}")
     if not isinstance(content, str) or not content.strip():
         raise Rejected("empty")
     return content, choice
 
 
 def _object(content: str) -> dict[str, Any]:
-    """The JSON object that a text is, alone or in a fence, thoughts before it left out."""
-    text = _THOUGHTS.sub("", content.lstrip("\ufeff")).strip()
+    """The JSON object that a text is, alone or in a fence."""
+    text = content.replace("\ufeff", "", 1).strip()
     fenced = _FENCE.fullmatch(text)
     try:
-        found = json.loads(fenced[1] if fenced else text, object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError) as error:
-        raise Rejected("unusable", f"no JSON: {content[:200]!r}") from error
+        found = parse_json(fenced[1] if fenced else text)
+    except ValueError as error:
+        raise Rejected("unusable", f"no JSON: {_shown(content)}") from error
     if not isinstance(found, dict):
-        raise Rejected("unusable", f"no JSON object: {content[:200]!r}")
+        raise Rejected("unusable", f"no JSON object: {_shown(content)}")
     return found
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def _shown(content: str) -> str:
+    return repr(content if len(content) <= 200 else f"{content[:100]} ... {content[-95:]}")
 
 
 def _label(text: str) -> str:
@@ -111,21 +151,17 @@ def _label(text: str) -> str:
 
 def _verdict(text: str) -> Verdict:
     """Case and separators do not matter; any other word is no verdict, however it may have been meant."""
-    word = re.sub(r"[\s-]+", "_", text.strip().casefold())
-    if word not in _WORDS:
+    if _word(text) not in _WORDS:
         raise Rejected("unusable", f"{text[:200]!r} is no verdict")
-    return _WORDS[word]
+    return _WORDS[_word(text)]
 
 
-def _names(subject: Subject) -> tuple[str, ...]:
-    if not subject.numbered:
-        return ("verdict",)
-    return tuple(f"verdict_{number}" for number in range(1, len(subject.descriptions) + 1))
+def _word(text: Any) -> str:
+    return re.sub(r"[\s-]+", "_", text.strip().casefold()) if isinstance(text, str) else ""
 
 
-def _p_aligned(content: str, name: str, choice: Mapping[str, Any]) -> float | None:
+def _p_aligned(place: re.Match[str] | None, choice: Mapping[str, Any]) -> float | None:
     """P(aligned) / (P(aligned) + P(not_aligned)) at the token with which the verdict starts; None without log-probabilities."""
-    place = re.search(rf'"{name}"\s*:\s*"\s*', content)
     try:
         tokens = choice["logprobs"]["content"]
         position = 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from ccs_exp.errors import CcsError
 from ccs_exp.scoring.judges.judge import Question, Verdict
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 _EXTRA = "pip install 'ccs_exp[embedding]'"
 
@@ -82,7 +86,7 @@ def _normalised(embedded: Float[np.ndarray, "texts dimensions"]) -> Float[np.nda
     return np.divide(embedded, norms, out=np.full_like(embedded, np.nan), where=norms > 0)
 
 
-def _load(model: str, revision: str | None):
+def _load(model: str, revision: str | None) -> SentenceTransformer:
     if importlib.util.find_spec("sentence_transformers") is None:
         raise CcsError(f"judge=embedding needs the package sentence-transformers, an optional extra: {_EXTRA}.")
     folder = Path(model).expanduser()
@@ -99,8 +103,6 @@ def _load(model: str, revision: str | None):
 
     from safetensors import SafetensorError
 
-    from ccs_exp.clip import torchvision_operators  # noqa: F401  before transformers imports torchvision
-
     # `transformers` says what it cannot load in many types of error
     try:
         from sentence_transformers import SentenceTransformer
@@ -110,7 +112,7 @@ def _load(model: str, revision: str | None):
         name = str(folder) if local else model
         return SentenceTransformer(name, device="cpu", revision=None if local else revision, local_files_only=local)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = str(error).strip().split("\n", 1)[0] if str(error).strip() else type(error).__name__
         raise CcsError(
             f"judge.model={model} could not be loaded ({type(error).__name__}: {first}). Without network, give a local folder: "
             "judge.model=DIR."

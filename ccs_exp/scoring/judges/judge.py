@@ -28,7 +28,8 @@ class Question(NamedTuple):
 class Judge(Protocol):
     """Answers questions, one verdict each, in their order."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def judge(self, questions: Sequence[Question]) -> list[Verdict]: ...
 

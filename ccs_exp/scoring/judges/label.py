@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ccs_exp.errors import CcsError
+from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.scoring.taxonomy import Taxonomy, load_taxonomy
-
-if TYPE_CHECKING:
-    from ccs_exp.scoring.spans import HeadSpans
 
 
 class Labeler(Protocol):
-    """Names the concept of each head, in their order; None where no label could be found.
+    """Names the concept of each head, in their order; None where no label could be found."""
 
-    A labeler that need not say the same twice has ``label(heads, draw=0)``: draw 0 is the run's own label, every other draw
-    asks again, and the same draw gives the same labels (its number belongs in the key of a kept reply).
-    """
-
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def label(self, heads: Sequence[HeadSpans]) -> list[str | None]: ...
+
+
+class DrawingLabeler(Labeler, Protocol):
+    """A labeler that need not say the same twice: draw 0 is the run's own label, every other draw asks again.
+
+    The same draw gives the same labels (its number belongs in the key of a kept reply).
+    """
+
+    def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]: ...
 
 
 class TaxonomyLabeler:

@@ -9,9 +9,9 @@ from ccs_exp.llm.asker import Asker
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.prompts import numbered, quoted, read_prompt
 from ccs_exp.llm.replies import Kept
-from ccs_exp.llm.request import ChatRequest, Subject
+from ccs_exp.llm.request import ChatRequest
 from ccs_exp.llm.session import Session
-from ccs_exp.scoring.judges.answers import schema
+from ccs_exp.scoring.judges.answers import Answer, Subject
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.opinion import Opinion
 
@@ -19,14 +19,12 @@ from ccs_exp.scoring.judges.opinion import Opinion
 class OpenAIJudge:
     """Asks a model of OpenAI, or of any compatible server; one description a request, or the five of a head."""
 
-    def __init__(
-        self, *, descriptions_per_request: int = 1, prompt: str | None = None, name: str = "openai", **settings: Any
-    ) -> None:
-        """`prompt`: a file of one's own instead of ``conf/prompts/judge_one.txt`` or ``judge_five.txt``; `settings`: those of `Asker`.
+    def __init__(self, *, descriptions_per_request: int = 1, prompt: str | None = None, **settings: Any) -> None:
+        """`prompt`: a file of one's own instead of ``conf/prompts/judge_one.txt`` or ``judge_five.txt``; `settings`: see `Asker.of`.
 
         Raises `CcsError` for a prompt that cannot be used and for what the service does not support.
         """
-        self.asker = Asker(**settings, where="judge")
+        self.asker = Asker.of("judge", **settings)
         self.descriptions_per_request = descriptions_per_request
         single = descriptions_per_request == 1
         packaged, place = ("judge_one.txt", "description") if single else ("judge_five.txt", "descriptions")
@@ -51,8 +49,8 @@ class OpenAIJudge:
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question, in the same order; unjudged where the model gave none in all attempts."""
         subjects = group(questions, self.descriptions_per_request)
-        kept = self.asker.ask("verdicts", [self._request(subject) for subject in subjects])
-        told = [opinion for item in kept for opinion in opinions_in(item, self.name)]
+        kept = zip(subjects, self.asker.ask("verdicts", [self._request(subject) for subject in subjects]), strict=True)
+        told = [opinion for subject, item in kept for opinion in opinions_in(subject, item, self.name)]
         for opinion in told:
             self._opinions.setdefault(opinion.question, opinion)  # what was said first of a question counts
         return [opinion.verdict for opinion in told]
@@ -64,8 +62,8 @@ class OpenAIJudge:
     def _request(self, subject: Subject) -> ChatRequest:
         texts = subject.descriptions
         places = {"descriptions": numbered(texts)} if subject.numbered else {"description": quoted(texts[0])}
-        messages = self.prompt.fill(label=quoted(subject.label), **places)
-        return self.asker.request(messages, schema(subject), subject, self.prompt.sha256)
+        messages = self.prompt.fill(label=quoted(subject.label or ""), **places)
+        return self.asker.request(messages, subject.schema, subject, self.prompt.sha256)
 
 
 def group(questions: Sequence[Question], size: int) -> list[Subject]:
@@ -80,10 +78,10 @@ def group(questions: Sequence[Question], size: int) -> list[Subject]:
     ]
 
 
-def opinions_in(kept: Kept, judge: str) -> list[Opinion]:
-    """One opinion for each description of the request."""
-    subject, answer = kept.request.subject, kept.answer
-    questions = [Question(text, subject.label) for text in subject.descriptions]
+def opinions_in(subject: Subject, kept: Kept, judge: str) -> list[Opinion]:
+    """One opinion for each description that the reply is about."""
+    answer: Answer | None = kept.answer
+    questions = [Question(text, subject.label or "") for text in subject.descriptions]
     if answer is None:
         return [
             Opinion(judge, question, Verdict.UNJUDGED, model=kept.request.model, reason=kept.reason) for question in questions

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccs_exp.llm.asker import Asker
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.prompts import numbered, read_prompt
-from ccs_exp.llm.request import ChatRequest, Subject
+from ccs_exp.llm.replies import Kept
+from ccs_exp.llm.request import ChatRequest
 from ccs_exp.llm.session import Session
-from ccs_exp.scoring.judges.answers import schema
-
-if TYPE_CHECKING:
-    from ccs_exp.scoring.spans import HeadSpans
+from ccs_exp.scoring.judges.answers import Answer, Subject
+from ccs_exp.scoring.spans import HeadSpans
 
 
 class OpenAILabeler:
     """Asks a model of OpenAI, or of any compatible server, for each head's concept; one request a head."""
 
-    def __init__(self, *, prompt: str | None = None, name: str = "openai", **settings: Any) -> None:
-        """`prompt`: a file of one's own instead of ``conf/prompts/label.txt``; `settings`: those of `Asker`.
+    def __init__(self, *, prompt: str | None = None, **settings: Any) -> None:
+        """`prompt`: a file of one's own instead of ``conf/prompts/label.txt``; `settings`: see `Asker.of`.
 
         Raises `CcsError` for a prompt that cannot be used and for what the service does not support.
         """
-        self.asker = Asker(**settings, where="labeler")
+        self.asker = Asker.of("labeler", **settings)
         self.prompt = read_prompt(prompt, "label.txt", ("descriptions",))
         self.name = self.asker.model
 
@@ -41,11 +40,11 @@ class OpenAILabeler:
     def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]:
         """One label a head, in the same order; None where the model gave none in all attempts. Another `draw` asks again."""
         kept = self.asker.ask("labels", self.requests(heads, draw))
-        return [item.answer and item.answer.values[0] for item in kept]
+        return [label_in(item) for item in kept]
 
     def kept_labels(self, heads: Sequence[HeadSpans]) -> list[str | None]:
         """The labels that are kept from earlier; nothing is asked."""
-        return [item and item.answer and item.answer.values[0] for item in self.asker.kept(self.requests(heads))]
+        return [label_in(item) for item in self.asker.kept(self.requests(heads))]
 
     def forecast(self, heads: Sequence[HeadSpans]) -> list[Forecast]:
         return self.asker.forecast("labels", self.requests(heads))
@@ -54,7 +53,13 @@ class OpenAILabeler:
         subjects = [Subject("label", head.descriptions) for head in heads]
         return [
             self.asker.request(
-                self.prompt.fill(descriptions=numbered(subject.descriptions)), schema(subject), subject, self.prompt.sha256, draw
+                self.prompt.fill(descriptions=numbered(subject.descriptions)), subject.schema, subject, self.prompt.sha256, draw
             )
             for subject in subjects
         ]
+
+
+def label_in(kept: Kept | None) -> str | None:
+    """The label that a reply gives; None where there is none. Raises `Rejected` for a reply that is no answer."""
+    answer: Answer | None = kept.answer if kept else None
+    return answer.values[0] if answer else None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, runtime_checkable
 
-from ccs_exp.scoring.judges.judge import Question, Verdict
+from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,15 @@ class Opinion:
         return self.p_aligned if self.verdict is Verdict.ALIGNED else 1 - self.p_aligned
 
 
-def opinions_of(judge: Any) -> Iterable[Opinion]:
+@runtime_checkable
+class HasOpinions(Protocol):
+    """A judge with more to say than verdicts."""
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        """The opinions behind all verdicts that it has given."""
+
+
+def opinions_of(judge: Judge) -> tuple[Opinion, ...]:
     """The opinions behind all verdicts that `judge` has given; none for a judge that has nothing to say beyond its verdicts."""
-    return getattr(judge, "opinions", ())
+    return judge.opinions if isinstance(judge, HasOpinions) else ()

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ccs_exp.errors import CcsError
+from ccs_exp.llm.failures import Rejected
+from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.replies import Kept, ReplyCache
 from ccs_exp.llm.reply_files import read_replies
-from ccs_exp.llm.request import Purpose, Subject
 from ccs_exp.llm.session import Session
-from ccs_exp.scoring.judges.answers import Rejected
+from ccs_exp.scoring.judges.answers import Purpose, Subject
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.language_model import group, opinions_in
+from ccs_exp.scoring.judges.language_model_labeler import label_in
 from ccs_exp.scoring.judges.opinion import Opinion
-
-if TYPE_CHECKING:
-    from ccs_exp.scoring.spans import HeadSpans
+from ccs_exp.scoring.spans import HeadSpans
 
 
 class _Replay:
     """Kept replies of one purpose, found by what they are about."""
 
     name = "replay"
-    max_cost_usd = None
+    max_cost_usd: float | None = None
     purpose: Purpose
 
     def __init__(self, replies: str | None = None, model: str | None = None, settings: str | None = None) -> None:
@@ -40,22 +39,26 @@ class _Replay:
         """Reads the replies, so that there being none shows before anything else is done."""
         _ = self.found
 
-    def forecast(self, subjects: object) -> list:
+    def forecast(self, subjects: object) -> list[Forecast]:
         return []
 
     @property
     def found(self) -> dict[tuple[Subject, int], Kept]:
         """The replies of the one model and settings that were chosen, or are the only ones, by draw (from 0)."""
         if self._found is None:
-            kept = [item for item in read_replies(self.place) if item.request.subject.purpose == self.purpose]
+            kept = [
+                (subject, item)
+                for item in read_replies(self.place, Subject)
+                if isinstance(subject := item.request.subject, Subject) and subject.purpose == self.purpose
+            ]
             chosen = [
-                item
-                for item in kept
+                (subject, item)
+                for subject, item in kept
                 if self.model in (None, item.request.model) and self.settings in (None, item.request.settings)
             ]
-            kinds = sorted({(item.request.model, item.request.settings) for item in chosen})
+            kinds = sorted({(item.request.model, item.request.settings) for _, item in chosen})
             if len(kinds) != 1:
-                there = kinds or sorted({(item.request.model, item.request.settings) for item in kept})
+                there = kinds or sorted({(item.request.model, item.request.settings) for _, item in kept})
                 listed = "; ".join(f"model={model} settings={settings}" for model, settings in there) or "none"
                 what = "of several kinds" if kinds else "not of the kind asked for"
                 part = "labeler" if self.purpose == "label" else "judge"
@@ -63,8 +66,8 @@ class _Replay:
                     f"{self.place}: the kept {_WORD[self.purpose]} are {what}. There are: {listed}. Choose with {part}.model= and, if "
                     f"that is not enough, {part}.settings=. A panel is repeated by judge=panel judge.kept_only=true."
                 )
-            first = min(item.request.draw for item in chosen)
-            self._found = {(item.request.subject, item.request.draw - first): item for item in chosen}
+            first = min(item.request.draw for _, item in chosen)
+            self._found = {(subject, item.request.draw - first): item for subject, item in chosen}
         return self._found
 
     def take(self, subjects: Sequence[Subject], draw: int = 0) -> list[Kept]:
@@ -107,11 +110,11 @@ class ReplayLabeler(_Replay):
     def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]:
         """One label a head; None where the model gave none then. Raises `CcsError` for heads that are not kept."""
         kept = self.take([Subject("label", head.descriptions) for head in heads], draw)
-        return [item.answer and item.answer.values[0] for item in kept]
+        return [label_in(item) for item in kept]
 
     def kept_labels(self, heads: Sequence[HeadSpans]) -> list[str | None]:
         kept = [self.found.get((Subject("label", head.descriptions), 0)) for head in heads]
-        return [item and item.answer and item.answer.values[0] for item in kept]
+        return [label_in(item) for item in kept]
 
 
 class ReplayJudge(_Replay):
@@ -127,8 +130,9 @@ class ReplayJudge(_Replay):
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question; unjudged where the model gave none then. Raises `CcsError` for questions that are not kept."""
         size = 5 if any(subject.numbered for subject, _ in self.found) else 1
-        kept = self.take(group(questions, size))
-        told = [opinion for item in kept for opinion in opinions_in(item, item.request.model)]
+        subjects = group(questions, size)
+        kept = zip(subjects, self.take(subjects), strict=True)
+        told = [opinion for subject, item in kept for opinion in opinions_in(subject, item, item.request.model)]
         for opinion in told:
             self._opinions.setdefault(opinion.question, opinion)  # what was said first of a question counts
         return [opinion.verdict for opinion in told]

@@ -1,0 +1,59 @@
+"""What an evaluation's conditions say: effects, the causal map, matched nulls and dose-response, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from typing import Any
+
+from ccs_exp.evidence import causal_map, dose_response, nulls
+from ccs_exp.evidence.causal_map import CausalMap
+from ccs_exp.evidence.effects import Effect
+from ccs_exp.evidence.effects_of_conditions import STANDARDISED, Effects
+from ccs_exp.heads import Condition, Head
+
+EFFECT_COLUMNS = tuple(field.name for field in fields_of(Effect))
+_SINGLE = "head/"
+_OF_A_CURVE = "curve/"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file of the run folder: its columns and rows."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[dict[str, Any]]
+
+
+def single_heads(effects: Effects, heads: Sequence[Head]) -> CausalMap | None:
+    """The causal map of `heads`; None unless each of them was silenced alone."""
+    alone = {condition.name: condition for condition in effects.silenced if condition.name.startswith(_SINGLE)}
+    wanted: list[Condition] = [alone[name] for head in heads if (name := f"{_SINGLE}{head}") in alone]
+    if not heads or len(wanted) < len(heads):
+        return None
+    costs = tuple(effects.costs(task, STANDARDISED, wanted) for task in effects.evaluation.tasks)
+    return CausalMap(STANDARDISED, tuple(heads), effects.tasks, costs)
+
+
+def tables(effects: Effects, found: CausalMap | None) -> tuple[dict[str, Table], dict[str, Any]]:
+    """The tables by file name, and what the summary says of them."""
+    told = [condition for condition in effects.silenced if not condition.name.startswith(_OF_A_CURVE)]
+    result, summary = {"effects.csv": Table(EFFECT_COLUMNS, [effect.row() for effect in effects.rows(told)])}, {}
+    if found is not None:
+        result["causal_map.csv"] = Table(causal_map.COLUMNS, found.rows())
+    against = nulls.against_nulls(effects)
+    if against:
+        result["nulls.csv"] = Table(nulls.COLUMNS, nulls.null_rows(against))
+        summary["nulls"] = [row for row in result["nulls.csv"].rows if not row["task"]]
+    curves = {task: dose_response.curves(effects, task) for task in effects.evaluation.tasks}
+    rows = [row for task, of_task in curves.items() for row in dose_response.curve_rows(task, of_task)]
+    if rows:
+        result["curve.csv"] = Table(dose_response.COLUMNS, rows)
+        areas = [area for task, of_task in curves.items() for area in dose_response.areas(task, of_task)]
+        summary["areas"] = [
+            {"task": item.task, "first": item.first, "second": item.second, "area": item.area}
+            | {"low": item.interval.low, "high": item.interval.high}
+            for item in areas
+        ]
+    return result, summary
