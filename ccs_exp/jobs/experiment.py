@@ -95,7 +95,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     report(folder, finished)
     with stage("track"):
         tracker.track(folder.path)
-    show_run(folder.path)
+    show_run(folder.path, alone=job.sweep is None)
 
 
 def prune(cfg: DictConfig, strategies: Sequence[Strategy], loaded: Loaded, scores: Scores) -> tuple[Condition, ...]:
