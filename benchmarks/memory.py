@@ -29,7 +29,7 @@ EVALUATED = ((1, 4), (10, 1), (10, 4), (10, 16), (48, 4))  # conditions, stack s
 
 
 class Noise:
-    in_memory, class_names = True, ("noise",)
+    one_process, class_names = True, ("noise",)
 
     def __init__(self, images: int):
         self.images = images

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import bootstrap
+from similarity_threshold import choose_threshold, left_out_pairs
 from sklearn.metrics import roc_auc_score
 
 from ccs_exp.config.schema import configure
@@ -25,7 +26,6 @@ from ccs_exp.scoring.ccs import Scores, Thresholds, score
 from ccs_exp.scoring.judges.embedding import EmbeddingJudge
 from ccs_exp.scoring.judges.judge import Question, TaxonomyJudge
 from ccs_exp.scoring.judges.label import GivenLabeler, TaxonomyLabeler
-from ccs_exp.scoring.judges.similarity_threshold import choose_threshold, left_out_pairs
 from ccs_exp.scoring.spans import HeadSpans, read_spans
 from ccs_exp.scoring.taxonomy import load_taxonomy
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
-import re
 import signal
 import sys
-import threading
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,27 +19,33 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.compute.processes import started
-from ccs_exp.config.schema import check, config_dir, register
+from ccs_exp.compute.temporary import use_own_folder
+from ccs_exp.config.checks import check
+from ccs_exp.config.mistakes import explained
+from ccs_exp.config.schema import config_dir, register
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.written import write_configuration
-from ccs_exp.errors import CcsError
+from ccs_exp.errors import CcsError, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
+from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
+from ccs_exp.journal.state import varied_in
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.sweeps import failures
+from ccs_exp.tracking.keys import sweep_name
 
 register()
 
 _COMMANDS = {  # first words of the command line that are no overrides, and where their main() is
     "report": "ccs_exp.report.command",
     "status": "ccs_exp.sweeps.status",
-    "store": "ccs_exp.store.command",
+    "store": "ccs_exp.jobs.store_command",
     "agreement": "ccs_exp.agreement.command",
     "dashboard": "ccs_exp.tracking.dashboard.command",
     "verify-hub": "ccs_exp.data.published.verify_hub",
 }
 
 _SHOW_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-_UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '(\w+)/([^']+)'")
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +55,13 @@ def _job(cfg: DictConfig) -> None:
     if _followed():  # a launcher's processes come here without main()
         return
     register()  # a launcher's other processes get this function without its module
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+    stop.listen()
+    stop.check()  # of a sweep that was told to stop no further cell begins
+    screen.make_lasting()
+    use_own_folder()
     hydra_cfg = HydraConfig.get()
     asked = asked_keys(hydra_cfg.overrides.task)
-    sweep = os.path.basename(hydra_cfg.sweep.dir) if hydra_cfg.mode is RunMode.MULTIRUN else None
+    sweep = hydra_cfg.sweep.dir if hydra_cfg.mode is RunMode.MULTIRUN else None
     run_dir = hydra_cfg.runtime.output_dir
     failures.forget(run_dir)
     try:
@@ -67,17 +73,19 @@ def _job(cfg: DictConfig) -> None:
 
             from ccs_exp.jobs.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
 
-            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep))
+            varied = varied_in(sweep, hydra_cfg.overrides.task) if sweep else ()
+            run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep and sweep_name(sweep), varied=varied))
             if not cfg.plan:
                 keep(cfg, run_dir, asked)
     except Exception as error:
+        stop.check()  # what a signal has become on its way is no error of the job
         if sweep is not None:
             # Hydra goes on with the other jobs, and raises the first of such errors at the end
             reason = _paragraph(error) if isinstance(error, CcsError) else f"{type(error).__name__}: {_paragraph(error)}"
             failures.record(run_dir, hydra_cfg.job.override_dirname, reason)
             log.error("Job %s (%s): %s", hydra_cfg.job.num, hydra_cfg.job.override_dirname, reason)
             if not isinstance(error, CcsError):
-                log.error("It is none that was foreseen:", exc_info=error)
+                log.info("That was not foreseen:", exc_info=error)  # for the log file
             raise
         if _SHOW_TRACEBACK or not isinstance(error, CcsError):
             raise
@@ -86,17 +94,35 @@ def _job(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run the command line; exit status 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
-    if len(sys.argv) > 1 and sys.argv[1] in _COMMANDS:
-        sys.exit(import_module(_COMMANDS[sys.argv[1]]).main(sys.argv[2:]))
-    signal.signal(signal.SIGTERM, _terminate)  # Lightning replaces the default, and then goes on to the end
+    screen.make_lasting()
+    _check_working_directory()
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first in _COMMANDS:
+        try:
+            sys.exit(import_module(_COMMANDS[first]).main(sys.argv[2:]))
+        except OSError as error:
+            if _SHOW_TRACEBACK:
+                raise
+            sys.exit(f"Error: {_paragraph(error)}")
+    _check_word(first)
+    stop.listen()
+    try:
+        _run_jobs()
+    except BaseException:
+        if not stop.told():
+            raise
+    if stop.told():  # also where the exception was lost on its way: the jobs were ended, or had just finished
+        what = "Interrupted" if stop.told() is signal.SIGINT else "Terminated"
+        print(f"\n{what}. Files written so far are whole.", file=sys.stderr)
+        sys.exit(stop.status())
+
+
+def _run_jobs() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
         refuse_secrets(sys.argv[1:])
         if not _followed():  # here, so that Hydra makes no folders for processes that write nothing
             _job()
-    except KeyboardInterrupt:
-        print("\nInterrupted. Files written so far are whole.", file=sys.stderr)
-        sys.exit(130)
     except (CcsError, HydraException, OmegaConfBaseException, OSError) as error:
         if failures.of_this_sweep():
             sys.exit(failures.report())
@@ -109,6 +135,25 @@ def main() -> None:
         sys.exit(failures.report())  # the tracebacks are in the jobs' logs
 
 
+def _check_word(first: str) -> None:
+    """Raise SystemExit for a first word that is no command, and no setting either."""
+    if not first or "=" in first or first.startswith(("-", "~")):
+        return
+    close = difflib.get_close_matches(first, _COMMANDS, 1)
+    meant = f"Did you mean: ccs-exp {close[0]}? " if close else ""
+    sys.exit(
+        f"Error: {first} is not known. {meant}The first word may be one of: {', '.join(_COMMANDS)}. Settings of a job are written "
+        "key=value, as in model=vitb32_openai; ccs-exp --help lists them."
+    )
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        sys.exit(f"Error: {system_error(error)}")
+
+
 def _followed() -> bool:
     """Whether this process is one of several that torchrun or srun started, and has done its share of another's job."""
     place = started()
@@ -119,22 +164,10 @@ def _followed() -> bool:
     return join(place)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    print("\nTerminated. Files written so far are whole.", file=sys.stderr)
-    sys.exit(143)
-
-
 def _paragraph(error: Exception) -> str:
-    unknown = _UNKNOWN_CHOICE.search(str(error)) if isinstance(error, HydraException) else None
-    if unknown:
-        group, choice = unknown.groups()
-        known = sorted(path.stem for path in Path(config_dir(), group).glob("*.yaml"))
-        if known:
-            return f"{group}={choice} is not known. Choose one of: {', '.join(known)}."
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. If it is the run folder, choose another with hydra.run.dir=DIR."
-    causes = [str(error), str(error.__cause__ or "")] if isinstance(error, HydraException) else [str(error)]
-    return " ".join(" ".join(dict.fromkeys(causes)).split())
+    if isinstance(error, OSError):
+        return plain(system_error(error))
+    return plain(explained(error))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from ccs_exp.errors import CcsError
 
 ORIGINAL = "original"  # the condition that silences nothing
 DESCRIPTIONS_PER_HEAD = 5  # that TEXTSPAN picks, and of which CCS counts (paper, section 4.1.1)
+HIGH_FROM, LOW_TO = 5, 1  # CCS from here on is high, up to here low, in the paper (section 5.2)
 SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
 
-_NAME = re.compile(r"L(\d+)\.H(\d+)")
+_NAME = re.compile(r"L(\d{1,4})\.H(\d{1,4})")
 
 
 class Head(NamedTuple):
@@ -28,6 +29,15 @@ class Head(NamedTuple):
 
     def __str__(self) -> str:
         return f"L{self.layer}.H{self.index}"
+
+    @classmethod
+    def of(cls, head: Head | str) -> Head:
+        """`head` itself, or the one of that name. Raises `CcsError` for what is neither."""
+        if not isinstance(head, Head):
+            return cls.parse(head)
+        if not all(isinstance(part, int) and part >= 0 for part in head):
+            raise CcsError(f"{tuple(head)!r} is not a head. A head is Head(layer, index), both from zero, or its name, as L11.H5.")
+        return head
 
     @classmethod
     def parse(cls, name: str) -> Head:
@@ -52,11 +62,24 @@ def scored_heads(layers: int, heads_per_layer: int, scored_layers: int = SCORED_
     return tuple(Head(layer, index) for layer in range(first, layers) for index in range(heads_per_layer))
 
 
-def check_heads(heads: Iterable[Head], layers: int, heads_per_layer: int, model: str) -> frozenset[Head]:
-    """The heads as a set; raises `CcsError` naming every head that the model does not have."""
-    heads = frozenset(heads)
-    outside = sorted(head for head in heads if head.layer >= layers or head.index >= heads_per_layer)
+def check_thresholds(high: int, low: int) -> None:
+    """Raise `CcsError` for classes of CCS that overlap or lie outside of its range."""
+    if not 0 <= low < high <= DESCRIPTIONS_PER_HEAD:
+        raise CcsError(
+            f"ccs.low={low} and ccs.high={high} do not separate classes; needed is 0 <= low < high <= {DESCRIPTIONS_PER_HEAD} "
+            f"(the paper has low {LOW_TO}, high {HIGH_FROM})."
+        )
+
+
+def check_heads(heads: Iterable[Head | str] | Head | str, layers: int, heads_per_layer: int, model: str) -> frozenset[Head]:
+    """The heads, given as such or by name, as a set; raises `CcsError` naming every head that the model does not have."""
+    if isinstance(heads, Head | str):
+        heads = [heads]
+    if not isinstance(heads, Iterable):
+        raise CcsError(f"{heads!r} are no heads. Give several, as in ['L2.H0', 'L3.H1'].")
+    found = frozenset(map(Head.of, heads))
+    outside = sorted(head for head in found if head.layer >= layers or head.index >= heads_per_layer)
     if outside:
         names = ", ".join(map(str, outside[:6])) + (f" and {len(outside) - 6} more" if len(outside) > 6 else "")
         raise CcsError(f"{names}: {model} has layers 0-{layers - 1} of {heads_per_layer} heads each (0-{heads_per_layer - 1}).")
-    return heads
+    return found

@@ -1,33 +1,104 @@
-"""The same steps for notebooks and scripts: load a model, score its heads, silence heads, evaluate."""
+"""The same steps for notebooks and scripts: load a model, score its heads, silence heads, evaluate.
+
+What a job has computed is not computed again here, and the other way round. Wrong arguments raise `CcsError`, which names right ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.config.plain import plain
 from ccs_exp.config.schema import config_dir, configure
+from ccs_exp.config.signatures import signature
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL, Condition, Head
-from ccs_exp.jobs import assemble, plan
-from ccs_exp.scoring.ccs import Scores, score
-from ccs_exp.scoring.describe import describe_heads
+from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
+from ccs_exp.jobs import assemble
+from ccs_exp.jobs.csv_rows import accuracy_rows
+from ccs_exp.jobs.encode import build_compute, image_data
+from ccs_exp.jobs.experiment import evaluate_all
+from ccs_exp.jobs.load_stage import Loaded
+from ccs_exp.jobs.resume import asked_keys
+from ccs_exp.jobs.score_stage import describe_and_score
+from ccs_exp.jobs.weights import random_weights
+from ccs_exp.scoring.ccs import Scores
+from ccs_exp.store import Stages, as_bytes
+
+if TYPE_CHECKING:
+    import pandas
+
+_COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
+_SCORING = ("probe", "pool", "textspan", "labeler", "judge", "ccs.high", "ccs.low", *_COMPUTING)
+_EVALUATING = ("dataset", "protocol", "ablation", "resample", "probe", "engine", "stack_size", *_COMPUTING)
+
+_as_loaded: WeakKeyDictionary[ClipModel, str] = WeakKeyDictionary()  # the numbers of models as a job would load them
+
+
+class Evaluated(dict[str, dict[str, float]]):
+    """``{condition: {metric: value}}``: accuracies and recalls are fractions, ranks in items; of several tasks their mean."""
+
+    def __init__(self, values: Mapping[str, dict[str, float]], rows: list[dict[str, Any]]):
+        super().__init__(values)
+        self._rows = rows
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each task, condition and metric, with the difference to the original: the columns of ``accuracy.csv``."""
+        import pandas
+
+        return pandas.DataFrame(self._rows)
+
+    def __repr__(self) -> str:
+        return self._table().to_string(float_format="{:.4f}".format)
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html(float_format="{:.4f}".format)
+
+    def _table(self) -> pandas.DataFrame:
+        import pandas
+
+        table = pandas.DataFrame.from_dict(dict(self), orient="index")
+        pruned = {row["condition"]: row["num_pruned"] for row in self._rows}
+        table.insert(0, "heads silenced", [pruned[name] for name in table.index])
+        return table
 
 
 def load_model(name: str = "tiny", **options: Any) -> ClipModel:
-    """Load a CLIP model.
+    """Load a CLIP model. Warns where its weights are random.
 
     Args:
         name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), or an open_clip architecture.
         options: as for `ccs_exp.clip.loading.load_clip`: `pretrained`, `weights`, `seed`, `device` ... An architecture without
             `pretrained` has random weights.
+
+    Raises:
+        CcsError: no such model or option, or weights that cannot be loaded.
     """
-    known = OmegaConf.to_container(configure(f"model={name}").model) if name in model_choices() else {"name": name}
-    return load_clip(**(known | options))
+    if not isinstance(name, str):
+        raise CcsError(f"load_model({name!r}): give a name, one of {', '.join(model_choices())}, or an open_clip architecture.")
+    _check_options(options)
+    chosen = name in model_choices()
+    known = plain(configure(f"model={name}").model) if chosen else {"name": name}
+    try:
+        model = load_clip(**(known | options))
+    except CcsError as error:
+        if chosen:
+            raise
+        raise CcsError(f"{error} Models with names of our own: {', '.join(model_choices())}.") from error
+    except (RuntimeError, AssertionError) as error:  # torch's, of a device that is not there
+        raise CcsError(f"load_model(device={options.get('device')!r}): {' '.join(str(error).split())[:200]}") from error
+    if model.origin.random:
+        warnings.warn(f"{model.name} has {model.origin.description}: what it scores and sees means nothing.", stacklevel=2)
+    if chosen and not options:
+        _as_loaded[model] = _numbers(model)
+    return model
 
 
 def model_choices() -> tuple[str, ...]:
@@ -35,42 +106,102 @@ def model_choices() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem != "open_clip"))
 
 
-def score_heads(model: ClipModel, *overrides: str, progress: bool = False) -> Scores:
+def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Scores:
     """Score every head of the last four layers.
 
     Args:
         overrides: as on the command line: ``"probe=folder", "probe.path=DIR", "pool=taxonomy"``. By default the probe, pool,
             labeler and judge that the model's configuration brings.
+
+    Raises:
+        CcsError: what is no model, or a setting that is not known or has no effect here.
     """
-    cfg = _configure(model, overrides)
-    probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-    spans = describe_heads(model, probe, assemble.build_pool(cfg.pool), assemble.build_compute(cfg, progress), cfg.textspan)
+    cfg = _configure("score_heads", model, overrides, _SCORING)
     scorers = assemble.build_scorers(cfg)
-    plan.announce(scorers, spans)
-    return score(spans, scorers.labeler, scorers.judge, scorers.thresholds)
+    scorers.check_ready()
+    probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
+    loaded = Loaded(model.name, model, None, probe, _weights(model, cfg))
+    return describe_and_score(cfg, loaded, False, scorers, build_compute(cfg, progress), Stages()).scores
 
 
 def evaluate(
     model: ClipModel,
     dataset: str,
-    heads: Mapping[str, Iterable[Head]] | None = None,
+    heads: Mapping[str, Iterable[Head | str]] | None = None,
     *overrides: str,
-    progress: bool = False,
-) -> dict[str, dict[str, float]]:
-    """What the data set's task measures, ``{condition: {metric: value}}``, with no head silenced (`original`) and with each of the named
-    sets. Accuracies and recalls are fractions, ranks in items.
+    progress: bool = True,
+) -> Evaluated:
+    """What the data set's task measures with no head silenced (`original`) and with each of the named sets.
+
+    Args:
+        heads: sets of heads by name, each head a `Head` or its name: ``{"mine": ["L2.H0", "L3.H1"]}``.
+        overrides: as on the command line: ``"dataset.limit=100"``, ``"ablation=mean"``.
+
+    Raises:
+        CcsError: what is no model, data set or head, or a setting that is not known or has no effect here.
     """
-    cfg = _configure(model, (f"dataset={dataset}", *overrides))
+    if not isinstance(dataset, str) or dataset == "none":
+        raise CcsError(f"evaluate(dataset={dataset!r}): name a data set, as in evaluate(model, 'digits').")
+    cfg = _configure("evaluate", model, (f"dataset={dataset}", *overrides), _EVALUATING)
+    conditions = [Condition(ORIGINAL, frozenset()), *_named_sets(model, heads)]
+    source = assemble.build(cfg.dataset.source)
+    probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model) if cfg.ablation != "zero" else None
+    loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
+    evaluation = evaluate_all(cfg, loaded, conditions, build_compute(cfg, progress), Stages())
+    return Evaluated(evaluation.values, accuracy_rows(model.name, cfg.dataset.name, conditions, evaluation))
+
+
+def _named_sets(model: ClipModel, heads: Mapping[str, Iterable[Head | str]] | None) -> list[Condition]:
+    if not isinstance(heads, Mapping | None):
+        raise CcsError(f"evaluate(heads={heads!r}): give sets of heads by name, as in {{'mine': ['L2.H0']}}.")
     if ORIGINAL in (heads or {}):
         raise CcsError(f"{ORIGINAL!r} is the condition without silenced heads; give this set of heads another name.")
-    conditions = [Condition(ORIGINAL, frozenset())]
-    conditions += [Condition(name, frozenset(silenced)) for name, silenced in (heads or {}).items()]
-    source, compute = assemble.build(cfg.dataset.source), assemble.build_compute(cfg, progress)
-    return assemble.evaluate(cfg, source, model, conditions, compute).values
+    shape = model.layers, model.heads_per_layer, model.name
+    return [Condition(str(name), check_heads(silenced, *shape)) for name, silenced in (heads or {}).items()]
 
 
-def _configure(model: ClipModel, overrides: Iterable[str]) -> DictConfig:
-    if model.name in model_choices():
-        return configure(f"model={model.name}", *overrides)
-    architecture, _, pretrained = model.name.rpartition("/")
-    return configure("model=open_clip", f"model.name={architecture}", f"model.pretrained={pretrained}", *overrides)
+def _check_options(options: Mapping[str, Any]) -> None:
+    found = signature(f"{load_clip.__module__}.{load_clip.__name__}")
+    known = {name: kind for name, kind in (found.parameters if found else {}).items() if name != "name"}
+    for option, value in options.items():
+        if option not in known:
+            raise CcsError(f"load_model() has no option {option!r}. Its options: {', '.join(known)}.")
+        if not known[option].admits(str(value) if isinstance(value, Path) else value):
+            raise CcsError(f"load_model({option}={value!r}): give {known[option].words}.")
+
+
+def _configure(function: str, model: ClipModel, overrides: Sequence[str], effective: tuple[str, ...]) -> DictConfig:
+    if not isinstance(model, ClipModel):
+        raise CcsError(f"{function}({model!r}): give a model as load_model() returns it.")
+    wrong = [override for override in overrides if not isinstance(override, str)]
+    if wrong:
+        raise CcsError(f"{function}(..., {wrong[0]!r}): give settings as on the command line, as in 'batch_size=32'.")
+    architecture, slash, pretrained = model.name.rpartition("/")
+    tag = pretrained if slash and pretrained != "random" else "null"
+    own = ["model=open_clip", f"model.name='{architecture or model.name}'", f"model.pretrained={tag}"]
+    cfg = configure(*([f"model={model.name}"] if model.name in model_choices() else own), *overrides)
+    for key in asked_keys(overrides):
+        if not any(key == part or key.startswith(f"{part}.") for part in effective):
+            raise CcsError(f"{key}= has no effect on {function}(). What has: {', '.join(effective)}.")
+    return cfg
+
+
+def _weights(model: ClipModel, cfg: DictConfig) -> str:
+    """What identifies the model in keys: as for a job where it is as a job would load it, else its numbers. Empty, so that nothing is
+    kept, while hooks (a mask around the call) change what it computes."""
+    for module in model.modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            return ""
+    numbers = _numbers(model)
+    if _as_loaded.get(model) == numbers:
+        return model.origin.sha256 or random_weights(cfg)
+    return f"numbers {numbers}"
+
+
+def _numbers(model: ClipModel) -> str:
+    """SHA-256 of all weights as they are, and of how images are preprocessed."""
+    digest = hashlib.sha256(str(model.transform).encode())
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(as_bytes(value))
+    return digest.hexdigest()

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import signal
-import socket
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import psutil
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititSlurmLauncher
 
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import stop
 from ccs_exp.sweeps import failures
 
-log = logging.getLogger(__name__)
+_TRIES = 3
 
-_PATIENCE_S = 10.0
+log = logging.getLogger(__name__)
 
 Cells = dict[int, Sequence[str]]  # overrides by the number of the job
 
@@ -65,9 +58,14 @@ class ParallelLauncher(JoblibLauncher):
         _announce(cells)
         done: dict[int, JobReturn] = {}
         again: Cells = {}
+        in_vain = 0
         while waiting := {number: cell for number, cell in cells.items() if number not in done | again}:
+            before = len(done)
             killed = self._run(waiting, settings, gpus, at_once, done)
             again |= {number: cells[number] for number in killed}
+            in_vain = 0 if killed or len(done) > before else in_vain + 1
+            if in_vain == _TRIES:
+                raise CcsError(f"Processes of the sweep were killed {_TRIES} times before a cell began. Is there enough memory?")
         for number, cell in again.items():
             log.warning("#%d was under way when a process was killed; it runs once more, by itself", number)
             if self._run({number: cell}, settings, gpus, 1, done):
@@ -84,25 +82,26 @@ class ParallelLauncher(JoblibLauncher):
         from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        began = _beginnings(self.config, cells)
+        from ccs_exp.sweeps.workers import beginnings, run_cell, told_before_killed
+
+        began = beginnings(Path(self.config.hydra.sweep.dir), cells)
         state = Singleton.get_state()
         jobs = (
-            delayed(_run_one)(number, cell, self.hydra_context, self.config, self.task_function, state, gpus, at_once)
+            delayed(run_cell)(number, cell, self.hydra_context, self.config, self.task_function, state, gpus, at_once, os.getpid())
             for number, cell in cells.items()
         )
         if at_once == 1:  # joblib would run them in this process; so it gets two, and is given one cell at a time
             settings = settings | {"n_jobs": 2, "pre_dispatch": 1}
         try:
-            with _told_before_killed(self.config, cells):
+            with told_before_killed(Path(self.config.hydra.sweep.dir), cells):
                 for number, result in Parallel(**settings, return_as="generator_unordered")(jobs):
                     done[number] = result
-        except TerminatedWorkerError as error:
+                    stop.check()
+        except TerminatedWorkerError:
+            stop.check()
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
-            begun = _beginnings(self.config, cells)
-            killed = [number for number in cells if number not in done and begun[number] != began[number]]
-            if not killed:
-                raise CcsError(f"A process of the sweep was killed before its cell began: {error}") from error
-            return killed
+            begun = beginnings(Path(self.config.hydra.sweep.dir), cells)
+            return [number for number in cells if number not in done and begun[number] != began[number]]
         return []
 
 
@@ -136,6 +135,7 @@ class SlurmLauncher(SubmititSlurmLauncher):
                 over = isinstance(outcome, JobReturn)
                 done[number] = outcome if over else _failed(self.config, number, cells[number], outcome)
                 log.info("#%d is over: %d of %d", number, len(done), len(cells))
+                stop.check()
         except KeyboardInterrupt:
             log.warning("The Slurm jobs go on without this command. To end them: scancel %s", array)
             raise
@@ -157,87 +157,12 @@ class SlurmLauncher(SubmititSlurmLauncher):
         return executor
 
 
-def _run_one(
-    number: int, cell: Sequence[str], context: Any, config: Any, task: Any, state: Any, gpus: Sequence[str], at_once: int
-) -> tuple[int, JobReturn]:
-    """One cell, in a process of the pool."""
-    from hydra_plugins.hydra_joblib_launcher._core import execute_job
-
-    from ccs_exp.sweeps.gpus import claim_gpu
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep's own tells the others by SIGTERM
-    claim_gpu(gpus, at_once)
-    try:
-        result = execute_job(number, cell, context, config, task, state)
-    except SystemExit:
-        # The journal is closed. As an exception this would end the sweep; and joblib kills all processes as soon as one has gone, so
-        # that one waits for the others.
-        time.sleep(_PATIENCE_S)
-        os._exit(143)
-    if result.status is JobStatus.FAILED:
-        result._return_value = _portable(result._return_value)
-    return number, result
-
-
-@contextmanager
-def _told_before_killed(config: Any, cells: Cells) -> Iterator[None]:
-    """When the sweep is told to end, tell its processes and wait for them a moment: joblib would kill them in the middle of a file."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(sent: int, frame: FrameType | None) -> None:
-        for worker in psutil.Process().children():
-            with suppress(psutil.NoSuchProcess):
-                if "popen_loky_posix" in " ".join(worker.cmdline()):
-                    worker.terminate()
-        deadline = time.monotonic() + _PATIENCE_S
-        while _any_runs(config, cells) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        before[sent](sent, frame)
-
-    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
-    taken = [sent for sent, handler in before.items() if callable(handler)]  # what is ignored stays so
-    for sent in taken:
-        signal.signal(sent, end)
-    try:
-        yield
-    finally:
-        for sent in taken:
-            signal.signal(sent, before[sent])
-
-
-def _portable(error: Exception) -> Exception:
-    """`error` if another process can read it, else what it says: an exception that cannot be unpickled would end the sweep."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its constructor does with what it gets
-        return CcsError(f"{type(error).__name__}: {error}")
-    return error
-
-
 def _failed(config: Any, number: int, cell: Sequence[str], reason: str) -> JobReturn:
     """What a cell would have returned that could not say itself why it failed."""
     failures.record(str(Path(config.hydra.sweep.dir) / str(number)), " ".join(cell), reason)
     result = JobReturn(overrides=list(cell), status=JobStatus.FAILED)
     result.return_value = CcsError(reason)
     return result
-
-
-def _beginnings(config: Any, cells: Cells) -> dict[int, float | None]:
-    """When the cells' jobs last began, None for those that never did."""
-    return {number: record and record.started for number, record in _records(config, cells).items()}
-
-
-def _any_runs(config: Any, cells: Cells) -> bool:
-    host = socket.gethostname()
-    return any(record is not None and record.state_now(host) == "running" for record in _records(config, cells).values())
-
-
-def _records(config: Any, cells: Cells) -> dict[int, Any]:
-    from ccs_exp.journal.state import read_job
-
-    return {number: read_job(Path(config.hydra.sweep.dir) / str(number)) for number in cells}
 
 
 def _announce(cells: Cells) -> None:

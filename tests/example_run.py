@@ -23,6 +23,20 @@ CHOICES = {  # as a run with the defaults of a real model has them in its summar
 }  # fmt: skip
 
 
+def asked(*strategies: str, **more) -> dict:
+    """What a job was asked, as its summary has it."""
+    prune = {name: {"_target_": f"ccs_exp.pruning.strategies.{name}"} if name in strategies else {} for name in ("high_ccs", "random")}
+    config = {"seed": 0, "prune": prune, "tracker": {"name": "wandb_offline", "project": "ccs_exp", "group": None, "tags": ["mine"]}}
+    return {"config": config | more.pop("config", {}), "sweep": None, "varied": []} | more
+
+
+RAN = {
+    "version": "1.0", "commit": "0" * 40, "libraries": {"torch": "2"}, "device": "cpu", "device_name": "A CPU", "threads": 2,
+    "started": "2026-01-31T12:00:00+00:00", "seconds": 73.4, "stages": {"load": 1.5, "evaluate": 60.25},
+    "images_per_second": {"evaluate": 123.4}, "peak_memory_mib": 512, "gpu_peak_memory_mib": None,
+}  # fmt: skip
+
+
 def _verdict(text: str, label: str) -> str:
     return "aligned" if text in CONCEPTS.get(label, ()) else "not_aligned"
 
@@ -106,15 +120,58 @@ def _write_evaluation(folder: RunFolder, model: str, dataset: str, conditions: d
         values = {"top1": accuracy[name], "top5": min(1.0, accuracy[name] + 0.12), "mean_per_class": accuracy[name] - 0.004}
         base = base or values
         rows += [
-            {"model": model, "dataset": dataset, "condition": name, "num_pruned": pruned}
+            {"model": model, "dataset": dataset, "task": dataset, "condition": name, "num_pruned": pruned}
             | {"metric": metric, "value": value, "delta": value - base[metric]}
             for metric, value in values.items()
         ]
         predictions += [
-            {"sample_id": f"{dataset}/{number:05d}", "condition": name, "target": int(target)}
+            {"sample_id": f"{dataset}/{number:05d}", "task": dataset, "condition": name, "target": int(target)}
             | {"prediction": int(target if hit else (target + 1) % 10), "correct": bool(hit)}
+            | {"margin": 1.0 if hit else -1.0, "log_probability": -0.1 if hit else -2.0}
             for number, (target, hit) in enumerate(zip(targets, correct, strict=True))
         ]
     folder.write_accuracy(rows)
     folder.write_predictions(predictions)
     return accuracy
+
+
+def write_retrieval(folder: RunFolder, ranks: dict[str, tuple[int, list[float]]], captions: int = 1, dataset: str = "msrvtt") -> None:
+    """An evaluation of retrieval: ``{condition: (heads pruned, the rank of each video)}``, which all its captions and the video have."""
+    metrics = {"t2v_R@1": 1, "t2v_R@5": 5, "v2t_R@1": 1}
+    values: dict[str, dict[str, float]] = {}
+    predictions = []
+    for name, (_, of_videos) in ranks.items():
+        values[name] = {metric: statistics.fmean(rank <= k for rank in of_videos) for metric, k in metrics.items()}
+        values[name]["t2v_median_rank"] = statistics.median(of_videos)
+        for number, rank in enumerate(of_videos):
+            common = {"task": dataset, "condition": name, "rank": float(rank), "margin": 2.0 - rank}
+            queries = [("t2v", f"v{number:03}#{caption}") for caption in range(captions)] + [("v2t", f"v{number:03}")]
+            predictions += [common | {"direction": direction, "query_id": query} for direction, query in queries]
+    base = values["original"]
+    folder.write_accuracy(
+        {"model": "tiny", "dataset": dataset, "task": dataset, "condition": name, "num_pruned": ranks[name][0]}
+        | {"metric": metric, "value": value, "delta": value - base[metric]}
+        for name, found in values.items()
+        for metric, value in found.items()
+    )
+    folder.write_predictions(predictions)
+
+
+def write_tasks(folder: RunFolder, tasks: dict[str, dict[str, tuple[int, list[bool]]]], dataset: str = "scenes") -> None:
+    """Several tasks on the same images: ``{task: {condition: (heads pruned, right or wrong for each image)}}``."""
+    rows, predictions = [], []
+    for task, conditions in tasks.items():
+        base = statistics.fmean(conditions["original"][1])
+        for name, (pruned, hits) in conditions.items():
+            value = statistics.fmean(hits)
+            rows.append(
+                {"model": "tiny", "dataset": dataset, "task": task, "condition": name, "num_pruned": pruned, "metric": "top1"}
+                | {"value": value, "delta": value - base}
+            )
+            predictions += [
+                {"sample_id": f"{number:04}", "task": task, "condition": name, "target": 0, "prediction": int(not hit), "correct": hit}
+                | {"margin": 1.0 if hit else -1.0, "log_probability": -1.0}
+                for number, hit in enumerate(hits)
+            ]
+    folder.write_accuracy(rows)
+    folder.write_predictions(predictions)

@@ -14,12 +14,19 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 @dataclass
 class WandbRecord:
-    """What a run's record holds. `summary` has nested keys joined by dots."""
+    """What a run's record holds. `summary` has nested keys joined by dots; `files` are those that it names, `missing` of them not there."""
 
     run_id: str = ""
     name: str = ""
     group: str = ""
     project: str = ""
+    job_type: str = ""
+    host: str = ""
+    started: float = 0.0
+    runtime: int = 0
+    files: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -59,7 +66,8 @@ def read_record(folder: Path) -> WandbRecord:
         if kind == "run":
             run = record.run
             result.run_id, result.name, result.group, result.project = run.run_id, run.display_name, run.run_group, run.project
-            result.tags = list(run.tags)
+            result.tags, result.job_type, result.host = list(run.tags), run.job_type, run.host
+            result.started = run.start_time.ToMicroseconds() / 1e6
             result.config |= {_key(item): json.loads(item.value_json) for item in run.config.update}
         elif kind == "config":
             result.config |= {_key(item): json.loads(item.value_json) for item in record.config.update}
@@ -67,8 +75,13 @@ def read_record(folder: Path) -> WandbRecord:
             result.history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
         elif kind == "summary":
             result.summary |= {_key(item): json.loads(item.value_json) for item in record.summary.update}
+        elif kind == "files":
+            result.files += [file.path for file in record.files.files]
+        elif kind == "artifact":
+            result.artifacts.append(record.artifact.name)
         elif kind == "exit":
-            result.exit_code = record.exit.exit_code
+            result.exit_code, result.runtime = record.exit.exit_code, record.exit.runtime
+    result.missing = [name for name in result.files if not (path.parent / "files" / name).is_file()]
     return result
 
 

@@ -10,4 +10,6 @@
 =============================  ======================================================================================
 
 The sheet alone is enough to rate: it can be sent to a rater, whose file is then put back beside it.
+
+In: run folders, and people's answers. Out: these files. May import `run_folder`, `statistics`, `files` and `errors`.
 """

@@ -47,11 +47,11 @@ def _draw(asked: argparse.Namespace, console: Console) -> None:
 def _rate(asked: argparse.Namespace, console: Console) -> None:
     with open_ratings(read_sheet(asked.sheet), asked.rater) as ratings:
         if asked.page:
-            from ccs_exp.agreement.page import serve
+            from ccs_exp.agreement.rating_page import serve
 
             serve(ratings, console)
         else:
-            from ccs_exp.agreement.terminal import rate
+            from ccs_exp.agreement.rating_terminal import rate
 
             rate(ratings, console)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ccs_exp.agreement.draw import Candidate
 from ccs_exp.agreement.ratings import raters, read_ratings
 from ccs_exp.agreement.sheet import Origin, read_key, read_sheet
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_csv
 from ccs_exp.statistics.agreement import RESAMPLES, Agreement, agreement
 
 JUDGE = "judge"
@@ -50,8 +49,9 @@ class _Pair:
 @cache
 def paper_agreement() -> dict[str, dict[str, float]]:
     """Table 2 of the paper by model: ``kappa, spearman, kendall`` of 50 descriptions, rated by one of the authors."""
-    text = (ASSETS / "paper" / "agreement.csv").read_text(encoding="utf-8")
-    return {row.pop("model"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(text.splitlines())}
+    statistics = ("kappa", "spearman", "kendall")
+    rows = read_csv(ASSETS / "paper" / "agreement.csv", ("model", *statistics))
+    return {row.text("model"): {name: float(row.text(name)) for name in statistics} for row in rows}
 
 
 def study_findings(
@@ -82,7 +82,7 @@ def study_findings(
         raise CcsError(
             f"{what} beside {', '.join(map(str, sheets))}. Rate first: ccs-exp agreement rate SHEET --rater NAME."
         )
-    findings = []
+    findings: list[Finding] = []
     for rater, given in answers.items():
         findings += _judge_and_rater(rater, given, origins, resamples, seed)
     for one, other in combinations(answers, 2):
@@ -95,7 +95,7 @@ def judge_findings(runs: dict[str, list[Candidate]], resamples: int = RESAMPLES,
 
     Raises `CcsError` where two runs share no description and label.
     """
-    findings = []
+    findings: list[Finding] = []
     for one, other in combinations(runs, 2):
         second = {_place(candidate): candidate for candidate in runs[other]}
         pairs, apart = [], 0
@@ -146,14 +146,9 @@ def _by_run(first: str, second: str, by_run: dict, everything: list[_Pair], resa
 def _finding(
     first: str, second: str, model: str, run: str, pairs: list[_Pair], resamples: int, seed: int, left_out: int = 0
 ) -> Finding:
-    both = [pair for pair in pairs if pair.first is not None and pair.second is not None]
-    found = agreement(
-        [pair.first for pair in both],
-        [pair.second for pair in both],
-        [pair.group for pair in both],
-        resamples=resamples,
-        seed=seed,
-    )
+    both = [(pair.first, pair.second, pair.group) for pair in pairs if pair.first is not None and pair.second is not None]
+    one, other = [first for first, _, _ in both], [second for _, second, _ in both]
+    found = agreement(one, other, [group for _, _, group in both], resamples=resamples, seed=seed)
     return Finding(first, second, model, run, found, left_out + len(pairs) - len(both))
 
 

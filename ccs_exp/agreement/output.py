@@ -99,8 +99,10 @@ def _of(finding: Finding) -> str:
 def _shown(estimate: Estimate, gap: str = " ", scale: float = 1, decimals: int = 3) -> str:
     if estimate.value is None:
         return "–"
-    value, ends = f"{scale * estimate.value:.{decimals}f}", (estimate.low, estimate.high)
-    return value if None in ends else f"{value}{gap}[{', '.join(f'{scale * end:.{decimals}f}' for end in ends)}]"
+    value = f"{scale * estimate.value:.{decimals}f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value}{gap}[{scale * estimate.low:.{decimals}f}, {scale * estimate.high:.{decimals}f}]"
 
 
 def _notes(findings: Sequence[Finding]) -> list[str]:

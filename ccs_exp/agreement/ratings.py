@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ccs_exp.agreement.sheet import Item, Sheet
 from ccs_exp.errors import CcsError
+from ccs_exp.files import decoded, table_rows
 
 COLUMNS = ("sheet", "item", "answer", "time")
 YES, NO, UNDO = "yes", "no", "undo"
@@ -99,30 +99,17 @@ def read_ratings(sheet: Sheet, path: Path) -> dict[str, bool]:
 
     Raises `CcsError` for what is not a rating file of this sheet, naming the line.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise CcsError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise CcsError(f"{path} is not a rating file: it is not UTF-8 text.") from error
-    whole = text[: text.rfind("\n") + 1]
-    try:
-        rows = list(csv.reader(whole.splitlines(), strict=True))
-    except csv.Error as error:
-        raise CcsError(f"{path} is not a rating file: {error}.") from error
-    if whole and tuple(rows[0]) != COLUMNS:
-        raise CcsError(f"{path} is not a rating file: its first line must be {','.join(COLUMNS)}.")
+    text = decoded(path)
+    whole = text[: max(map(text.rfind, "\r\n")) + 1]
+    rows = table_rows(path, whole, COLUMNS) if whole else []
     names = {item.name for item in sheet.items}
     answers: dict[str, bool] = {}
-    for number, row in enumerate(rows[1:], 2):
-        where = f"{path}, line {number}"
-        if len(row) != len(COLUMNS):
-            raise CcsError(f"{where} is damaged: {len(row)} cells instead of {len(COLUMNS)}. Mend or delete that line.")
-        digest, item, answer, _time = row
-        if digest != sheet.digest or item not in names:
-            raise CcsError(f"{where}: it answers another sheet than {sheet.path}, or the sheet was changed since.")
+    for row in rows:
+        item, answer = row["item"] or "", row["answer"]
+        if row["sheet"] != sheet.digest or item not in names:
+            raise CcsError(f"{row.where}: it answers another sheet than {sheet.path}, or the sheet was changed since.")
         if answer not in (YES, NO, UNDO):
-            raise CcsError(f"{where}: the answer is {answer!r}. It is one of {YES}, {NO}, {UNDO}.")
+            raise CcsError(f"{row.where}: the answer is {answer!r}. It is one of {YES}, {NO}, {UNDO}.")
         answers.pop(item, None)
         if answer != UNDO:
             answers[item] = answer == YES
@@ -149,6 +136,6 @@ def _append(path: Path, sheet: Sheet, item: str, answer: str) -> None:
 def _cut_torn_line(path: Path) -> None:
     """Take a half line from the end, so that the next answer starts a line of its own."""
     content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
+    end = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
     if end != len(content):
         os.truncate(path, end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
@@ -65,11 +65,7 @@ def write_study(path: Path, items: Sequence[Item], origins: Sequence[Origin]) ->
         ({"item": item.name, "description": item.description, "label": item.label} for item in items), SHEET_COLUMNS
     )
     digest = _digest(items)
-    key = [
-        {"item": origin.item, "sheet": digest, "run": origin.run, "model": origin.model, "head": origin.head}
-        | {"position": origin.position, "ccs": origin.ccs, "verdict": origin.verdict}
-        for origin in origins
-    ]
+    key = [dict(zip(KEY_COLUMNS, (item, digest, *about), strict=True)) for item, *about in map(astuple, origins)]
     write(key_path(path), csv_bytes(key, KEY_COLUMNS))
     write(path, content)
 
@@ -87,13 +83,10 @@ def read_sheet(path: str | Path) -> Sheet:
     """Raises `CcsError` for a missing or damaged sheet, one without items, and items named twice."""
     path = Path(path)
     rows = read_csv(path, SHEET_COLUMNS)
-    for number, row in enumerate(rows, 1):
-        empty = [column for column in SHEET_COLUMNS if row[column] is None]
-        if empty:
-            raise CcsError(f"{path}, row {number}: {', '.join(empty)} is empty.")
-        if not _NAME.fullmatch(row["item"]):
-            raise CcsError(f"{path}, row {number}: the item {row['item']!r} is no name that `draw` gives.")
-    items = tuple(Item(row["item"], row["description"], row["label"]) for row in rows)
+    for row in rows:
+        if not _NAME.fullmatch(row.text("item")):
+            raise CcsError(f"{row.where}: the item {row['item']!r} is no name that `draw` gives.")
+    items = tuple(Item(*(row.text(column) for column in SHEET_COLUMNS)) for row in rows)
     if not items:
         raise CcsError(f"{path} has no items to rate.")
     if len({item.name for item in items}) != len(items):
@@ -108,23 +101,20 @@ def read_key(sheet: Sheet) -> tuple[Origin, ...]:
         raise CcsError(f"{path} is missing: the key that `draw` wrote beside the sheet. Put it there to compare with the judge.")
     rows = read_csv(path, KEY_COLUMNS)
     names = {item.name for item in sheet.items}
-    for number, row in enumerate(rows, 1):
-        where = f"{path}, row {number}"
+    origins = []
+    for row in rows:
         if row["sheet"] != sheet.digest or row["item"] not in names:
-            raise CcsError(f"{where}: it belongs to another sheet than {sheet.path}, or the sheet was changed after the draw.")
+            raise CcsError(f"{row.where}: it belongs to another sheet than {sheet.path}, or the sheet was changed after the draw.")
         if row["verdict"] not in VERDICTS:
-            raise CcsError(f"{where}: verdict is {row['verdict']!r}. It is one of {', '.join(VERDICTS)}.")
-        if not (row["position"] or "").isdecimal() or not (row["ccs"] or "0").isdecimal() or None in (row["run"], row["model"]):
-            raise CcsError(f"{where} is damaged: it needs a run, a model, a position and, if known, a CCS.")
+            raise CcsError(f"{row.where}: verdict is {row['verdict']!r}. It is one of {', '.join(VERDICTS)}.")
+        position, ccs = row.text("position"), row["ccs"] or "0"
+        if not position.isdecimal() or not ccs.isdecimal():
+            raise CcsError(f"{row.where} is damaged: it needs a run, a model, a position and, if known, a CCS.")
+        named = (row.text("item"), row.text("run"), row.text("model"), row["head"] or "")
+        origins.append(Origin(*named, int(position), int(ccs) if row["ccs"] else None, row.text("verdict")))
     if {row["item"] for row in rows} != names:
         raise CcsError(f"{path} does not know every item of {sheet.path}: it was cut short, or belongs to another sheet.")
-    return tuple(
-        Origin(
-            *(row["item"], row["run"], row["model"], row["head"] or ""),
-            *(int(row["position"]), int(row["ccs"]) if row["ccs"] else None, row["verdict"]),
-        )
-        for row in rows
-    )
+    return tuple(origins)
 
 
 def _digest(items: Sequence[Item]) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ccs_exp.clip.ablation import Ablation, Zero
 from ccs_exp.clip.hooks import masked
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.heads import Head
@@ -18,27 +19,55 @@ from ccs_exp.heads import Head
 class Engine(Protocol):
     """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair.
 
-    `warnings` says what an engine had to do otherwise than it was configured.
+    `warnings` says what an engine had to do otherwise than it was configured; `seeds`: under each of which every mask is to be
+    encoded, more than one where outputs are resampled.
     """
 
     warnings: list[str]
 
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
     def encode(
-        self, model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], masks: Sequence[frozenset[Head]]
+        self,
+        model: ClipModel,
+        pixels: Float[Tensor, "batch 3 height width"],
+        masks: Sequence[frozenset[Head]],
+        sample_ids: Sequence[str] = (),
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "masks batch dim"]:
-        """L2-normalised embeddings, one row of the first axis for each mask."""
+        """Embeddings, one row of the first axis for each mask; L2-normalised, unless heads are replaced in the embedding itself.
+
+        Args:
+            sample_ids: of the images; needed where outputs are resampled.
+            seeds: for each mask, which donors it has, where outputs are resampled; by default 0.
+        """
         ...
 
 
 class PlainEngine:
     """One full forward pass of open_clip's own encoder for each mask: the reference for every faster engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, ablation: Ablation | None = None) -> None:
+        self.ablation: Ablation = ablation or Zero()
         self.warnings: list[str] = []
 
-    def encode(self, model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]]) -> Tensor:
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.ablation.seeds
+
+    def encode(
+        self,
+        model: ClipModel,
+        pixels: Tensor,
+        masks: Sequence[frozenset[Head]],
+        sample_ids: Sequence[str] = (),
+        seeds: Sequence[int] | None = None,
+    ) -> Tensor:
+        seeds = seeds or [0] * len(masks)
+        self.ablation = self.ablation.on(model.device)
         embeddings = []
-        for heads in masks:
-            with masked(model, heads):
+        for heads, replacement in zip(masks, self.ablation.replacements(pixels, sample_ids, seeds), strict=True):
+            with masked(model, heads, replacement):
                 embeddings.append(F.normalize(model.clip.encode_image(pixels), dim=-1))
         return torch.stack(embeddings)

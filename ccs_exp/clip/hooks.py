@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ccs_exp.clip.ablation import Replacement
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, check_heads
 
 
 class Branch(NamedTuple):
-    """One way on from a layer: the copy of the batch that it comes from, and the layer's heads that it silences, by index."""
+    """One way on from a layer: the copy of the batch that it comes from, and the layer's heads that it silences, by index.
+
+    `replacement`: what these give instead; None: zeros.
+    """
 
     parent: int
     silenced: frozenset[int]
+    replacement: Replacement | None = None
 
 
 @contextmanager
-def masked(model: ClipModel, heads: Iterable[Head]) -> Iterator[None]:
+def masked(model: ClipModel, heads: Iterable[Head], replacement: Replacement | None = None) -> Iterator[None]:
     """Silence `heads` in every forward pass inside the ``with`` block (the paper's soft pruning, section 5.2).
 
     A silenced head's output is zero before the output projection, the bias of V included, which equals zeroing the head's
-    columns of ``out_proj.weight``. The bias of ``out_proj`` stays: it belongs to no head. Masks nest.
+    columns of ``out_proj.weight``; with a `replacement`, its means over the probe for instance, it is what that gives. The bias of
+    ``out_proj`` stays: it belongs to no head. Masks nest; of a head that is silenced twice the inner block decides.
 
     Raises `CcsError` for a head that the model does not have, and on leaving the block if a layer with silenced heads was
     never run, because then the mask has done nothing.
@@ -38,7 +44,7 @@ def masked(model: ClipModel, heads: Iterable[Head]) -> Iterator[None]:
         by_layer[head.layer].add(head.index)
     with ExitStack() as layers:
         untouched = {
-            layer: layers.enter_context(branched(model, layer, 1, [Branch(0, frozenset(indices))]))
+            layer: layers.enter_context(branched(model, layer, 1, [Branch(0, frozenset(indices), replacement)]))
             for layer, indices in by_layer.items()
         }
         yield
@@ -54,13 +60,22 @@ def branched(model: ClipModel, layer: int, copies: int, branches: Sequence[Branc
 
     Yields a list that holds the size of the stacked batch of every run through the hook point so far.
     """
-    silenced = _silenced(tuple(branches), model.heads_per_layer, model.device)
+    silenced = _silenced(tuple(branch.silenced for branch in branches), model.heads_per_layer, model.device)
     runs: list[int] = []
 
-    def silence(_module, _inputs, z: Tensor) -> Tensor:  # z: [copies * batch, heads, tokens, head_dim]
+    def silence(_module: nn.Module, _inputs: object, z: Tensor) -> Tensor:  # z: [copies * batch, heads, tokens, head_dim]
         runs.append(len(z))
         stacked = branch_copies(z, copies, branches)
-        return (stacked if silenced is None else stacked.masked_fill(silenced, 0)).flatten(0, 1)
+        if silenced is None:
+            return stacked.flatten(0, 1)
+        stacked = stacked.masked_fill(silenced, 0)
+        for place, branch in enumerate(branches):
+            if branch.replacement is None:
+                continue
+            for index in branch.silenced:
+                given = branch.replacement.of(Head(layer, index))  # [1 or batch, tokens, head_dim]
+                stacked[place, :, index, : given.shape[1]] = given
+        return stacked.flatten(0, 1)
 
     handle = model.head_outputs(layer).register_forward_hook(silence)
     try:
@@ -82,13 +97,13 @@ def branch_copies(x: Tensor, copies: int, branches: Sequence[Branch]) -> Tensor:
 # a pass with gradients may come across what one without has made.
 @lru_cache(maxsize=1024)
 @torch.inference_mode(False)
-def _silenced(branches: tuple[Branch, ...], heads_per_layer: int, device: torch.device) -> Tensor | None:
+def _silenced(branches: tuple[frozenset[int], ...], heads_per_layer: int, device: torch.device) -> Tensor | None:
     """``[branches, 1, heads, 1, 1]``; None where no branch silences a head."""
-    if not any(branch.silenced for branch in branches):
+    if not any(branches):
         return None
     silenced = torch.zeros(len(branches), 1, heads_per_layer, 1, 1, dtype=torch.bool)
-    for row, branch in zip(silenced, branches, strict=True):
-        row[:, sorted(branch.silenced)] = True
+    for row, heads in zip(silenced, branches, strict=True):
+        row[:, sorted(heads)] = True
     return silenced.to(device)
 
 
@@ -99,18 +114,29 @@ def _indices(values: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 @contextmanager
-def recorded(model: ClipModel, layers: Iterable[int]) -> Iterator[dict[int, Tensor]]:
-    """Collect the per-head outputs of the class token, ``{layer: [batch, heads, head_dim]}``, of the latest forward pass."""
-    outputs: dict[int, Tensor] = {}
-
-    def record(layer: int):
-        def hook(_module, _inputs, z: Tensor) -> None:
-            outputs[layer] = z[:, :, 0].detach()
-
-        return hook
-
+def observed(model: ClipModel, layers: Iterable[int], see: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Inside, every forward pass shows `see` each layer's number and per-head outputs, ``[batch, heads, tokens, head_dim]``."""
     with ExitStack() as hooks:
         for layer in layers:
-            handle = model.head_outputs(layer).register_forward_hook(record(layer))
+            handle = model.head_outputs(layer).register_forward_hook(lambda _module, _inputs, z, layer=layer: see(layer, z))
             hooks.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def recorded(model: ClipModel, layers: Iterable[int]) -> Iterator[dict[int, Tensor]]:
+    """Collect the per-head outputs of the class token, ``{layer: [batch, heads, head_dim]}``, of the latest forward pass.
+
+    Raises `CcsError` for layers that the model does not have.
+    """
+    layers = list(layers) if isinstance(layers, Iterable) else [layers]
+    wrong = [layer for layer in layers if not isinstance(layer, int) or not 0 <= layer < model.layers]
+    if wrong:
+        raise CcsError(f"{wrong[0]!r} is no layer of {model.name}, which has layers 0-{model.layers - 1}.")
+    outputs: dict[int, Tensor] = {}
+
+    def record(layer: int, z: Tensor) -> None:
+        outputs[layer] = z[:, :, 0].detach()
+
+    with observed(model, layers, record):
         yield outputs

@@ -39,18 +39,19 @@ def read_heads(model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], 
     with recorded(model, layers) as outputs:
         token = class_token(visual, pixels)
     embedding = embed(visual, token)
-    x = _float64(token)  # [batch, width]
-    norm = _float64(embedding).norm(dim=-1)
+    x = float64(token)  # [batch, width]
+    norm = float64(embedding).norm(dim=-1)
     mu = x.mean(dim=-1)
     sigma = torch.sqrt(x.var(dim=-1, correction=0) + visual.ln_post.eps)
-    z = _float64(torch.cat([outputs[layer] for layer in layers], dim=1))  # [batch, heads, head_dim]
+    z = float64(torch.cat([outputs[layer] for layer in layers], dim=1))  # [batch, heads, head_dim]
     scale = 1 / (sigma * norm)
     shared = torch.stack([scale, mu * scale, 1 / norm], dim=-1)  # [batch, 3]
     coefficients = torch.cat([z * scale[:, None, None], shared[:, None].expand(-1, z.shape[1], -1)], dim=-1)
     return Readout(coefficients, embedding / embedding.norm(dim=-1, keepdim=True))
 
 
-def _float64(values: Tensor) -> Tensor:
+def float64(values: Tensor) -> Tensor:
+    """In double precision, where they are if that device has it."""
     return values.cpu().double() if values.device.type == "mps" else values.double()  # MPS has no float64
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccs_exp.clip import encoder
+from ccs_exp.clip.ablation import Ablation, Replacement, Zero
 from ccs_exp.clip.exhaustion import out_of_memory
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
 from ccs_exp.clip.model import ClipModel
@@ -24,7 +25,10 @@ from ccs_exp.heads import Head, check_heads
 
 log = logging.getLogger(__name__)
 
-Group = list[int]  # masks, by their place in the job, that have silenced the same heads so far
+Mask = tuple[frozenset[Head], Replacement | None]
+Silenced = tuple[frozenset[int], Replacement | None]  # of one layer, by index
+Group = list[int]  # masks, by their place in the job, that have silenced the same heads in the same way so far
+_NONE: Silenced = (frozenset(), None)
 
 
 class SharedPrefixEngine:
@@ -35,19 +39,36 @@ class SharedPrefixEngine:
     halved, then the batch, for the rest of the job; `warnings` says so.
     """
 
-    def __init__(self, stack_size: int = 1) -> None:
+    def __init__(self, stack_size: int = 1, ablation: Ablation | None = None) -> None:
         if stack_size < 1:
             raise CcsError(f"stack_size={stack_size}: give a number of at least 1.")
         self.stack_size = stack_size
+        self.ablation: Ablation = ablation or Zero()
         self.parts = 1  # into which a batch is cut
         self.warnings: list[str] = []
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.ablation.seeds
+
     def encode(
-        self, model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], masks: Sequence[frozenset[Head]]
+        self,
+        model: ClipModel,
+        pixels: Float[Tensor, "batch 3 height width"],
+        masks: Sequence[frozenset[Head]],
+        sample_ids: Sequence[str] = (),
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "masks batch dim"]:
+        seeds = seeds or [0] * len(masks)
+        self.ablation = self.ablation.on(model.device)
         while True:
             try:
-                return torch.cat([_encode(model, part, masks, self.stack_size) for part in pixels.chunk(self.parts)], dim=1)
+                encoded, start = [], 0
+                for part in pixels.chunk(self.parts):
+                    replacements = self.ablation.replacements(part, sample_ids[start : start + len(part)], seeds)
+                    encoded.append(_encode(model, part, list(zip(masks, replacements, strict=True)), self.stack_size))
+                    start += len(part)
+                return torch.cat(encoded, dim=1)
             except RuntimeError as error:
                 if not out_of_memory(error) or not self._halve(len(pixels)):
                     raise
@@ -70,8 +91,8 @@ class SharedPrefixEngine:
         return True
 
 
-def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]], stack_size: int) -> Tensor:
-    walk = _Walk(model, [_by_layer(model, heads) for heads in masks], stack_size)
+def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[Mask], stack_size: int) -> Tensor:
+    walk = _Walk(model, [_by_layer(model, heads, replacement) for heads, replacement in masks], stack_size)
     walk.descend(0, encoder.patch_tokens(model.clip.visual, pixels), [list(range(len(masks)))])
     return torch.stack([walk.embeddings[mask] for mask in range(len(masks))])
 
@@ -79,7 +100,7 @@ def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[frozenset[Head]], 
 class _Walk:
     """One batch on its way down the tree of masks."""
 
-    def __init__(self, model: ClipModel, silenced: Sequence[dict[int, frozenset[int]]], stack_size: int):
+    def __init__(self, model: ClipModel, silenced: Sequence[dict[int, Silenced]], stack_size: int):
         self.model, self.silenced, self.stack_size = model, silenced, stack_size
         self.embeddings: dict[int, Float[Tensor, "batch dim"]] = {}
 
@@ -107,19 +128,20 @@ class _Walk:
 
 
 def _stacks(
-    layer: int, groups: list[Group], silenced: Sequence[dict[int, frozenset[int]]], stack_size: int
+    layer: int, groups: list[Group], silenced: Sequence[dict[int, Silenced]], stack_size: int
 ) -> Iterator[tuple[list[Branch], list[Group]]]:
     """The branches out of a layer with the masks of each, `stack_size` at a time."""
     out: dict[Branch, Group] = {}
     for parent, group in enumerate(groups):
         for mask in group:
-            out.setdefault(Branch(parent, silenced[mask].get(layer, frozenset())), []).append(mask)
+            out.setdefault(Branch(parent, *silenced[mask].get(layer, _NONE)), []).append(mask)
     branches = list(out)
     for start in range(0, len(branches), stack_size):
         stack = branches[start : start + stack_size]
         yield stack, [out[branch] for branch in stack]
 
 
-def _by_layer(model: ClipModel, heads: frozenset[Head]) -> dict[int, frozenset[int]]:
+def _by_layer(model: ClipModel, heads: frozenset[Head], replacement: Replacement | None) -> dict[int, Silenced]:
     heads = check_heads(heads, model.layers, model.heads_per_layer, model.name)
-    return {layer: frozenset(h.index for h in heads if h.layer == layer) for layer in {h.layer for h in heads}}
+    layers = {head.layer for head in heads}
+    return {layer: (frozenset(head.index for head in heads if head.layer == layer), replacement) for layer in layers}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +12,7 @@ from open_clip import CLIP
 from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
 
-from ccs_exp.store import as_bytes, kept_tensor
+from ccs_exp.store import as_bytes, code_of, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
 
@@ -54,10 +53,11 @@ def kept_text_embeddings(
         "batch": TEXT_BATCH,
         "device": device.type,
         "precision": _precision(device),
-        "torch": torch.__version__,
-        "ccs_exp": version("ccs_exp"),
+        "code": code_of(__name__),
     }
-    return kept_tensor("text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device)).to(device)
+    return kept_tensor(
+        "text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device), shape=(len(texts), None)
+    ).to(device)
 
 
 def _text_tower(clip: nn.Module) -> str:

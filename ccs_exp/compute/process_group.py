@@ -8,6 +8,7 @@ the others at their next batch. Everything goes through gloo on the CPU, whateve
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import subprocess
 import time
@@ -20,8 +21,10 @@ from typing import Any
 import torch
 from torch import distributed
 
-from ccs_exp.compute.processes import Place, Share
+from ccs_exp.compute.heartbeat import Heartbeat
+from ccs_exp.compute.processes import OURS, Place, Share
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import stop
 
 CONNECT = timedelta(minutes=10)
 POLL_SECONDS = 0.02
@@ -45,36 +48,42 @@ class Member:
     """One process within a call. `go_on` is to be called now and then: it ends the call where another process has failed."""
 
     share: Share
-    local_rank: int
+    place: Place
     go_on: Callable[[], None]
 
 
-class Crew:
+class ProcessGroup:
     """The processes of a job, connected."""
 
-    def __init__(self, store: distributed.Store, place: Place, children: tuple[subprocess.Popen, ...] = ()):
+    def __init__(self, store: distributed.Store, place: Place, children: tuple[subprocess.Popen[bytes], ...] = ()):
         self._store, self.place, self._children, self._calls = store, place, children, 0
         self.closed = False
         distributed.init_process_group("gloo", store=store, rank=place.rank, world_size=place.world, timeout=CONNECT)
+        self._heartbeat = None if place.by == OURS else Heartbeat(store, place)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """What ``function(member, *arguments)`` returns in every process, in their order; in this one it gets the very arguments.
 
         Raises what it raises here, or `CcsError` or RuntimeError for what it raises in another process.
         """
+        before = torch.get_num_threads()  # what the user has set for a process is taken as it is
+        threads = before if "OMP_NUM_THREADS" in os.environ else self.place.of_machine(before)
         try:
-            task = pickle.dumps((function, arguments, torch.get_num_threads()))
+            task = pickle.dumps((function, arguments, threads))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise CcsError(f"Several devices need a model and data that other processes can be given: {error}.") from error
         try:
             self._announce(task)
-            outcome, error = self._attempt(function, arguments)
+            torch.set_num_threads(threads)
+            outcome, failed = self._attempt(function, arguments)
             outcomes = self._collect(outcome)
         except BaseException:
             self.close(kill=True)  # what the others are doing is not known any more
             raise
-        if error is not None:
-            raise error
+        finally:
+            torch.set_num_threads(before)
+        if failed is not None:
+            raise failed
         for rank, found in enumerate(outcomes):
             if isinstance(found, Failure):
                 raise (
@@ -86,14 +95,18 @@ class Crew:
         """Answer the first process's calls until it says that there will be no more."""
         while (task := self._next_task()) is not None:
             function, arguments, threads = pickle.loads(task)  # from our own first process
-            torch.set_num_threads(threads)  # as the first one has: on a CPU, sums may depend on it
+            torch.set_num_threads(threads)  # the same in all: on a CPU, sums may depend on it
             self._collect(self._attempt(function, arguments)[0])
             del function, arguments
+        if self._heartbeat is not None:
+            self._heartbeat.end()
         distributed.destroy_process_group()
 
     def close(self, kill: bool = False) -> None:
         """End the other processes; with `kill` those on this machine at once."""
         self.closed = True
+        if self._heartbeat is not None:
+            self._heartbeat.end()
         if not kill:
             with contextlib.suppress(RuntimeError):
                 self._announce(None)
@@ -109,9 +122,9 @@ class Crew:
             distributed.destroy_process_group()
 
     def _announce(self, task: bytes | None) -> None:
-        self._check_children()
+        self._check_others()
         self._calls += 1
-        self._store.set(f"call/{self._calls}", b"end" if task is None else b"call")
+        self._store.set(f"call/{self._calls}", "end" if task is None else "call")
         if task is not None:
             distributed.broadcast_object_list([task], src=0)
 
@@ -124,26 +137,25 @@ class Crew:
         distributed.broadcast_object_list(received, src=0)
         return received[0]
 
-    def _attempt(self, function: Callable[..., Any], arguments: tuple) -> tuple[Any, Exception | None]:
+    def _attempt(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
         try:
-            return function(
-                Member(Share(self.place.rank, self.place.world), self.place.local_rank, self._go_on), *arguments
-            ), None
+            member = Member(Share(self.place.rank, self.place.world), self.place, self._go_on)
+            return function(member, *arguments), None
         except _OthersStopped:
             return None, None
         except Exception as error:
-            self._store.set(f"failed/{self._calls}", b"")
+            self._store.set(f"failed/{self._calls}", "")
             mendable = isinstance(error, CcsError)
             return Failure(str(error) if mendable else traceback.format_exc(), mendable), error
 
     def _go_on(self) -> None:
-        self._check_children()
+        self._check_others()
         if self._store.check([f"failed/{self._calls}"]):
             raise _OthersStopped
 
     def _collect(self, outcome: Any) -> list[Any]:
         """All outcomes, in the first process. Nobody enters before all are ready, so that signals and deaths are noticed meanwhile."""
-        self._store.set(f"ready/{self._calls}/{self.place.rank}", b"")
+        self._store.set(f"ready/{self._calls}/{self.place.rank}", "")
         self._wait_for([f"ready/{self._calls}/{rank}" for rank in range(self.place.world)])
         outcomes = [None] * self.place.world if self.place.rank == 0 else None
         distributed.gather_object(outcome, outcomes, dst=0)
@@ -151,10 +163,13 @@ class Crew:
 
     def _wait_for(self, keys: list[str]) -> None:
         while not self._store.check(keys):
-            self._check_children()
+            stop.check()
+            self._check_others()
             time.sleep(POLL_SECONDS)
 
-    def _check_children(self) -> None:
+    def _check_others(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.check()
         for rank, child in enumerate(self._children, 1):
             if child.poll() is not None:
                 how = f"signal {-child.returncode}" if child.returncode < 0 else f"status {child.returncode}"

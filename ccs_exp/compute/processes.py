@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ccs_exp.errors import CcsError
 
 T = TypeVar("T")
+OURS = "us"
 _ABSENT = object()
 
 
@@ -34,29 +35,39 @@ def in_order(shares: Sequence[Sequence[T]]) -> list[T]:
     >>> in_order([["a", "c", "e"], ["b", "d"]])
     ['a', 'b', 'c', 'd', 'e']
     """
-    return [item for item in chain.from_iterable(zip_longest(*shares, fillvalue=_ABSENT)) if item is not _ABSENT]
+    rounds: Iterable[tuple[Any, ...]] = zip_longest(*shares, fillvalue=_ABSENT)
+    return [item for item in chain.from_iterable(rounds) if item is not _ABSENT]
 
 
 @dataclass(frozen=True)
 class Place:
-    """One of several processes that `by` started on this job; `local_rank` counts those on this machine."""
+    """One of several processes that `by` (torchrun, srun or `OURS`) started on this job; `local_rank` counts those on this machine, and
+    `sharing` is how many use the cores that this one may use.
+    """
 
     rank: int
     local_rank: int
     world: int
     by: str
+    sharing: int
+
+    def of_machine(self, count: int) -> int:
+        """Of `count` threads or helpers on this machine those of this process."""
+        return -(-count // self.sharing)
 
 
 def started() -> Place | None:
     """This process's place among those that torchrun, or a step of Slurm's srun, started together; None: it is alone."""
+    sharing = 1  # srun gives each of its processes cores of its own
     if "TORCHELASTIC_RUN_ID" in os.environ:
         names, by = ("RANK", "LOCAL_RANK", "WORLD_SIZE"), "torchrun"
+        sharing = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     elif "SLURM_STEP_NUM_TASKS" in os.environ:  # only in a step: a batch script itself is one process, whatever it asked for
         names, by = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"), "srun"
     else:
         return None
     rank, local_rank, world = (int(os.environ[name]) for name in names)
-    return Place(rank, local_rank, world, by) if world > 1 else None
+    return Place(rank, local_rank, world, by, sharing) if world > 1 else None
 
 
 def check_processes(devices: int | str, num_nodes: int) -> None:

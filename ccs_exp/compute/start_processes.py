@@ -13,27 +13,30 @@ from typing import NoReturn
 
 from torch import distributed
 
-from ccs_exp.compute.process_group import CONNECT, POLL_SECONDS, Crew
-from ccs_exp.compute.processes import Place
+from ccs_exp.compute.parent import end_with
+from ccs_exp.compute.process_group import CONNECT, POLL_SECONDS, ProcessGroup
+from ccs_exp.compute.processes import OURS, Place
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import stop
 
-_crew: Crew | None = None  # the one whose first process this is
+_CHILD = "from ccs_exp.compute.start_processes import child; child()"
+
+_group: ProcessGroup | None = None  # the one whose first process this is
 
 
-def crew_of(size: int) -> Crew:
+def process_group(size: int) -> ProcessGroup:
     """The processes that this job was started with, or `size` on this machine, started now and kept for later calls."""
-    global _crew
-    if _crew is not None and not _crew.closed:
-        if _crew.place.world == size:
-            return _crew
-        _crew.close()
+    if _group is not None and not _group.closed:
+        if _group.place.world == size:
+            return _group
+        _group.close()
     store = distributed.TCPStore("127.0.0.1", 0, size, is_master=True, timeout=CONNECT, wait_for_workers=False)
     _use_loopback()
     paths = os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_STEP", "TORCHELASTIC"))}
     children = tuple(
         subprocess.Popen(
-            [sys.executable, "-c", "from ccs_exp.compute.start_processes import child; child()", str(store.port), str(rank), str(size)],
+            [sys.executable, "-c", _CHILD, *map(str, (os.getpid(), store.port, rank, size))],
             env=environment | {"PYTHONPATH": paths},
             stdin=subprocess.DEVNULL,
         )
@@ -41,48 +44,53 @@ def crew_of(size: int) -> Crew:
     )
     try:
         _wait_for_connections(store, children)
-        _keep(Crew(store, Place(0, 0, size, "us"), children))
+        return _keep(ProcessGroup(store, Place(0, 0, size, OURS, size), children))
     except BaseException:
         for process in children:
             process.kill()
         raise
-    return _crew
 
 
 def join(place: Place) -> bool:
     """Connect with the processes that torchrun or srun started; False in the first, which goes on with the job, and True in the others,
     once the job is done."""
-    if _crew is not None:
+    if _group is not None:
         return False
-    crew = Crew(_outer_store(place), place)
+    group = ProcessGroup(_outer_store(place), place)
     if place.rank == 0:
-        _keep(crew)
+        _keep(group)
         return False
-    crew.follow()
+    try:
+        group.follow()
+    except distributed.DistError as error:
+        raise CcsError(f"Process {place.rank} of {place.world}: the first process of the job is gone, see its log.") from error
     return True
 
 
 def child() -> NoReturn:
-    """What a process that `crew_of` started does, until its parent needs it no more or is gone."""
+    """What a process that `process_group` started does, until its parent needs it no more or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its children
-    port, rank, size = map(int, sys.argv[1:])
+    parent, port, rank, size = map(int, sys.argv[1:])
+    end_with(parent)
     try:
         store = distributed.TCPStore("127.0.0.1", port, size, is_master=False, timeout=CONNECT)
-        store.set(f"connected/{rank}", b"")
-        Crew(store, Place(rank, rank, size, "us")).follow()
+        store.set(f"connected/{rank}", "")
+        ProcessGroup(store, Place(rank, rank, size, OURS, size)).follow()
     except distributed.DistError:  # the parent is gone, and with it the job
         os._exit(1)
     sys.exit(0)
 
 
-def _keep(crew: Crew) -> None:
-    global _crew
-    _crew = crew
-    atexit.register(lambda: None if crew.closed else crew.close())
+def _keep(group: ProcessGroup) -> ProcessGroup:
+    global _group
+    _group = group
+    atexit.register(lambda: None if group.closed else group.close())
+    return group
 
 
-def _wait_for_connections(store: distributed.Store, children: tuple[subprocess.Popen, ...]) -> None:
+def _wait_for_connections(store: distributed.Store, children: tuple[subprocess.Popen[bytes], ...]) -> None:
     while not store.check([f"connected/{rank}" for rank in range(1, len(children) + 1)]):
+        stop.check()
         for process in children:
             if process.poll() is not None:
                 raise CcsError(

@@ -5,36 +5,27 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, cast
 
 import lightning
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from ccs_exp.compute.process_group import Member
 from ccs_exp.compute.processes import Share
-from ccs_exp.compute.start_processes import crew_of
+from ccs_exp.compute.progress import ImageProgress
+from ccs_exp.compute.shared_pass import SharedData, SharedModule
+from ccs_exp.compute.start_processes import process_group
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import stop
 from ccs_exp.journal.log import note
-
-
-class Shared(Protocol):
-    """What a pass over several devices needs of its module and its data: what one process found, and what all found put together."""
-
-    def part(self) -> Any:
-        """Plain data, on the CPU."""
-        ...
-
-    def merge(self, parts: Sequence[Any]) -> None:
-        """Take the parts of all processes, in their order, in place of one's own."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -69,14 +60,14 @@ class Compute:
         finally:
             model.to("cpu")
 
-    def run(self, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str) -> None:
-        """One pass of `module`'s test step over `data`; over several devices both are `Shared`."""
+    def run(self, module: SharedModule, data: SharedData, description: str) -> None:
+        """One pass of `module`'s test step over `data`. Ends at its next batch where the job was told to stop."""
         processes = self._devices() * self.num_nodes
         if processes == 1:
-            return self._pass(module, data, [_NamedProgress(description)] if self.progress else [], 1)
-        parts = crew_of(processes).call(_share_of_pass, self, module, data, description)
-        module.merge([found for found, _ in parts])
-        data.merge([found for _, found in parts])
+            return self._pass(module, data, [_Watch()] + ([ImageProgress(description, data)] if self.progress else []), 1)
+        results = process_group(processes).call(_share_of_pass, self, module, data, description)
+        module.combine_shares([of_module for of_module, _ in results])
+        data.combine_shares([of_data for _, of_data in results])
 
     def on_gpus(self) -> bool:
         return self.device in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available()
@@ -91,9 +82,7 @@ class Compute:
             raise CcsError(f"trainer.devices={wanted}: this machine has {found}. Set trainer.devices to that, or to auto.")
         return wanted
 
-    def _pass(
-        self, module: lightning.LightningModule, data: lightning.LightningDataModule, callbacks: list[Callback], devices: Any
-    ) -> None:
+    def _pass(self, module: SharedModule, data: SharedData, callbacks: list[Callback], devices: int | list[int]) -> None:
         for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
@@ -108,22 +97,29 @@ class Compute:
                     trainer.test(module, data, verbose=False)
                 seconds = round(time.perf_counter() - started, 3)
                 note(pass_seconds=seconds, device=str(trainer.strategy.root_device))
-            except SystemExit as stop:  # Lightning's answer to Ctrl-C
-                if isinstance(stop.__context__, KeyboardInterrupt):
+            except SystemExit as end:  # Lightning's answer to Ctrl-C
+                if isinstance(end.__context__, KeyboardInterrupt):
                     raise KeyboardInterrupt from None
                 raise
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise CcsError(
+                    f"A process that decodes images has ended: {' '.join(str(error).split())} If it was killed for memory, set num_workers "
+                    "lower; num_workers=0 decodes in the job's own process."
+                ) from error
 
-    def _trainer(self, callbacks: list[Callback], devices: Any) -> lightning.Trainer:
+    def _trainer(self, callbacks: list[Callback], devices: int | list[int]) -> lightning.Trainer:
         try:
             return lightning.Trainer(
                 accelerator=self.device,
                 devices=devices,
                 plugins=[LightningEnvironment()],  # Lightning would take a cluster's processes for its own to connect
-                precision=self.precision,
+                precision=cast(Any, self.precision),  # Lightning lists them
                 logger=False,
                 enable_checkpointing=False,
                 enable_model_summary=False,
-                enable_progress_bar=any(isinstance(callback, _NamedProgress) for callback in callbacks),
+                enable_progress_bar=False,
                 callbacks=callbacks,
             )
         except (MisconfigurationException, ValueError) as error:
@@ -131,40 +127,32 @@ class Compute:
             raise CcsError(f"device={self.device} precision={self.precision} cannot be used here: {reason}") from error
 
 
-class _NamedProgress(RichProgressBar):
-    def __init__(self, description: str):
-        super().__init__()
-        self._description = description
+class _Watch(Callback):
+    """Ends a pass at its next batch where the job was told to stop, or, of several processes, another one has failed."""
 
-    @property
-    def test_description(self) -> str:
-        return self._description
-
-
-class _OneForAll(Callback):
-    """Ends this process's share where another process has failed."""
-
-    def __init__(self, member: Member):
+    def __init__(self, member: Member | None = None):
         super().__init__()
         self._member = member
 
     def on_test_batch_start(self, *_: Any) -> None:
-        self._member.go_on()
+        stop.check()
+        if self._member is not None:
+            self._member.go_on()
 
 
 def _share_of_pass(
-    member: Member, compute: Compute, module: lightning.LightningModule, data: lightning.LightningDataModule, description: str
+    member: Member, compute: Compute, module: SharedModule, data: SharedData, description: str
 ) -> tuple[Any, Any]:
-    """What this process's share of the batches gives: the parts of module and data."""
-    first = member.share.rank == 0
-    callbacks: list[Callback] = [_OneForAll(member)]
-    callbacks += [_NamedProgress(description)] if compute.progress and first else []
+    """What this process's share of the batches gives: the results of module and data."""
+    first, workers = member.share.rank == 0, data.num_workers
+    callbacks: list[Callback] = [_Watch(member)]
+    callbacks += [ImageProgress(description, data, of=member.share.of)] if compute.progress and first else []
     # a cluster may let each process see its own GPU only, as number 0
-    devices = [member.local_rank % CUDAAccelerator.auto_device_count()] if compute.on_gpus() else 1
-    data.share = member.share
+    devices = [member.place.local_rank % CUDAAccelerator.auto_device_count()] if compute.on_gpus() else 1
+    data.share, data.num_workers = member.share, member.place.of_machine(workers)
     try:
         if len(data.test_dataloader()):  # Lightning takes no empty one
             compute._pass(module, data, callbacks, devices)
     finally:
-        data.share = Share()
-    return module.part(), data.part()
+        data.share, data.num_workers = Share(), workers
+    return module.share_result(), data.share_result()

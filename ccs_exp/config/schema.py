@@ -1,19 +1,25 @@
-"""The configuration: its typed schema, where its files lie, and the checks that need more than one choice."""
+"""The configuration: its typed schema, and how it is composed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from ccs_exp.compute.processes import check_processes
-from ccs_exp.config.services import check_parts, usual_settings
+from ccs_exp.config.checks import check
+from ccs_exp.config.mistakes import explained
+from ccs_exp.config.place import config_dir
+from ccs_exp.config.services import as_judge
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_lines
+from ccs_exp.heads import HIGH_FROM, LOW_TO
 
 
 @dataclass
@@ -33,6 +39,7 @@ class DatasetConfig:
     limit: int | None = None  # a quick look at that many samples, drawn from all
     partial: bool = False  # a local copy may lack images, videos and classes
     streaming: bool = False  # read the hub's files as they come
+    class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     task: str = "classification"  # classification | retrieval
     frames: int | None = None  # of a video
@@ -67,8 +74,8 @@ class SpansConfig:
 class CcsConfig:
     name: str = MISSING
     path: str | None = None  # an earlier run's heads.csv
-    high: int = 5  # CCS from here on is high
-    low: int = 1  # CCS up to here is low
+    high: int = HIGH_FROM  # CCS from here on is high
+    low: int = LOW_TO  # CCS up to here is low
 
 
 @dataclass
@@ -87,7 +94,13 @@ class PruneConfig:
     curve: dict[str, Any] = field(default_factory=dict)
     own: dict[str, Any] = field(default_factory=dict)  # strategies that are not in the package, by name
 
-    STRATEGIES = ("high_ccs", "low_ccs", "random", "concept", "heads", "each_head", "matched", "curve")
+
+@dataclass
+class ResampleConfig:
+    """Of ``ablation=resample``."""
+
+    donors: int = 256  # images of the probe, at most
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])  # of which sample has which donor
 
 
 @dataclass
@@ -97,6 +110,16 @@ class RobustnessConfig:
     relabel_draws: int = 0  # name each head's concept that many more times, and report how stable its CCS is
     shuffled_labels: int = 0  # judge each head under that many other heads' labels: what a CCS is by chance
     seed: int = 0  # of the draws
+
+
+@dataclass
+class EvidenceConfig:
+    """Beyond what follows from the conditions evaluated."""
+
+    reading: bool = False  # one more pass over the data set: what heads represent, whether they detect what their texts name
+    sufficiency: bool = False  # in that pass: what is left of a task where heads keep five directions alone
+    concept_tests: str | None = None  # a CSV concept,dataset,task: which tasks test which labels, beside the packaged ones
+    seed: int = 0  # of bootstraps, permutations and intruders
 
 
 @dataclass
@@ -118,7 +141,10 @@ class Config:
     judge: dict[str, Any] = field(default_factory=dict)
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     textspan: str = "direct"
+    ablation: str = "zero"
+    resample: ResampleConfig = field(default_factory=ResampleConfig)
     engine: str = "shared"
     batch_size: int = 64
     stack_size: int = 1
@@ -140,12 +166,7 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
-    OmegaConf.register_new_resolver("as_judge", as_judge, replace=True)
-
-
-def as_judge(key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
-    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
-    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(config_dir()), _parent_.service)[key]
+    OmegaConf.register_new_resolver("as_judge", partial(as_judge, config_dir()), replace=True)
 
 
 def copy_in(data_dir: str | None, name: str) -> str | None:
@@ -156,107 +177,16 @@ def copy_in(data_dir: str | None, name: str) -> str | None:
 
 def prompt_templates(name: str) -> list[str]:
     """The prompt templates in ``assets/templates``, with ``{}`` for the class name."""
-    return (ASSETS / "templates" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-
-
-def config_dir() -> str:
-    """The absolute folder of the configuration files: inside the package when installed, beside it in a checkout."""
-    package = ASSETS.parent
-    installed = package / "conf"
-    return str(installed if installed.is_dir() else package.parent / "conf")
+    return read_lines(ASSETS / "templates" / f"{name}.txt")
 
 
 def configure(*overrides: str) -> DictConfig:
-    """The configuration that the command line would give for `overrides`, checked."""
+    """The configuration that the command line would give for `overrides`, checked. Raises `CcsError` where there is none."""
     register()
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides))
-    check(cfg)
+    try:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            cfg = compose("config", overrides=list(overrides))
+        check(cfg)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise CcsError(explained(error)) from error
     return cfg
-
-
-_NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
-_VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
-_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
-_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed"), 0)
-_VALUES = {
-    "textspan": ("direct", "reference"),
-    "engine": ("shared", "plain"),
-    "on_error": ("raise", "skip"),
-    "protocol": ("standard", "paper"),
-    "dataset.task": ("classification", "retrieval"),
-    "device": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
-    "prune.match_count": (None, "min"),
-}
-
-
-def check(cfg: DictConfig) -> None:
-    """Raise `CcsError` for values and combinations that cannot work, before anything is loaded."""
-    for key, allowed in _VALUES.items():
-        value = OmegaConf.select(cfg, key)
-        if value not in allowed:
-            choices = ", ".join("null" if choice is None else str(choice) for choice in allowed)
-            raise CcsError(f"{key}={value} is not known. Choose one of: {choices}.")
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
-    missing += ["dataset.frames"] if cfg.dataset.task == "retrieval" and cfg.dataset.frames is None else []
-    missing += ["dataset.path"] if cfg.dataset.name in _VIDEOS_NEED_A_PATH and not cfg.dataset.path else []
-    if missing:
-        layout = (
-            f" dataset.path is a folder with: {cfg.dataset.layout}" if cfg.dataset.layout and "dataset.path" in missing else ""
-        )
-        if layout and cfg.data_dir:
-            layout = f" data_dir={cfg.data_dir} has no folder {cfg.dataset.name}.{layout}"
-        raise CcsError(f"Still needed: {', '.join(f'{key}=...' for key in missing)}. Add it to the command line.{layout}")
-    for group, name in _NEED_A_PATH.items():
-        used = "path" in cfg[group].source if group in ("dataset", "probe") else cfg[group].name == name
-        if cfg[group].path and not used:
-            raise CcsError(f"{group}.path={cfg[group].path} is not used by {group}={cfg[group].name}. Add {group}={name}.")
-    if cfg.spans.name == "file" and cfg.ccs.name != "computed":
-        raise CcsError(f"spans=file and ccs={cfg.ccs.name} both say where the scores come from. Choose one of them.")
-    if cfg.ccs.name == "published" and (cfg.ccs.high, cfg.ccs.low) != (5, 1):
-        raise CcsError("ccs=published knows the authors' classes, not every CCS, so ccs.high and ccs.low cannot change them.")
-    for name in PruneConfig.STRATEGIES:
-        if cfg.prune[name] and "_target_" not in cfg.prune[name]:
-            raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
-    if cfg.labeler.name == "given" and cfg.spans.name != "file":
-        raise CcsError("labeler=given takes the labels from a spans file: add spans=file spans.path=FILE.")
-    if cfg.robustness.relabel_draws and cfg.labeler.name == "given":
-        raise CcsError("robustness.relabel_draws names the concepts again, which labeler=given cannot. Choose another labeler.")
-    if (cfg.robustness.relabel_draws or cfg.robustness.shuffled_labels) and cfg.ccs.name != "computed":
-        raise CcsError(
-            f"robustness.* judges descriptions again, but ccs={cfg.ccs.name} takes scores as they are. For the descriptions of an "
-            "earlier run: spans=file spans.path=RUN/heads.csv, with labeler=given for its labels."
-        )
-    for key, least in _LEAST.items():
-        value = OmegaConf.select(cfg, key)
-        if value is not None and value < least:
-            raise CcsError(f"{key}={value}: give a number of at least {least}.")
-    _check_local_copy(cfg)
-    check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
-    check_parts(Path(config_dir()), {part: cfg[part] for part in ("labeler", "judge")})
-    if cfg.dataset.name != "none" and cfg.dataset.task == "classification":
-        of_tasks = {f"tasks.{name}": templates for name, templates in cfg.dataset.tasks.items()}
-        for key, templates in {"templates": cfg.dataset.templates, **of_tasks}.items():
-            bad = [template for template in templates if "{}" not in template]
-            if bad or not (templates or cfg.dataset.tasks):
-                example = f"'dataset.{key}=[\"a photo of a {{}}.\"]'"
-                what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
-                raise CcsError(f"dataset.{key}: {what}. Give templates as in {example}.")
-
-
-def _check_local_copy(cfg: DictConfig) -> None:
-    for key in ("partial", "streaming"):
-        if cfg.dataset[key] and key not in cfg.dataset.source:
-            raise CcsError(f"dataset.{key}=true is not used by dataset={cfg.dataset.name}. Leave it out.")
-    if cfg.dataset.streaming and cfg.pixel_cache:
-        raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
-    if cfg.dataset.partial and not cfg.dataset.path:
-        raise CcsError("dataset.partial=true is about a local copy: add dataset.path=DIR, or leave it out.")
-    if cfg.dataset.streaming and cfg.num_workers:
-        raise CcsError(f"dataset.streaming=true reads in one process, so num_workers={cfg.num_workers} cannot be. Leave it out.")
-    if cfg.dataset.partial and cfg.dataset.streaming:
-        raise CcsError(
-            "dataset.partial=true and dataset.streaming=true exclude each other: a stream's length is not known before."
-        )

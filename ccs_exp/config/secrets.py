@@ -10,7 +10,7 @@ import base64
 import os
 import re
 import urllib.parse
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -28,8 +28,8 @@ _NONE = r"/@\s\"'\\<>"  # no sign of an address before its first slash
 # hf://NAME@REVISION has no user
 _USER = re.compile(rf"(?<=://)[^{_NONE}:]*:[^{_NONE}]*@|(?<=http://)[^{_NONE}]+@|(?<=https://)[^{_NONE}]+@", re.IGNORECASE)
 _QUERY = re.compile(r"://[^\s\"'\\<>?#]*\?([^\s\"'\\<>#]+)")
-# a sign as JSON (nested to any depth), URLs and HTML write it
-_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})|%(?:25)*([0-9a-fA-F]{2})|&#x0*([0-9a-fA-F]{1,4});|&#0*([0-9]{1,5});|\\+([\"'/\\])")
+# a sign as JSON (nested to any depth), URLs and HTML write it; backslashes count as nothing, in texts and in secrets
+_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})|%(?:25)*([0-9a-fA-F]{2})|&#x0*([0-9a-fA-F]{1,4});|&#0*([0-9]{1,5});|\\+")
 
 
 def names_a_secret(name: str) -> bool:
@@ -43,7 +43,7 @@ def hide_secrets(text: str, *more: str) -> str:
     view, place = _unescaped(text)
     spans = sorted(found.span() for form in forms if form in view for found in re.finditer(re.escape(form), view))
     pieces, end = [], 0
-    for first, last in ((place(first), place(last)) for first, last in spans):
+    for first, last in ((place(first, False), place(last, True)) for first, last in spans):
         if first >= end:
             pieces += [text[end:first], HIDDEN]
         end = max(end, last)
@@ -134,8 +134,8 @@ def _forms(secrets: frozenset[str]) -> tuple[str, ...]:
     found = set()
     for secret in secrets:
         raw = secret.encode("utf-8", "surrogateescape")
-        found |= {secret, secret.replace(" ", "+"), raw.decode("latin-1")}
-        found |= {_unescaped(written)[0] for written in (secret, urllib.parse.quote(secret), urllib.parse.quote_plus(secret))}
+        written = (secret, secret.replace(" ", "+"), urllib.parse.quote(secret), urllib.parse.quote_plus(secret))
+        found |= {_unescaped(text)[0] for text in written} | {raw.decode("latin-1").replace("\\", "")}
         for before, first in enumerate((0, 2, 3)):  # base 64, whatever stands before it
             whole = (before + len(raw)) * 8 // 6  # signs that depend on nothing that follows
             for code in (base64.b64encode, base64.urlsafe_b64encode):
@@ -143,21 +143,24 @@ def _forms(secrets: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda form: (-len(form), form)))
 
 
-def _unescaped(text: str) -> tuple[str, Callable[[int], int]]:
-    """`text` with escaped signs as they are meant, and for each place in it where that is in `text`."""
-    view, ends, origins, end, length = [], [0], [0], 0, 0
+def _unescaped(text: str) -> tuple[str, Callable[[int, bool], int]]:
+    """`text` with escaped signs as they are meant, and for each place in it where in `text` a part of it begins, or where one ends."""
+    view, places, origins, end, length = [], [0], [0], 0, 0
     for found in _ESCAPED.finditer(text):
-        code, byte, entity, decimal, plain = found.groups()
-        sign = plain or chr(int(decimal) if decimal else int(code or byte or entity, 16))
+        code, byte, entity, decimal = found.groups()
+        number = int(decimal) if decimal else int(code or byte or entity or "5c", 16)
+        sign = chr(number).replace("\\", "")
         view += [text[end : found.start()], sign]
-        length += found.start() - end + 1
-        end = found.end()
-        ends += [length - 1, length]
+        length += found.start() - end
+        places += [length, length + len(sign)]
+        length, end = length + len(sign), found.end()
         origins += [found.start(), end]
     view.append(text[end:])
 
-    def place(position: int) -> int:
-        index = bisect_right(ends, position) - 1
-        return origins[index] + position - ends[index]
+    def place(position: int, is_end: bool) -> int:
+        index = bisect_left(places, position) if is_end else bisect_right(places, position) - 1
+        if index == len(places) or places[index] > position:
+            index -= 1
+        return origins[index] + position - places[index]
 
     return "".join(view), place

@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import DictConfig
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 
 FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
 
@@ -76,6 +77,9 @@ def load_service(conf: Path, name: str, supports: Mapping[str, bool | None] | No
     if unknown:
         raise CcsError(f"supports.{unknown[0]} is not known. What a service may support: {', '.join(FEATURES)}.")
     features = entry.pop("supports") | {name: value for name, value in (supports or {}).items() if value is not None}
+    wrong = [key for key in ("url", "key_variable", "max_tokens") if not isinstance(entry.get(key), str)]
+    if wrong:
+        raise CcsError(f"{conf / 'services.yaml'}: {wrong[0]} of {name} is a text, not {entry.get(wrong[0])!r}.")
     return Service(name, supports=frozenset(feature for feature in FEATURES if features[feature]), **entry)
 
 
@@ -176,6 +180,11 @@ def usual_settings(conf: Path, service: str) -> dict[str, Any]:
     return {key: value for file in files for key, value in _table(file).items() if key not in _OF_JUDGES}
 
 
+def as_judge(conf: str, key: str, *, _parent_: DictConfig, _root_: DictConfig) -> Any:
+    """The judge's setting, or where the judge asks no language model, the usual one of the service that `_parent_` asks."""
+    return _root_.judge[key] if key in _root_.judge else usual_settings(Path(conf), _parent_.service)[key]
+
+
 @cache
 def _table(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    return read_yaml(path)

@@ -1,6 +1,7 @@
 """The measures of evidence: what silencing a head does, what it represents, whether its label is true.
 
-Comes in: arrays (similarities, coefficients, moments, values of factors), heads with their descriptions, labels and scores.
-Goes out: costs, the causal map, omega squared, sets of heads and their p, areas, shares; rows of their files.
-May import: `statistics`, `heads`, `errors`, `files`, `scoring`, and nothing above; no model, no image, no Hydra, no plot.
+Comes in: arrays (margins, coefficients, moments, values of factors), heads with their descriptions, labels and scores; evaluations.
+Goes out: costs, the causal map, omega squared, areas, shares; tables of the run folder.
+May import: `tasks`, `scoring` and what lies below. The measures are functions of arrays and know no model, image, Hydra or plot; `reading`
+alone makes a pass, and `effects_of_conditions` and `from_*` alone know what passes give.
 """

@@ -49,7 +49,8 @@ def curves(effects: Effects, task: str) -> dict[str, Curve]:
     found: dict[str, Curve] = {}
     for order, of_seeds in _by_order(evaluation.conditions).items():
         sizes = sorted(next(iter(of_seeds.values())))
-        rows = np.stack([right[evaluation.place(of_seed[size])] for of_seed in of_seeds.values() for size in sizes]).astype(np.float32)
+        wanted = [of_seed[size] for of_seed in of_seeds.values() for size in sizes]
+        rows = right[evaluation.places(wanted)].mean(axis=0, dtype=np.float32)
         drawn = drawn_means(rows, groups, seed=effects.seed).reshape(-1, len(of_seeds), len(sizes))
         found[order] = Curve(order, tuple(of_seeds), tuple(sizes), rows.mean(axis=1).reshape(len(of_seeds), -1), drawn)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from ccs_exp.statistics.intervals import paired
-from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, mean_p, over_seeds, sign_flip_p
+from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, over_seeds, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Costs:
         count: samples that the task has.
         cost, low, high: mean over samples of the original's value minus the condition's, with its 95% bootstrap interval.
         standardised, standardised_low, standardised_high: the same in standard deviations of the task's own original values.
-        p: two-sided, of the mean cost being zero (`mean_p`).
+        p: two-sided, of the mean cost (over seeds as they are) being zero: Student's test, or flipped signs of whole groups.
         drawn: the standardised cost in each of the bootstrap's draws, of which other intervals are made.
     """
 
@@ -76,8 +76,24 @@ def costs(
     with np.errstate(invalid="ignore", divide="ignore"):
         standardised = np.where(own_spread > 0, mean / own_spread, np.nan)
         drawn_standardised = np.where(spread[:, None] > 0, drawn_costs / spread[:, None], np.nan)
-    p = mean_p(differences.mean(axis=0), groups)
+    p = _mean_p(differences.mean(axis=0), groups)
     return Costs(known.size, mean, *ends(drawn_costs), standardised, *ends(drawn_standardised), p, drawn_standardised)
+
+
+def _mean_p(
+    differences: Float[np.ndarray, "conditions samples"], groups: Shaped[np.ndarray, " samples"] | None
+) -> Float[np.ndarray, " conditions"]:
+    from scipy.stats import ttest_1samp
+
+    if groups is not None:
+        return sign_flip_p(differences, groups)
+    known = differences[:, ~np.isnan(differences[0])].astype(np.float64) if len(differences) else differences
+    varying = np.ptp(known, axis=1) > 0 if known.size else np.zeros(len(known), dtype=bool)
+    p = np.where(
+        (known == 0).all(axis=1), 1.0, np.nan
+    )  # nothing changed; nothing can be said of what changed by one number throughout
+    p[varying] = ttest_1samp(known[varying], 0, axis=1).pvalue
+    return p
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,9 +45,8 @@ class Effects:
         """Of `conditions` (None: all that silence something), on samples that all tasks have in common order."""
         outcomes = self.evaluation.tasks[task]
         values, groups = self._on_common_samples(outcomes, _measured(outcomes, measure))
-        places = [self.evaluation.place(condition) for condition in (self.silenced if conditions is None else conditions)]
-        original = next(condition for condition in self.evaluation.conditions if condition.name == ORIGINAL)
-        return costs(values[self.evaluation.place(original)], values[places], groups, seed=self.seed)
+        places = self.evaluation.places(self.silenced if conditions is None else conditions)
+        return costs(values[self.evaluation.sets.index(frozenset())], values[places], groups, seed=self.seed)
 
     def rows(self, conditions: Sequence[Condition] | None = None) -> list[Effect]:
         """The rows of ``effects.csv``: every task and measure, and for classes what became wrong and right."""
@@ -58,8 +57,13 @@ class Effects:
                 found += cost_rows(task, measure, names, self.costs(task, measure, conditions))
             if "prediction" in outcomes.columns:
                 right = outcomes.columns["prediction"] == outcomes.fixed["target"]
-                original = self.evaluation.sets.index(frozenset())
-                found += flip_rows(task, names, right[original], right[[self.evaluation.place(item) for item in conditions]])
+                original, silenced = right[self.evaluation.sets.index(frozenset())], right[self.evaluation.places(conditions)]
+                if len(silenced) == 1:
+                    found += flip_rows(task, names, original, silenced[0])
+                else:  # under several seeds a sample is right in part
+                    lost = costs(original.astype(np.float32), silenced.astype(np.float32), seed=self.seed)
+                    no = {"standardised": None, "standardised_low": None, "standardised_high": None}  # margins alone are
+                    found += [replace(row, **no) for row in cost_rows(task, "accuracy", names, lost)]
         return found
 
     def mean_standardised(self, conditions: Sequence[Condition]) -> Float[np.ndarray, " conditions"]:

@@ -78,4 +78,4 @@ def _lost(effects: Effects, task: str, conditions: Sequence[Condition]) -> Float
     if "prediction" not in outcomes.columns:
         return None
     accuracy = (outcomes.columns["prediction"] == outcomes.fixed["target"]).mean(axis=1)
-    return accuracy[evaluation.sets.index(frozenset())] - accuracy[[evaluation.place(condition) for condition in conditions]]
+    return accuracy[evaluation.sets.index(frozenset())] - accuracy[evaluation.places(conditions)].mean(axis=0)

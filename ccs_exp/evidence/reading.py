@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps, read_heads
 from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
@@ -82,7 +82,7 @@ class _Read(NamedTuple):
     margins: dict[tuple[str, str], Tensor]
 
 
-class HeadReading(lightning.LightningModule):
+class HeadReading(SharedModule):
     """Reads the scored heads of every image of a pass; `read` runs it."""
 
     def __init__(
@@ -134,12 +134,12 @@ class HeadReading(lightning.LightningModule):
             for number, (task, classifier) in enumerate(zip(self.tasks, self.classifiers, strict=True))
         }
 
-    def part(self) -> tuple[list[_Read | None], list[FactorSums]]:
+    def share_result(self) -> tuple[list[_Read | None], list[FactorSums]]:
         return self._batches, self.sums
 
-    def merge(self, parts: Sequence[tuple[list[_Read | None], list[FactorSums]]]) -> None:
-        self._batches = in_order([batches for batches, _ in parts])
-        self.sums = [sum(of_task[1:], of_task[0]) for of_task in zip(*(sums for _, sums in parts), strict=True)]
+    def combine_shares(self, results: Sequence[tuple[list[_Read | None], list[FactorSums]]]) -> None:
+        self._batches = in_order([batches for batches, _ in results])
+        self.sums = [sum(of_task[1:], of_task[0]) for of_task in zip(*(sums for _, sums in results), strict=True)]
 
     def reading(self) -> Reading:
         """Raises `CcsError` if no image could be read."""

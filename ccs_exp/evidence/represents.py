@@ -3,10 +3,11 @@
 Images stream by once, and what is kept of them does not grow with their number: sums by value of the factor and by **block**, a part of the
 images that a hash of their names decides. Bootstrap and permutations then take blocks for what they take images for elsewhere:
 
-- the interval draws blocks of all values with replacement. Blocks are random parts, so their sums vary as the images do; with twenty and
-  more of a value what is lost is the precision of the interval, not its centre;
+- the interval draws blocks of all values with replacement: they are random parts, so that their sums vary as the images do. Simulated for
+  factors of 2 to 500 values, 94 to 100% of the intervals held the truth; near zero they are up to twice as wide as need be;
 - the null deals the blocks out to the values anew, as many to each as before. To permute images themselves the targets of all would have
-  to be known before the first is encoded, and sums kept for every permutation: with 1,000 classes some 100 GB.
+  to be known before the first is encoded, and sums kept for every permutation: 499 of them
+  with 1,000 classes and 48 heads of 64 dimensions are 12 GB.
 
 Sums of disjoint sets of images add up.
 """
@@ -28,7 +29,7 @@ from ccs_exp.statistics.resampling import RESAMPLES, ends
 
 COLUMNS = ("head", "factor", "omega2", "omega2_low", "omega2_high", "null95", "represented")
 
-_MOST_CELLS = 2000  # values times blocks: 130 MB for 48 heads of 64 dimensions
+_MOST_CELLS = 2000  # values times blocks, while these are not the fewest: 49 MB for 48 heads of 64 dimensions
 _FEWEST_BLOCKS, _MOST_BLOCKS = 5, 50
 _PERMUTATIONS = 499
 _MOST_NUMBERS = 8_000_000  # held at once while resampling

@@ -2,118 +2,129 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.config.plain import plain
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
+from ccs_exp.jobs.ablation import Gathering, build_engine
+from ccs_exp.jobs.csv_rows import accuracy_rows
+from ccs_exp.jobs.encode import build_compute
+from ccs_exp.jobs.evaluate_stage import evaluate
+from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
-from ccs_exp.jobs.rows import accuracy_rows
-from ccs_exp.jobs.score_stage import given_scores, rescore, score_heads, write_scores
-from ccs_exp.jobs.summary import Finished, summarise
+from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
+from ccs_exp.jobs.summary_json import Finished, summarise
 from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
 from ccs_exp.pruning.conditions import check_given, conditions
-from ccs_exp.pruning.context import PruningContext
-from ccs_exp.report import print_summary, write_report
+from ccs_exp.pruning.context import PruningContext, Strategy
+from ccs_exp.report import show_run, write_report
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
-from ccs_exp.scoring.describe import describe_heads
 from ccs_exp.store import Stages
+from ccs_exp.tasks.evaluation import Evaluation
 from ccs_exp.tasks.kept import evaluate_kept
 
 
 @dataclass(frozen=True)
 class Job:
-    """Where a job writes, which keys its command line named, and the sweep it belongs to."""
+    """Where a job writes, which keys its command line named, the sweep it belongs to, and its choices that others of it do not share."""
 
     run_dir: str
     asked: frozenset[str] = frozenset()
     sweep: str | None = None
+    varied: tuple[str, ...] = ()
 
 
 def run(cfg: DictConfig, job: Job) -> None:
     """Run one job and leave a complete run folder. Raises `CcsError` for what the user can mend."""
     strategies, tracker = assemble.build_strategies(cfg.prune), assemble.build(cfg.tracker)
-    scorers = assemble.build_scorers(cfg)
+    scorers, stages = assemble.build_scorers(cfg), Stages()
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
         return plan.show(plan.plan(cfg, scorers, evaluates))
     refuse_own_input(cfg, job.run_dir)
     if cfg.ccs.name == "computed":
         scorers.check_ready()
-    stages, compute = Stages(), assemble.build_compute(cfg)
-    given = given_scores(cfg, scorers, stages)
+    compute, given = build_compute(cfg), given_scores(cfg, scorers, stages)
     folder = RunFolder(job.run_dir)
     folder.prepare()
 
-    # load
-    source = assemble.build(cfg.dataset.source) if evaluates else None  # first: a wrong local copy is known at once
-    model = assemble.build_model(cfg) if evaluates or given is None else None
-    name = model.name if model else _name_without_model(cfg, job, given)
-    if model:
-        check_given(strategies, model.layers, model.heads_per_layer, name)
-
-    # score
+    loaded = load(cfg, job.asked, evaluates, given)
+    if loaded.model:
+        check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     plan.show(plan.encoding_lines(cfg, evaluates))
-    pool, probe, scores = None, None, given
-    if given is None:
-        pool = assemble.build_pool(cfg.pool)
-        probe = assemble.image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-        moments = keys.moments_key(cfg, _weights(cfg, model), compute.device_type)
-        stage_keys = moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256)
-        spans = describe_heads(model, probe, pool, compute, cfg.textspan, stage_keys, stages)
-        scores = score_heads(cfg, spans, scorers, stages)
-    if model:
-        check_heads((item.head for item in scores.heads), model.layers, model.heads_per_layer, name)
+
+    scored = Scored(given) if given else describe_and_score(cfg, loaded, evaluates, scorers, compute, stages)
+    if loaded.model:
+        check_heads((item.head for item in scored.scores.heads), loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     folder.clear()
-    write_scores(folder, name, scores, scorers)
-    rescored = rescore(cfg, scores, scorers, folder)
+    write_scores(folder, loaded.name, scored.scores, scorers)
+    rescored = rescore(cfg, scored.scores, scorers, folder)
 
-    # prune and evaluate
-    chosen: tuple[Condition, ...] = ()
-    evaluation = None
-    if evaluates:
-        context = PruningContext(scores, model.layers, model.heads_per_layer, name)
-        chosen = conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
-        key = keys.evaluation_key(cfg, _weights(cfg, model), compute.device_type)
-        evaluation = evaluate_kept(chosen, key, lambda missing: assemble.evaluate(cfg, source, model, missing, compute), stages)
-        folder.write_accuracy(accuracy_rows(name, cfg.dataset.name, chosen, evaluation))
+    chosen = prune(cfg, strategies, loaded, scored.scores) if evaluates else ()
+    evaluation = evaluate_all(cfg, loaded, chosen, compute, stages) if evaluates else None
+    if evaluation:
+        folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
+    evidence = find_evidence(cfg, loaded, scored, evaluation, compute, stages)
+    for file, table in evidence.tables.items():
+        folder.write_table(file, table.columns, table.rows)
 
-    # report and track
-    if scorers.session.used:
-        write_replies(folder.path, jsonl(scorers.session.used.values()))
-    config = OmegaConf.to_container(cfg, resolve=True)
-    dataset = cfg.dataset.name if evaluates else None
     finished = Finished(
-        *(name, dataset, config, model, scores, pool, probe, chosen, evaluation, rescored, scorers, stages),
+        config=plain(cfg),
+        loaded=loaded,
+        scored=scored,
+        rescored=rescored,
+        conditions=chosen,
+        evaluation=evaluation,
+        evidence=evidence.summary,
+        scorers=scorers,
+        stages=stages,
         device=compute.device_type,
+        sweep=job.sweep,
+        varied=job.varied,
     )
+    report(folder, finished)
+    with stage("track"):
+        tracker.track(folder.path)
+    show_run(folder.path)
+
+
+def prune(cfg: DictConfig, strategies: Sequence[Strategy], loaded: Loaded, scores: Scores) -> tuple[Condition, ...]:
+    """The job's conditions, the original first."""
+    context = PruningContext(scores, loaded.encoder.layers, loaded.encoder.heads_per_layer, loaded.name)
+    return conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
+
+
+def evaluate_all(cfg: DictConfig, loaded: Loaded, chosen: Sequence[Condition], compute: Compute, stages: Stages) -> Evaluation:
+    """The data set under all conditions: from the store those that were evaluated before, the others in one pass."""
+    probe_key = keys.probe_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
+    gathering = Gathering(loaded.probed, compute, probe_key, stages) if cfg.ablation != "zero" else None
+
+    def evaluate_missing(missing: Sequence[Condition]) -> Evaluation:
+        engine = build_engine(cfg, loaded.encoder, missing, gathering)
+        return evaluate(cfg, loaded.data, loaded.encoder, missing, compute, engine)
+
+    if not loaded.weights:
+        return evaluate_missing(chosen)
+    return evaluate_kept(chosen, keys.evaluation_key(cfg, loaded.weights, compute.device_type), evaluate_missing, stages)
+
+
+def report(folder: RunFolder, finished: Finished) -> None:
+    """The summary, and from the folder as it then is the figures and the page: where a summary stands, a job has finished."""
+    if finished.scorers.session.used:
+        write_replies(folder.path, jsonl(finished.scorers.session.used.values()))
     folder.write_summary(summarise(finished))
     try:
         write_report(folder.path)
     except BaseException:
         folder.withdraw_summary()
         raise
-    tags = [name, dataset or "scores"]
-    with stage("track"):
-        tracker.track(folder.path, config=config, name="-".join(tags), group=job.sweep, tags=tags)
-    print_summary(folder.path)
-
-
-def _weights(cfg: DictConfig, model: ClipModel) -> str:
-    return model.origin.sha256 or keys.random_weights(cfg)
-
-
-def _name_without_model(cfg: DictConfig, job: Job, scores: Scores) -> str:
-    """The model that the scores are of, that the command line names, or that the file of descriptions is named after."""
-    if scores.model:
-        return scores.model
-    if cfg.spans.name == "file" and "model" not in job.asked:
-        return Path(cfg.spans.path).stem
-    return cfg.model.variant or f"{cfg.model.name}/{cfg.model.pretrained}"

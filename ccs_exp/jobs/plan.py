@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
+from ccs_exp.run_folder.wording import plain
+from ccs_exp.scoring.donors import donors_bytes
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans, read_spans
@@ -38,10 +41,12 @@ def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
 def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """The passes over images, and the memory that they need at most."""
     passes = []
-    if cfg.ccs.name == "computed" and cfg.spans.name != "file":
+    if (cfg.ccs.name == "computed" and cfg.spans.name != "file") or (evaluates and cfg.ablation in ("mean", "direct")):
         passes.append(
             f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else "")
         )
+    if evaluates and cfg.ablation == "resample":
+        passes.append(f"one over at most {cfg.resample.donors} donors of the probe {cfg.probe.name}")
     if evaluates:
         how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
         passes.append(f"one over {cfg.dataset.name}, {how}")
@@ -60,12 +65,18 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         stack_size=cfg.stack_size if cfg.engine == "shared" else 1,
         on_cpu=device == "a CPU",
         parting_layers=shape[0] if anywhere else SCORED_LAYERS,
-        workers=default_workers(in_memory=False) if cfg.num_workers is None else cfg.num_workers,
+        workers=default_workers(one_process=False) if cfg.num_workers is None else cfg.num_workers,
     )
-    return [
+    lines = [
         PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
         PlanLine("encode", stated(need, device)),
     ]
+    if evaluates and cfg.ablation == "resample":
+        tokens, width = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.positional_embedding").shape
+        layers = range(0 if anywhere else max(0, shape[0] - SCORED_LAYERS), shape[0])
+        size = donors_bytes(cfg.resample.donors, layers, shape[0] - 1, tokens, width, str(cfg.precision))
+        lines.append(PlanLine("encode", f"outputs of donors: at most {size / 1e9:.2f} GB, in memory and in the store"))
+    return lines
 
 
 def scoring_lines(cfg: DictConfig, scorers: Scorers) -> list[PlanLine]:
@@ -96,8 +107,9 @@ def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]
     lines = [PlanLine("ask", item.line()) for item in found]
     to_ask = sum(item.requests - item.kept for item in found)
     if len(found) > 1 and to_ask:
-        prices = [item.cost for item in found if item.requests > item.kept]
-        sum_of = "the price is not known of all" if None in prices else f"about {dollars(sum(prices))}"
+        asked = [item for item in found if item.requests > item.kept]
+        prices = [item.cost for item in asked if item.cost is not None]
+        sum_of = f"about {dollars(sum(prices))}" if len(prices) == len(asked) else "the price is not known of all"
         lines.append(PlanLine("ask", f"together {to_ask} requests to send, {sum_of}"))
     known = [item.cost for item in found if item.cost is not None]
     if limit is not None and sum(known) > limit:
@@ -123,7 +135,7 @@ def show(lines: list[PlanLine], console: Console | None = None) -> None:
     console = console or Console()
     stage = ""
     for line in lines:
-        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), line.text), soft_wrap=True)
+        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), plain(line.text)), soft_wrap=True)
         stage = line.stage
 
 

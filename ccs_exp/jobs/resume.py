@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,16 +14,28 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
+from ccs_exp.config.plain import plain
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
 from ccs_exp.jobs import keys
-from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.store import read_entry, write_entry
+from ccs_exp.run_folder.folder import SUMMARY_FILE, RunFolder, check_summary
+from ccs_exp.run_folder.wording import plain as in_plain_text
+from ccs_exp.store import Members, read_entry, write_entry
 
-_KIND, _ABOUT, _SUMMARY = "jobs", "about", "summary.json"
-_RECORDS = "wandb"
+JOBS = "jobs"  # the kind of entry
+_ABOUT, _RECORDS = "about", "wandb"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeptJob:
+    """A finished job as the store has it. `files` are those of the run folder but the summary; `records` those of W&B below it."""
+
+    tracker: dict[str, Any] | None
+    summary: dict[str, Any]
+    files: dict[str, bytes]
+    records: dict[str, bytes]
 
 
 def asked_keys(overrides: Collection[str]) -> frozenset[str]:
@@ -31,8 +45,7 @@ def asked_keys(overrides: Collection[str]) -> frozenset[str]:
 
 def is_kept(cfg: DictConfig, overrides: Collection[str]) -> bool:
     """Whether the job of this command line was finished before."""
-    key = keys.cell_key(cfg, asked_keys(overrides))
-    return key is not None and read_entry(_KIND, key) is not None
+    return _kept(cfg, asked_keys(overrides)) is not None
 
 
 def restore(cfg: DictConfig, run_dir: str, asked: Collection[str]) -> bool:
@@ -41,24 +54,20 @@ def restore(cfg: DictConfig, run_dir: str, asked: Collection[str]) -> bool:
     A record in W&B that the finished job does not have, and this one asks for, has to be made: then it is not answered from here.
     Raises `CcsError` where the folder cannot be written, or the job reads from it.
     """
-    key = keys.cell_key(cfg, asked)
-    members = None if key is None else read_entry(_KIND, key)
-    if members is None:
-        return False
-    about = json.loads(members[_ABOUT])
-    tracker = _tracker(cfg)
-    if tracker is not None and tracker != about["tracker"]:
+    job, tracker = _kept(cfg, asked), _tracker(cfg)
+    if job is None or (tracker is not None and tracker != job.tracker):
         return False
     refuse_own_input(cfg, run_dir)
     folder = RunFolder(run_dir)
     folder.prepare()
     folder.clear()
-    for name in sorted(set(members) - {_ABOUT, _SUMMARY}, key=lambda name: (name != "heads.csv", name)):
-        if tracker is not None or not name.startswith(f"{_RECORDS}/"):
-            write_whole(_below(folder.path, name), members[name])
-    summary = json.loads(members[_SUMMARY])
+    for name in sorted(job.files, key=lambda name: (name != "heads.csv", name)):
+        write_whole(folder.path / name, job.files[name])
+    summary = job.summary
     summary["from_store"], summary["computed"] = summary["from_store"] + summary["computed"], []
     folder.write_summary(summary)  # last: where it stands, a job has finished
+    if tracker is not None:
+        _restore_records(folder.path, job.records)
     _show(summary, folder.path)
     return True
 
@@ -71,14 +80,32 @@ def keep(cfg: DictConfig, run_dir: str, asked: Collection[str]) -> None:
     key = keys.cell_key(cfg, asked)
     if key is None or unanswered or summary["device"] != keys.device_type(cfg.device):
         return
-    members = {name: content for name, content in _files(folder) if not name.startswith(f"{_RECORDS}/")}
+    members = _content(folder.path, folder.files())
     tracker = _tracker(cfg)
     if tracker is not None:
-        records = {name: content for name, content in _files(folder) if name.startswith(f"{_RECORDS}/")}
+        records = _content(folder.path, (folder.path / _RECORDS).rglob("*"))
         if tracker["mode"] == "offline" and not records:
             tracker = None  # W&B could not write its record
         members |= records
-    write_entry(_KIND, key, members | {_ABOUT: json.dumps({"tracker": tracker}).encode()})
+    write_entry(JOBS, key, members | {_ABOUT: json.dumps({"tracker": tracker}).encode()})
+
+
+def unpack_job(members: Members) -> KeptJob:
+    """Raises on anything that `keep` did not leave, and on names of files outside of a run folder."""
+    tracker = json.loads(members[_ABOUT])["tracker"]
+    if not isinstance(tracker, dict | None):
+        raise ValueError(f"{tracker!r} is no tracker")
+    names = set(members) - {_ABOUT, SUMMARY_FILE}
+    outside = [name for name in names if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]
+    if outside or "heads.csv" not in names:
+        raise ValueError(f"it names {outside[0]!r} as a file of a run" if outside else "it has no heads.csv")
+    parts: tuple[dict[str, bytes], dict[str, bytes]] = {}, {}
+    for name in names:
+        parts[name.startswith(f"{_RECORDS}/")][name] = members[name]
+    summary = check_summary(json.loads(members[SUMMARY_FILE]), SUMMARY_FILE)
+    if not isinstance(summary["computed"], list):
+        raise ValueError("its summary does not say what was computed")
+    return KeptJob(tracker, summary, *parts)
 
 
 def refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
@@ -91,26 +118,35 @@ def refuse_own_input(cfg: DictConfig, run_dir: str) -> None:
             )
 
 
-def _files(folder: RunFolder) -> list[tuple[str, bytes]]:
-    paths = [path for path in folder.files() if path.is_file()]
-    paths += [path for path in sorted((folder.path / _RECORDS).rglob("*")) if path.is_file() and not path.is_symlink()]
-    return [(path.relative_to(folder.path).as_posix(), path.read_bytes()) for path in paths]
+def _kept(cfg: DictConfig, asked: Collection[str]) -> KeptJob | None:
+    key = keys.cell_key(cfg, asked)
+    return None if key is None else read_entry(JOBS, key, unpack_job)
 
 
-def _below(folder: Path, name: str) -> Path:
-    """The file `name` of a run folder; a store that names anything else is none of ours."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise CcsError(f"The store names {name!r} as a file of a run folder. Look at it with ccs-exp store verify.")
-    return folder / name
+def _content(folder: Path, paths: Iterable[Path]) -> dict[str, bytes]:
+    found = (path for path in paths if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def _restore_records(folder: Path, records: dict[str, bytes]) -> None:
+    """W&B's record is a mirror of the folder: a disk too full for it costs a warning, not the job."""
+    try:
+        for name, content in sorted(records.items()):
+            write_whole(folder / name, content)
+    except CcsError as error:
+        for record in {PurePosixPath(name).parts[1] for name in records}:
+            shutil.rmtree(folder / _RECORDS / record, ignore_errors=True)
+        log.warning("The W&B record of this run is not restored, all else is: %s", error)
 
 
 def _tracker(cfg: DictConfig) -> dict[str, Any] | None:
-    return None if cfg.tracker.name == "none" else OmegaConf.to_container(cfg.tracker, resolve=True)
+    return None if cfg.tracker.name == "none" else plain(cfg.tracker)
 
 
 def _show(summary: dict[str, Any], path: Path) -> None:
     parts = [str(summary["model"]), str(summary["dataset"] or "scores")]
     accuracy = summary["accuracy"]
     if accuracy:
-        parts.append(f"{summary.get('metric')} of original {accuracy['original']:.4f}, {len(accuracy)} conditions")
-    Console().print(Text(f"{' · '.join(parts)}: finished before, taken from the store. Results: {path}"), soft_wrap=True)
+        parts.append(f"{summary['metric']} of original {accuracy['original']:.4f}, {len(accuracy)} conditions")
+    line = f"{' · '.join(parts)}: finished before, taken from the store. Results: {path}"
+    Console().print(Text(in_plain_text(line)), soft_wrap=True)

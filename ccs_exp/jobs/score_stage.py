@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from ccs_exp.heads import Head
-from ccs_exp.jobs import plan
-from ccs_exp.jobs.keys import scores_key
-from ccs_exp.jobs.rows import ccs_at_k_rows, head_rows, judge_rows, verdict_rows
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.jobs import keys, plan
+from ccs_exp.jobs.assemble import build_pool
+from ccs_exp.jobs.csv_rows import ccs_at_k_rows, head_rows, judge_rows, rescored_rows, verdict_rows
+from ccs_exp.jobs.kept_scores import pack_scores, unpack_scores
+from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.journal.log import note, stage
 from ccs_exp.llm.session import AsksModels
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_verdicts
-from ccs_exp.scoring.ccs import HeadScore, Scores, score
-from ccs_exp.scoring.describe import spans_as_json
-from ccs_exp.scoring.judges.judge import Verdict
+from ccs_exp.run_folder.robustness_file import write_rescored
+from ccs_exp.scoring.ccs import Scores, score
+from ccs_exp.scoring.describe import Keeping, describe_heads, spans_as_json
 from ccs_exp.scoring.judges.opinion import HasOpinions, opinions_of
+from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.published import published_scores, scores_from_csv
 from ccs_exp.scoring.robustness import Rescored, relabel, shuffled_labels
-from ccs_exp.scoring.robustness_file import write_rescored
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans, read_spans
-from ccs_exp.store import Members, Stages, kept
+from ccs_exp.store import Stages, kept
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores, and the pool that their descriptions were picked from, if they were."""
+
+    scores: Scores
+    pool: Pool | None = None
 
 
 def given_scores(cfg: DictConfig, scorers: Scorers, stages: Stages) -> Scores | None:
@@ -35,13 +45,26 @@ def given_scores(cfg: DictConfig, scorers: Scorers, stages: Stages) -> Scores | 
     return score_heads(cfg, read_spans(cfg.spans.path), scorers, stages) if cfg.spans.name == "file" else None
 
 
+def describe_and_score(
+    cfg: DictConfig, loaded: Loaded, evaluates: bool, scorers: Scorers, compute: Compute, stages: Stages
+) -> Scored:
+    """The probe decomposed, five descriptions picked for each head, labelled and judged; what is kept of that is not done again."""
+    pool, keeping = build_pool(cfg.pool), Keeping()
+    if loaded.weights:
+        moments = keys.moments_key(cfg, loaded.weights, compute.device_type)
+        sums = moments if evaluates and cfg.ablation in ("mean", "direct") else None
+        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), sums, stages)
+    spans = describe_heads(loaded.encoder, loaded.probed, pool, compute, cfg.textspan, keeping)
+    return Scored(score_heads(cfg, spans, scorers, stages), pool)
+
+
 @stage("score")
 def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers, stages: Stages) -> Scores:
     """Label and judge, once what that costs was said.
 
     Scores are kept where labeler and judge say no more than labels and verdicts. What language models say is kept reply by reply.
     """
-    keeps = not any(isinstance(part, (AsksModels, HasOpinions)) for part in (scorers.labeler, scorers.judge))
+    keeps = not any(isinstance(part, AsksModels | HasOpinions) for part in (scorers.labeler, scorers.judge))
 
     def compute() -> Scores:
         plan.announce(scorers, heads)
@@ -51,27 +74,8 @@ def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers,
         _note_requests(scorers)
         return scores
 
-    key = scores_key(cfg, spans_as_json(heads)) if keeps else None
-    return kept("scores", key, compute, _pack, _unpack, stages)
-
-
-def _pack(scores: Scores) -> dict[str, bytes]:
-    heads = [
-        [str(item.head), item.label, item.ccs, item.ccs_class, item.descriptions, item.verdicts, item.explained_variance]
-        for item in scores.heads
-    ]
-    return {"scores": json.dumps({"heads": heads, "model": scores.model}).encode()}
-
-
-def _unpack(members: Members) -> Scores:
-    found = json.loads(members["scores"])
-    return Scores(
-        tuple(
-            HeadScore(Head.parse(head), label, ccs, ccs_class, tuple(texts), tuple(map(Verdict, verdicts)), explained)
-            for head, label, ccs, ccs_class, texts, verdicts, explained in found["heads"]
-        ),
-        model=found["model"],
-    )
+    key = keys.scores_key(cfg, spans_as_json(heads)) if keeps else None
+    return kept("scores", key, compute, pack_scores, unpack_scores, stages)
 
 
 def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers) -> None:
@@ -93,7 +97,7 @@ def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder
     if asked.shuffled_labels:
         rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, asked.shuffled_labels, asked.seed)
     if rescored:
-        write_rescored(folder.path, tuple(rescored))
+        write_rescored(folder.path, rescored_rows(rescored))
         _note_requests(scorers)
     return tuple(rescored)
 

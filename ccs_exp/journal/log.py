@@ -14,14 +14,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from pythonjsonlogger.json import JsonFormatter
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import clean
+from ccs_exp.journal import stop
 from ccs_exp.journal.state import HEARTBEAT_S, LOG_FILE, JobRecord, process_started, read_job
 
 log = logging.getLogger(__name__)
@@ -33,12 +35,22 @@ _events.propagate = False
 _current: Journal | None = None
 
 
+class SoFar(NamedTuple):
+    """When a job began and the seconds that it has taken; seconds and images a second of its finished stages."""
+
+    started: str | None
+    seconds: float | None
+    stages: dict[str, float]
+    images_per_second: dict[str, float]
+
+
 class Journal:
     """Keeps ``job.json`` up to date, from the job's thread and from that of the heartbeat."""
 
     def __init__(self, folder: Path, record: JobRecord):
         self.folder, self.record = folder, record
         self.facts: list[dict[str, Any]] = []  # of the stages that are open, the innermost last
+        self.images_per_second: dict[str, float] = {}  # of the stages that are over
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._process = psutil.Process()
@@ -100,10 +112,10 @@ def recorded(folder: str | Path, overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
         state = "done"
-    except (KeyboardInterrupt, SystemExit):
-        state, reason = "interrupted", "stopped by a signal"
-        raise
     except BaseException as error:
+        if stop.told() or isinstance(error, (KeyboardInterrupt, SystemExit)):
+            state, reason = "interrupted", "stopped by a signal"
+            raise
         named = "" if isinstance(error, CcsError) else f"{type(error).__name__}: "
         reason = named + " ".join(clean(str(error)).split())
         _events.error("job failed", exc_info=None if isinstance(error, CcsError) else error, extra={"reason": reason})
@@ -119,24 +131,30 @@ def recorded(folder: str | Path, overrides: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """A stage of the job, with a record of when it began and how it ended. Also a decorator. Stages may lie in each other."""
+    """A stage of the job, with a record of when it began and how it ended. Also a decorator. Stages may lie in each other.
+
+    A job that was told to stop (`stop`) begins no stage, and ends with the one that is open.
+    """
+    stop.check()
     journal, started = _current, time.perf_counter()
     if journal is None:
         yield
         return
-    outer, facts = journal.record.stage, {}
+    outer = journal.record.stage
+    facts: dict[str, Any] = {}
     journal.facts.append(facts)
     _event("stage started", stage=name)
     journal.update(stage=name)
     failed = True
     try:
         yield
+        stop.check()
         failed = False
     finally:
         journal.facts.pop()
         seconds = round(time.perf_counter() - started, 3)
         if facts.get("images") and facts.get("pass_seconds"):
-            facts["images_per_second"] = round(facts["images"] / facts["pass_seconds"], 1)
+            facts["images_per_second"] = journal.images_per_second[name] = round(facts["images"] / facts["pass_seconds"], 1)
         _event("stage failed" if failed else "stage ended", stage=name, seconds=seconds, **facts, **usage())
         stages = dict(journal.record.stages)
         if not failed:
@@ -148,6 +166,15 @@ def note(**facts: Any) -> None:
     """Add facts to the stage that is open: numbers of images, requests, a device."""
     if _current is not None and _current.facts:
         _current.facts[-1].update(facts)
+
+
+def so_far() -> SoFar:
+    """How far the job is that runs; all absent outside a job."""
+    if _current is None:
+        return SoFar(None, None, {}, {})
+    record = _current.record
+    started = datetime.fromtimestamp(record.started, UTC).isoformat(timespec="seconds")
+    return SoFar(started, round(time.time() - record.started, 3), dict(record.stages), dict(_current.images_per_second))
 
 
 def usage(process: psutil.Process | None = None) -> dict[str, Any]:

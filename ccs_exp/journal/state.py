@@ -82,6 +82,13 @@ def read_sweep(folder: Path) -> SweepRecord | None:
     return _typed(SweepRecord, folder / SWEEP_FILE, content | {"cells": tuple(map(tuple, content.get("cells") or ()))})
 
 
+def varied_in(folder: str | Path, overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those of a cell's overrides that not all cells of its sweep share; of a sweep whose cells are not known, all. Raises `CcsError`."""
+    sweep = read_sweep(Path(folder))
+    shared = set[str]() if sweep is None else set.intersection(*map(set, sweep.cells))
+    return tuple(override for override in overrides if override not in shared)
+
+
 def process_started(pid: int) -> float:
     """When process `pid` of this machine started."""
     return psutil.Process(pid).create_time()

@@ -12,20 +12,20 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, Any, Literal, TypeVar
 
 import openai
 from openai import AsyncOpenAI
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import write_whole
+from ccs_exp.files import parse_json, write_whole
 from ccs_exp.llm.failures import Outage, Rejected, judged_error, plain
 from ccs_exp.llm.ledger import BudgetReached
 from ccs_exp.llm.model import LanguageModel
 from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept, kept_from_json
-from ccs_exp.llm.request import ChatRequest, canonical, strict_json
+from ccs_exp.llm.request import ChatRequest, canonical
 from ccs_exp.llm.retries import retrying
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class _Batches:
             if batch["id"] is None:  # it was never created
                 path.unlink(missing_ok=True)
                 continue
-            log.info("Batch %s, submitted %s, is picked up again.", batch["id"], batch["submitted"])
+            log.warning("Batch %s, submitted %s, is picked up again.", batch["id"], batch["submitted"])
             found.append(batch)
         return found
 
@@ -123,7 +123,7 @@ class _Batches:
                 break
             fitting.append(request)
             reserved += most
-        return [await self._create(chunk) for chunk in _chunks(fitting, LARGEST)]
+        return [await self._create(fitting[start : start + LARGEST]) for start in range(0, len(fitting), LARGEST)]
 
     async def _create(self, requests: Sequence[ChatRequest]) -> dict[str, Any]:
         lines = [
@@ -153,7 +153,7 @@ class _Batches:
         batch["id"] = await self._call(create, first=lambda: self._lost_id(name))
         self._remember(batch)
         self.model.session.sent += len(requests)
-        log.info(
+        log.warning(
             "Batch %s of %d requests is submitted. Ctrl-C is safe: it is picked up at the next start.", batch["id"], len(requests)
         )
         return batch
@@ -196,7 +196,7 @@ class _Batches:
     async def _line(self, line: str, wanted: dict[str, ChatRequest]) -> None:
         """One line of results. The first answer to a request counts; what is nobody's is left alone."""
         try:
-            result = strict_json(line)
+            result = parse_json(line)
             key, reply = result["custom_id"], result.get("response") or {}
             status, body, error = reply.get("status_code"), reply.get("body") or {}, result.get("error")
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -244,8 +244,3 @@ class _Batches:
             raise CcsError(
                 f"{self.model.url} cannot be reached for its batches: {error}. A submitted batch is remembered: run again to pick it up."
             ) from error
-
-
-def _chunks(items: Sequence[ChatRequest], size: int) -> Iterator[Sequence[ChatRequest]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -13,11 +13,12 @@ from openai import AsyncOpenAI
 from tenacity import RetryCallState
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import parse_json
 from ccs_exp.llm.failures import Outage, Rejected, judged_error, named_error, plain
 from ccs_exp.llm.model import LanguageModel
 from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept
-from ccs_exp.llm.request import ChatRequest, from_json
+from ccs_exp.llm.request import ChatRequest
 from ccs_exp.llm.retries import retrying, wait_after
 
 DEAD = 20  # requests given up one after the other, none answered between them: the server is not there
@@ -154,7 +155,7 @@ class _Run:
         try:
             async with asyncio.timeout(self.model.timeout_s):  # of all of it: a body that trickles in is no reply either
                 reply = await self.client.chat.completions.with_raw_response.create(**request.body)
-                response = from_json(reply.text)
+                response = _from_json(reply.text)
         except TimeoutError as error:
             raise Outage("timeout", f"no whole reply within {self.model.timeout_s:g} s", maybe_paid=True) from error
         except openai.APIError as error:
@@ -178,3 +179,10 @@ class _Run:
             raise
         self.model.answers = True
         return await asyncio.to_thread(cache.put, request, response)
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text  # whatever it is, it is no answer, and is kept for inspection

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.config.schema import config_dir
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 from ccs_exp.llm.request import tokens_in
 
 _MILLION = 1_000_000
@@ -55,7 +54,8 @@ def received_tokens(response: Any) -> int:
 
 def find_price(model: str, service: str, given: Mapping[str, float] | None = None, batch: bool = False) -> Price | None:
     """The price of a model; None if nobody knows it. Raises `CcsError` for a price that lacks a part."""
-    table = yaml.safe_load(Path(config_dir(), "prices.yaml").read_text(encoding="utf-8-sig"))
+    path = Path(config_dir(), "prices.yaml")
+    table = read_yaml(path)
     as_of = str(table["as_of"])
     if given:
         if not {"input", "output"} <= set(given) or set(given) - {"input", "output", "cached_input"} or min(given.values()) < 0:
@@ -67,5 +67,7 @@ def find_price(model: str, service: str, given: Mapping[str, float] | None = Non
         entry = table["models"].get(model) or table["services"].get(service)
     if entry is None:
         return None
+    if not isinstance(entry, Mapping) or not all(isinstance(cost, int | float) and cost is not True for cost in entry.values()):
+        raise CcsError(f"{path}: the price of {model} is {entry!r}. Give numbers, as in {{input: 2.5, output: 10}}.")
     factor = table["batch"] if batch else 1
     return Price(**{part: dollars * factor for part, dollars in entry.items()}, as_of=as_of)

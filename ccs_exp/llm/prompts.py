@@ -13,7 +13,7 @@ from string import Template
 from ccs_exp.config.schema import config_dir
 from ccs_exp.config.secrets import hide_secrets
 from ccs_exp.errors import CcsError
-from ccs_exp.files import clean
+from ccs_exp.files import clean, read_text
 
 _ROLE = re.compile(r"^\[(system|user|assistant)\][ \t]*$", re.MULTILINE)
 
@@ -45,11 +45,7 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
         CcsError: no such file, no messages in it, a place that is missing or unknown.
     """
     path = Path(path).expanduser() if path else Path(config_dir(), "prompts", packaged)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CcsError(f"The prompt {path} cannot be read: {error}.") from error
-    text = _PLACE.sub(_part, text)
+    text = _PLACE.sub(_part, read_text(path))
     if hide_secrets(text) != text:
         raise CcsError(f"The prompt {path} holds a secret of the environment, which would be sent with every request. Take it out.")
     head, *blocks = _ROLE.split(text)
@@ -70,7 +66,7 @@ def read_prompt(path: str | Path | None, packaged: str, places: Sequence[str]) -
 
 def _part(place: re.Match[str]) -> str:
     part = Path(config_dir(), "prompts", "parts", f"{place[1]}.txt")
-    return part.read_text(encoding="utf-8-sig").strip() if part.is_file() else place[0]
+    return read_text(part).strip() if part.is_file() else place[0]
 
 
 def quoted(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import parse_json, read_text
 from ccs_exp.llm.replies import Kept, kept_from_json
 from ccs_exp.llm.request import Subject
 
@@ -27,15 +28,11 @@ def read_replies(path: str | Path, subjects: type[Subject]) -> list[Kept]:
     path = Path(path).expanduser()
     if path.is_dir() and (path / FILE).is_file():
         path = path / FILE
-    try:
-        if path.is_file():
-            with open(path, encoding="utf-8-sig") as file:  # lines end at \\n, \\r\\n and \\r, and nowhere else
-                texts = [(f"{path}, line {number}", line) for number, line in enumerate(file, 1)]
-        else:
-            texts = [(str(file), file.read_text("utf-8-sig")) for file in _cached(path)]
-        found = [_kept(place, text, subjects) for place, text in texts if text.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CcsError(f"{path}: kept replies cannot be read from it: {error}.") from error
+    if path.is_file():
+        texts = [(f"{path}, line {number}", line) for number, line in enumerate(read_text(path).split("\n"), 1)]
+    else:
+        texts = [(str(file), read_text(file)) for file in _cached(path)]
+    found = [_kept(place, text, subjects) for place, text in texts if text.strip()]
     if not found:
         raise CcsError(
             f"judge.replies={path}: no kept replies are there. Name a run folder that has {FILE}, or the folder `replies` of a cache."
@@ -50,6 +47,6 @@ def _cached(folder: Path) -> Iterator[Path]:
 
 def _kept(place: str, text: str, subjects: type[Subject]) -> Kept:
     try:
-        return kept_from_json(json.loads(text), subjects)
-    except (ValueError, RecursionError) as error:
+        return kept_from_json(parse_json(text), subjects)
+    except ValueError as error:
         raise CcsError(f"{place} is no kept reply: {error}. Take the file from its source again.") from error

@@ -96,33 +96,6 @@ def tokens_in(text: str) -> int:
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
-def strict_json(text: str) -> Any:
-    """What JSON says. Raises ValueError for what is none, for two entries of one name, and for numbers that JSON has not."""
-    try:
-        return json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def from_json(text: str) -> Any:
-    """What strict JSON says; the text itself where it is none."""
-    try:
-        return strict_json(text)
-    except ValueError:
-        return text  # whatever it is, it is no answer, and is kept for inspection
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
 def canonical(value: Any) -> str:
     """JSON that is the same for the same content."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -20,33 +20,34 @@ def run_to_the_end(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """With SIGTERM made a cancellation: what a handler raises in the middle of an event loop ends in a heap of tracebacks."""
-    terminated: list[bool] = []
+    """With signals made cancellations: what a handler raises in the middle of an event loop ends in a heap of tracebacks."""
+    received: list[signal.Signals] = []
+    here = threading.current_thread() is threading.main_thread() and os.name == "posix"
+    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)} if here else {}
+    taken = [sent for sent, handler in before.items() if callable(handler) or handler is signal.SIG_DFL]  # what is ignored stays so
 
     async def run() -> Any:
         task = asyncio.current_task()
+        assert task is not None  # this one
 
-        def end() -> None:
-            terminated.append(True)
-            if task is not None:
-                task.cancel()
+        def cancel(sent: signal.Signals) -> None:
+            received.append(sent)
+            task.cancel()
 
-        if handled:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        for sent in taken:
+            asyncio.get_running_loop().add_signal_handler(sent, cancel, sent)
         return await work()
 
-    handled = threading.current_thread() is threading.main_thread() and os.name == "posix"
-    before = signal.getsignal(signal.SIGTERM) if handled else None
     try:
         return asyncio.run(run())
     except asyncio.CancelledError:
-        if terminated:
-            signal.signal(signal.SIGTERM, before)
-            signal.raise_signal(signal.SIGTERM)
-        raise
+        if not received:
+            raise
     finally:
-        if handled:
-            signal.signal(signal.SIGTERM, before)
+        for sent in taken:
+            signal.signal(sent, before[sent])
+    signal.raise_signal(received[0])
+    raise asyncio.CancelledError  # by a handler that returns
 
 
 def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -1,4 +1,8 @@
-"""What people read: figures, the HTML page and the terminal's summary, made from the run folder alone."""
+"""What people read of a run: the page, the figures and the terminal's last lines; of many runs, `reproduction`.
+
+In: run folders. Out: ``uncertainty.csv``, ``figures/*.png`` and ``report.html`` beside what the run left. May import `run_folder`,
+`statistics`, `journal`, `files`, `heads` and `errors`; of `pruning` the p of a matched null, of `scoring` the map of concepts.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,29 @@ from ccs_exp.journal.log import stage
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_summary", "write_report"]
+__all__ = ["show_run", "write_report"]
 
 
 @stage("report")
 def write_report(run_dir: Path) -> None:
-    """Write ``figures/*.png`` and ``report.html`` into a finished run's folder."""
+    """Write ``uncertainty.csv``, ``figures/*.png`` and ``report.html`` into a finished run's folder."""
     from ccs_exp.report.contents import gather
     from ccs_exp.report.figures import write_figures
     from ccs_exp.report.page import write_page
-    from ccs_exp.report.robustness import write_robustness_figures
+    from ccs_exp.report.uncertainty import uncertainty
+    from ccs_exp.run_folder.folder import RunFolder
+    from ccs_exp.run_folder.summary import read_summary
 
-    contents = gather(Path(run_dir), thorough=True)
+    folder = RunFolder(run_dir)
+    rows = uncertainty(folder, read_summary(folder.path))
+    if rows:
+        folder.write_uncertainty(rows)
+    contents = gather(folder.path)
     write_figures(contents)
-    write_robustness_figures(contents)
     write_page(contents)
 
 
-def print_summary(run_dir: Path, console: Console | None = None) -> None:
+def show_run(run_dir: Path, console: Console | None = None) -> None:
     """Print a finished run's main numbers, warnings and folder."""
     from ccs_exp.report.contents import gather
     from ccs_exp.report.terminal import show

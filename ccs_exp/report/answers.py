@@ -1,94 +1,119 @@
-"""The kept predictions of a run, as hits that can be counted, resampled and paired."""
+"""The kept predictions of a run, by task: what every condition answered, sample by sample, in one order for all."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from ccs_exp.errors import CcsError
-from ccs_exp.statistics.intervals import Interval, Paired, bootstrap, mean_of_means, paired, wilson
+from ccs_exp.run_folder.search import check_rows
 
-_DIRECTIONS = ("t2v", "v2t")
-_OF_RANKS = {"median_rank": np.median, "mean_rank": np.mean}
+if TYPE_CHECKING:
+    import pyarrow
+
+NULLS = ("matched/", "curve/")  # conditions by the hundred, of which one number each is read
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one condition answered, in one order for all conditions of a run.
+    """One task, or one direction of retrieval, under every condition.
 
     Attributes:
-        ids: the samples; of retrieval, the queries from text to video.
-        hits: right or wrong; of retrieval, whether the rank is 1.
-        targets: classes; None of retrieval.
-        ranks: ``{direction: ranks}`` of retrieval, else empty.
+        samples: a number for each image, the same in all tasks; of retrieval for each video, whose captions belong together.
+        targets: classes; of retrieval None.
+        hits: of classification, by condition.
+        ranks: of retrieval, by condition; infinite where the right video could not be decoded.
     """
 
-    ids: np.ndarray
-    hits: np.ndarray
-    targets: np.ndarray | None
-    ranks: dict[str, np.ndarray]
-
-    @cached_property
-    def interval(self) -> Interval | None:
-        """Wilson's 95% interval of the share of hits."""
-        return wilson(int(self.hits.sum()), len(self.hits))
-
-    def interval_of(self, metric: str, value: float | None) -> Interval | None:
-        """The 95% interval of any metric of a run: Wilson's of a share of samples, else bootstrapped; None if unknown."""
-        if value is None:
-            return None
-        if self.targets is not None:
-            if metric == "mean_per_class":
-                return bootstrap([self.hits[self.targets == target] for target in np.unique(self.targets)], mean_of_means)
-            return wilson(round(value * len(self.hits)), len(self.hits)) if metric.startswith("top") else None
-        direction, _, name = metric.partition("_")
-        ranks = self.ranks.get(direction)
-        if ranks is None:
-            return None
-        if name.startswith("R@") and name[2:].isdigit():
-            return wilson(round(value * len(ranks)), len(ranks))
-        return bootstrap([ranks], _OF_RANKS[name]) if name in _OF_RANKS else None
-
-    def against(self, original: Answers) -> Paired | None:
-        """The paired test against the original's answers; None where they are not of the same samples."""
-        if not np.array_equal(self.ids, original.ids):
-            return None
-        return paired(original.hits, self.hits)
+    samples: Int[np.ndarray, " samples"]
+    targets: Int[np.ndarray, " samples"] | None = None
+    hits: Mapping[str, Bool[np.ndarray, " samples"]] = field(default_factory=dict)
+    ranks: Mapping[str, Float[np.ndarray, " samples"]] = field(default_factory=dict)
 
 
 def read_answers(run_dir: Path) -> dict[str, Answers]:
-    """``{condition: its answers}``; empty where a run kept none. Raises `CcsError` for a damaged file."""
+    """``{task: its answers}``, of retrieval ``{direction: its answers}``; empty where a run kept none.
+
+    Conditions that are a null's draws are left out, as are those that did not answer what the first did. Raises `CcsError` for a
+    damaged file.
+    """
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow import dataset, parquet
 
     path = run_dir / "predictions.parquet"
     if not path.exists():
         return {}
+    check_rows(path)
+    names = parquet.read_schema(path).names
+    if "seed" in names:
+        return {}  # a sample's answers under several seeds belong together, which no interval here knows
+    retrieval = "rank" in names
+    columns = ["direction", "query_id", "rank", "margin"] if retrieval else ["task", "sample_id", "target", "correct"]
+    missing = [column for column in ("condition", *columns) if column not in names]
+    if missing:
+        raise CcsError(f"{path} lacks the columns {', '.join(missing)}. Run the job again.")
+    condition = dataset.field("condition").cast(pyarrow.string())
+    wanted = ~(pyarrow.compute.starts_with(condition, NULLS[0]) | pyarrow.compute.starts_with(condition, NULLS[1]))
     try:
-        retrieval = "rank" in parquet.read_schema(path).names
-        columns = ["query_id", "direction", "rank"] if retrieval else ["sample_id", "target", "correct"]
-        table = parquet.read_table(path, columns=["condition", *columns]).to_pandas()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise CcsError(f"{path} cannot be read: {error}.") from error
-    if list(table.columns) != ["condition", *columns]:
-        raise CcsError(f"{path} lacks columns; needed are condition, {', '.join(columns)}.")
-    read = _ranked if retrieval else _classified
-    return {str(condition): read(rows) for condition, rows in table.groupby("condition", sort=False)}
+        table = parquet.read_table(path, columns=["condition", *columns], filters=wanted)
+        conditions, tasks, ids = (_coded(table[name]) for name in ("condition", *columns[:2]))
+        first, second = (table[name].to_numpy() for name in columns[2:])
+        if retrieval:
+            ranks = np.where(_missed(second), np.inf, first.astype(float))
+        else:
+            targets, hits = first.astype(int), second.astype(bool)
+    except (OSError, pyarrow.ArrowException, TypeError, ValueError) as error:
+        raise CcsError(f"{path} cannot be read: {error}. Run the job again.") from error
+    whose = [name.rpartition("#")[0] or name for name in ids.texts] if retrieval else ids.texts
+    sample_of = np.unique(np.array(whose, dtype=object), return_inverse=True)[1]
+    found: dict[str, Answers] = {}
+    for task, blocks in _blocks(tasks, conditions, ids.codes).items():
+        order = next(iter(blocks.values()))
+        same = {name: rows for name, rows in blocks.items() if np.array_equal(ids.codes[rows], ids.codes[order])}
+        samples = sample_of[ids.codes[order]]
+        if retrieval:
+            found[task] = Answers(samples, ranks={name: ranks[rows] for name, rows in same.items()})
+        else:
+            found[task] = Answers(samples, targets[order], {name: hits[rows] for name, rows in same.items()})
+    return found
 
 
-def _classified(rows) -> Answers:
-    rows = rows.sort_values("sample_id", kind="stable")
-    return Answers(
-        rows["sample_id"].to_numpy(), rows["correct"].to_numpy(dtype=bool), rows["target"].to_numpy(dtype=int), ranks={}
-    )
+class _Coded(NamedTuple):
+    """A column of few texts: which of `texts` stands in each row."""
+
+    texts: list[str]
+    codes: Int[np.ndarray, " rows"]
 
 
-def _ranked(rows) -> Answers:
-    ways = {way: rows[rows["direction"] == way].sort_values("query_id", kind="stable") for way in _DIRECTIONS}
-    ranks = {way: found["rank"].to_numpy(dtype=float) for way, found in ways.items() if len(found)}
-    first = ways[_DIRECTIONS[0]]
-    # a rank that is absent (a video that could not be decoded) is a miss
-    return Answers(first["query_id"].to_numpy(), ranks.get(_DIRECTIONS[0], np.empty(0)) <= 1, None, ranks)
+def _coded(column: pyarrow.ChunkedArray) -> _Coded:
+    import pyarrow
+
+    kind = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    whole = column.cast(kind) if pyarrow.types.is_dictionary(column.type) else column.cast(pyarrow.string()).dictionary_encode()
+    one = whole.unify_dictionaries().combine_chunks()
+    if one.null_count:
+        raise ValueError("a condition, task or sample has no name")
+    return _Coded(one.dictionary.to_pylist(), one.indices.to_numpy())
+
+
+def _blocks(tasks: _Coded, conditions: _Coded, ids: Int[np.ndarray, " rows"]) -> dict[str, dict[str, Int[np.ndarray, " samples"]]]:
+    """The rows of each task and condition, in the file's order of both, sorted by sample."""
+    block = tasks.codes.astype(np.int64) * len(conditions.texts) + conditions.codes
+    order = np.lexsort((ids, block))
+    starts = np.flatnonzero(np.diff(block[order], prepend=-1))
+    parts = sorted(np.split(order, starts[1:]), key=lambda rows: int(rows.min(initial=0)))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for rows in parts if len(order) else ():
+        found.setdefault(tasks.texts[tasks.codes[rows[0]]], {})[conditions.texts[conditions.codes[rows[0]]]] = rows
+    return found
+
+
+def _missed(margins: Float[np.ndarray, " queries"]) -> Bool[np.ndarray, " queries"]:
+    """Queries without a margin, though others have one: their video could not be decoded."""
+    unknown = np.isnan(margins.astype(float))
+    return unknown & ~unknown.all()

@@ -21,23 +21,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "directories", nargs="+", metavar="DIR", help="folders with runs anywhere below them, as outputs multirun"
     )
-    parser.add_argument("--output", default="reproduction", metavar="DIR", help="where the page and its files go (reproduction)")
+    parser.add_argument("--output", metavar="DIR", help="where the page and its files go; by default `reproduction` in the first DIR")
     parser.add_argument("--seed", type=int, default=0, help="of the heads drawn for Table 1 (0)")
     parser.add_argument("--verify", action="store_true", help="print which cells of Tables 4 to 6 hold")
     asked = parser.parse_args(arguments)
     if asked.seed < 0:
         parser.error("--seed: give a number of at least 0")
+    output = Path(asked.output) if asked.output else Path(asked.directories[0], "reproduction")
     try:
-        holds = _report(asked.directories, asked.output, asked.seed, asked.verify)
+        holds = _report(asked.directories, output, asked.seed, asked.verify)
     except (CcsError, OSError) as error:
         sys.exit(f"Error: {error}")
     if not holds:
         sys.exit(1)
 
 
-def _report(directories: list[str], output: str, seed: int, verify: bool) -> bool:
+def _report(directories: list[str], output: Path, seed: int, verify: bool) -> bool:
     from ccs_exp.report.reproduction.arrange import reproduce
-    from ccs_exp.report.reproduction.verdict import all_hold, show_verdicts, verdicts, verdicts_csv
+    from ccs_exp.report.reproduction.verification import all_hold, comparisons, comparisons_csv, show_comparisons
     from ccs_exp.report.reproduction.write import write_reproduction
 
     found = reproduce(directories, seed)
@@ -50,9 +51,9 @@ def _report(directories: list[str], output: str, seed: int, verify: bool) -> boo
         print(plain(f"Unfinished: {path} {asked}"), file=sys.stderr)
     holds = True
     if verify:
-        cells = verdicts(found.book, found.paper)
-        write_whole(Path(output) / "verdicts.csv", verdicts_csv(cells), choose="--output DIR")
-        show_verdicts(cells)
+        cells = comparisons(found.book, found.paper)
+        write_whole(output / "verification.csv", comparisons_csv(cells), choose="--output DIR")
+        show_comparisons(cells)
         holds = all_hold(cells)
     print(f"Report: {page}")
     return holds

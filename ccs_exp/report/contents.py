@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL
-from ccs_exp.report.answers import Answers, read_answers
-from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, PRIMARY_METRICS, VERDICT_COLUMNS
+from ccs_exp.heads import ORIGINAL, Head
+from ccs_exp.report.uncertainty import MATCHED, MEAN, RANDOM, SINGLE_HEAD, records, uncertainty
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.scoring.robustness import Rescored
-from ccs_exp.scoring.robustness_file import read_rescored
-from ccs_exp.statistics.intervals import Interval, Paired, Place, holm, place
+from ccs_exp.run_folder.robustness_file import Rescored, read_rescored
+from ccs_exp.run_folder.search import check_files
+from ccs_exp.run_folder.summary import Summary, read_summary
+from ccs_exp.statistics.intervals import Interval
 
-_KINDS = {
-    ("accuracy", "delta", "random", "ccs_at_k"): (dict, type(None)),
-    ("skipped", "warnings"): (list,),
-    ("unjudged",): (int,),
-    ("model",): (str,),
-    ("dataset",): (str, type(None)),
-}
-SINGLE_HEAD = "head/"  # conditions that silence one head each are many, and are shown apart
+_MOST_HEADS, _LARGEST_INDEX = 10_000, 999  # beyond any encoder; a page has a place for each
 
 
 @dataclass(frozen=True)
 class ConditionResult:
-    """One condition: ``{metric: value}``, ``{metric: delta}`` and how sure they are, as far as predictions were kept.
+    """One condition, or the mean over the draws of a family: of every metric the value, the delta and how sure they are.
+
+    A set without heads has no values. Tests are of the primary metric, and only of what is a hypothesis or a single head.
 
     Attributes:
-        intervals: 95% intervals of metrics, the primary one's among them.
-        paired: the test of the primary metric's hits against the original's, where heads were silenced.
+        how: which interval each metric has.
+        p_original, p_original_holm: that silencing changed nothing; `lost` and `gained` are the samples that it changed.
+        p_matched: that it costs what sets do that match it layer by layer (two-sided), of which there are `matched_sets`.
     """
 
     name: str
+    strategy: str
     num_pruned: int
-    values: dict[str, float | None]
-    deltas: dict[str, float | None]
-    intervals: dict[str, Interval]
-    paired: Paired | None = None
+    values: dict[str, float | None] = field(default_factory=dict)
+    deltas: dict[str, float | None] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    delta_intervals: dict[str, Interval] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
+    lost: int | None = None
+    gained: int | None = None
+    p_original: float | None = None
+    p_original_holm: float | None = None
+    p_matched: float | None = None
+    matched_sets: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing to silence."""
+        return self.name != ORIGINAL and self.num_pruned == 0
 
 
 @dataclass(frozen=True)
@@ -59,15 +69,21 @@ class HeadResult:
 
 @dataclass(frozen=True)
 class Contents:
-    """All of a run folder. `ccs_at_k` is None where no head was judged; `conditions` is empty without a data set."""
+    """All of a run folder. `ccs_at_k` is None where no head was judged; without a data set `conditions` is empty and `primary` "".
+
+    `metrics`: the primary one first; of several tasks its mean over them, then that of each task. `means`: over random draws, and over
+    the sets that match a condition.
+    """
 
     path: Path
-    summary: dict[str, Any]
+    summary: Summary
     heads: tuple[HeadResult, ...]
     ccs_at_k: dict[int, float] | None
     metrics: tuple[str, ...]
-    primary: str | None
+    primary: str
     conditions: tuple[ConditionResult, ...]
+    means: tuple[ConditionResult, ...]
+    tasks: tuple[str, ...]
     rescored: tuple[Rescored, ...] = ()
 
     @property
@@ -81,6 +97,24 @@ class Contents:
         return {item.name.removeprefix(SINGLE_HEAD): item for item in self.conditions if item.name.startswith(SINGLE_HEAD)}
 
     @property
+    def original(self) -> ConditionResult | None:
+        return next((item for item in self.conditions if item.name == ORIGINAL), None)
+
+    @property
+    def random(self) -> ConditionResult | None:
+        """The mean over the random draws."""
+        return next((item for item in self.means if item.name == f"{RANDOM}{MEAN}"), None)
+
+    def matched(self, condition: str) -> ConditionResult | None:
+        """The mean over the sets that match a condition layer by layer."""
+        return next((item for item in self.means if item.name == f"{MATCHED}{condition}/{MEAN}"), None)
+
+    @property
+    def tested(self) -> tuple[ConditionResult, ...]:
+        """The conditions that have a matched null."""
+        return tuple(item for item in self.groups if item.p_matched is not None)
+
+    @property
     def class_of_k(self) -> dict[int, str]:
         """The class of each CCS that some head has."""
         return {head.ccs: head.ccs_class for head in self.heads if head.ccs is not None and head.ccs_class}
@@ -90,36 +124,10 @@ class Contents:
         return {name: sum(head.ccs_class == name for head in self.heads) for name in ("high", "moderate", "low")}
 
     @property
-    def random_delta(self) -> float | None:
-        """Mean of ``random/<seed>`` minus the original."""
-        random, accuracy = self.summary["random"], self.summary["accuracy"]
-        if not random or not accuracy or random.get("mean") is None or ORIGINAL not in accuracy:
-            return None
-        return random["mean"] - accuracy[ORIGINAL]
-
-    @cached_property
-    def adjusted(self) -> dict[str, float | None]:
-        """The paired tests' p-values after Holm's correction, over the conditions in `groups` and over single heads apart."""
-        kinds = (self.groups, tuple(self.single_heads.values()))
-        return {
-            item.name: p for items in kinds for item, p in zip(items, holm([x.paired and x.paired.p for x in items]), strict=True)
-        }
-
-    @property
-    def high_among_random(self) -> Place | None:
-        """Where the primary metric without high heads falls among the random draws of as many heads."""
-        named = {item.name: item for item in self.conditions}
-        high = named.get("high_ccs")
-        if high is None or not high.num_pruned or high.values.get(self.primary) is None:
-            return None
-        draws = [item.values.get(self.primary) for item in self.conditions if item.name.startswith("random/")]
-        return place(high.values[self.primary], [draw for draw in draws if draw is not None])
-
-    @property
     def notices(self) -> list[str]:
         """What a reader must be told before any number."""
         summary = self.summary
-        notices = [str(warning) for warning in summary["warnings"]]
+        notices = list(summary["warnings"])
         told = " ".join(notices)
         if summary["skipped"] and "skipped" not in told:
             notices.append(f"Samples that could not be read and were skipped: {len(summary['skipped'])}.")
@@ -128,65 +136,61 @@ class Contents:
         return notices
 
 
-def gather(run_dir: Path, thorough: bool = False) -> Contents:
-    """Read a finished run's folder. Raises `CcsError` where a file is missing that every run has, or is damaged.
-
-    `thorough`: also the intervals that have to be bootstrapped.
-    """
-    folder = RunFolder(run_dir)
-    summary = folder.read_summary()
-    _check_kinds(summary, run_dir)
-    accuracy = folder.read_accuracy()
-    at_k = folder.read_ccs_at_k()
-    heads = tuple(_head(row) for row in folder.read_heads().to_dict("records"))
-    metrics: tuple[str, ...] = ()
-    primary, conditions = None, ()
-    if accuracy is not None and len(accuracy):
-        metrics = tuple(dict.fromkeys(accuracy["metric"]))
-        primary = next((name for name in (summary.get("metric"), *PRIMARY_METRICS) if name in metrics), metrics[0])
-        metrics = (primary, *(name for name in metrics if name != primary))
-        conditions = _conditions(accuracy.to_dict("records"), read_answers(run_dir), primary, thorough)
-    by_k = None if at_k is None else {row["k"]: row["fraction"] for row in at_k.to_dict("records")}
-    return Contents(run_dir, summary, heads, by_k, metrics, primary, conditions, read_rescored(run_dir))
-
-
-def _check_kinds(summary: dict[str, Any], run_dir: Path) -> None:
-    for keys, kinds in _KINDS.items():
-        for key in keys:
-            if not isinstance(summary.get(key), kinds):
-                raise CcsError(
-                    f"{run_dir}/summary.json: {key} is {str(summary.get(key))[:40]!r}, which no run writes. Run the job again."
-                )
+def gather(run_dir: Path) -> Contents:
+    """Read a finished run's folder. Raises `CcsError` where a file is missing that every run has, or is not as a run writes it."""
+    check_files(run_dir)
+    folder, summary = RunFolder(run_dir), read_summary(run_dir)
+    rows = records(folder.read_uncertainty()) or uncertainty(folder, summary)
+    at_k, heads = folder.read_ccs_at_k(), folder.read_heads()
+    if len(heads) > _MOST_HEADS:
+        raise CcsError(f"{run_dir}/heads.csv has {len(heads):,} heads, more than any encoder. Run the job again.")
+    tasks = tuple(dict.fromkeys(row["task"] for row in rows if row["task"] is not None))
+    primary = rows[0]["metric"] if rows else ""
+    conditions = _conditions(rows, primary, len(tasks) > 1)
+    return Contents(
+        run_dir,
+        summary,
+        tuple(_head(row, run_dir) for row in records(heads)),
+        None if at_k is None else dict(at_k.values.tolist()),
+        tuple(dict.fromkeys(metric for item in conditions for metric in item.values)),
+        primary,
+        tuple(item for item in conditions if not _is_mean(item)),
+        tuple(item for item in conditions if _is_mean(item)),
+        tasks,
+        read_rescored(run_dir),
+    )
 
 
-def _conditions(rows: list[dict], answers: dict[str, Answers], primary: str, thorough: bool) -> tuple[ConditionResult, ...]:
+def _conditions(rows: Sequence[dict[str, Any]], primary: str, several: bool) -> list[ConditionResult]:
     found: dict[str, ConditionResult] = {}
     for row in rows:
+        metric = row["metric"] if row["task"] is None or not several else f"{row['task']} {row['metric']}"
+        if several and row["metric"] != primary:
+            continue  # the file has them; a page of all metrics of all tasks is none
         name = row["condition"]
-        item = found.setdefault(name, ConditionResult(name, row["num_pruned"], {}, {}, {}))
-        item.values[row["metric"]], item.deltas[row["metric"]] = row["value"], row["delta"]
-    original = answers.get(ORIGINAL)
-    for name, item in found.items():
-        given = answers.get(name)
-        if given is None:
-            continue
-        every = thorough and not name.startswith(SINGLE_HEAD)
-        for metric in item.values if every else (primary,):
-            interval = given.interval_of(metric, item.values.get(metric))
-            if interval is not None:
-                item.intervals[metric] = interval
-        if item.num_pruned and original is not None:
-            found[name] = replace(item, paired=given.against(original))
-    return tuple(found.values())
+        tests = {key: row[key] for key in ("lost", "gained", "p_original", "p_original_holm", "p_matched", "matched_sets")}
+        if name not in found:
+            found[name] = ConditionResult(name, row["strategy"], row["num_pruned"], **(tests if metric == primary else {}))
+        item = found[name]
+        item.values[metric], item.deltas[metric] = row["value"], row["delta"]
+        for kind, intervals in (("value", item.intervals), ("delta", item.delta_intervals)):
+            if row[f"{kind}_low"] is not None:
+                intervals[metric] = Interval(row[f"{kind}_low"], row[f"{kind}_high"])
+                item.how[metric] = row["interval"]
+    return list(found.values())
 
 
-def _head(row: dict[str, Any]) -> HeadResult:
+def _is_mean(item: ConditionResult) -> bool:
+    return item.name.startswith((RANDOM, MATCHED)) and item.name.endswith(f"/{MEAN}")
+
+
+def _head(row: dict[str, Any], run_dir: Path) -> HeadResult:
+    head = Head.parse(row["head"] or "")
+    if max(head) > _LARGEST_INDEX or head.layer != row["layer"]:
+        raise CcsError(f"{run_dir}/heads.csv: {head} stands in layer {row['layer']}, which no run writes. Run the job again.")
     described = tuple(
         (row[text], row[verdict])
         for text, verdict in zip(DESCRIPTION_COLUMNS, VERDICT_COLUMNS, strict=True)
         if row[text] is not None
     )
-    index = int(row["head"].rpartition("H")[2]) if row["head"].rpartition("H")[2].isdigit() else 0
-    return HeadResult(
-        *(row["head"], row["layer"], index, row["label"], row["ccs"], row["ccs_class"]), described, row["explained_variance"]
-    )
+    return HeadResult(str(head), *head, row["label"], row["ccs"], row["ccs_class"], described, row["explained_variance"])

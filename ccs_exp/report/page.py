@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from ccs_exp.files import write_whole
@@ -17,12 +15,16 @@ from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.figures import head_step
 from ccs_exp.report.robustness import robustness
-from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
+from ccs_exp.run_folder.web_page import policy, templates
+from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain
 
 _HERE = Path(__file__).parent
 _PLOT_WIDTH = 220  # of the intervals drawn in the table of conditions
 _VERDICTS = {"aligned": ("✓", "aligned"), "not_aligned": ("✕", "not aligned"), "unjudged": ("?", "unjudged")}
-_FILES = ("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "figures")
+_FILES = (
+    *("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "uncertainty.csv", "predictions.parquet"),
+    *("robustness.csv", "figures"),
+)
 
 
 def write_page(contents: Contents) -> None:
@@ -34,10 +36,9 @@ def render(contents: Contents) -> str:
     """The page as text. Its policy lets the browser run only the page's own script and load nothing."""
     # the policy names hashes of these two: hence exactly the text between the tags
     css, js = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    policy = f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(js)}'; base-uri 'none'; form-action 'none'"
     summary = contents.summary
     return _template().render(
-        policy=policy,
+        policy=policy(css, js),
         css=Markup(css),
         js=Markup(js),
         c=contents,
@@ -47,7 +48,7 @@ def render(contents: Contents) -> str:
         bars=_bars(contents),
         plot=_plot(contents),
         singles=_single_heads(contents),
-        place=contents.high_among_random,
+        kinds=_kinds(contents),
         head_map=_head_map(contents),
         robustness=robustness(contents),
         layers=sorted({head.layer for head in contents.heads}),
@@ -58,10 +59,8 @@ def render(contents: Contents) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": percent, "points": points, "metric_name": metric_name, "plain": plain, "step": head_step}
+    environment = templates(_HERE)
+    environment.filters |= {"percent": percent, "metric_name": metric_name, "plain": plain, "step": head_step}
     environment.globals |= {
         "metric_value": metric_value,
         "metric_delta": metric_delta,
@@ -73,32 +72,50 @@ def _template() -> Template:
     return environment.get_template("page.html.jinja")
 
 
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
-
-
 def _tiles(contents: Contents) -> list[dict[str, str]]:
     """The run's few main numbers."""
     counts = contents.class_counts
     tiles = [{"value": str(counts[name]), "label": f"{name} heads", "note": f"of {len(contents.heads)}"} for name in counts]
-    named = {item.name: item for item in contents.conditions}
-    if ORIGINAL not in named:
-        return tiles
     metric = contents.primary
-    original = metric_value(metric, named[ORIGINAL].values.get(metric))
+    if contents.original is None:
+        return tiles
+    original = metric_value(metric, contents.original.values.get(metric))
+    over = f", mean of {len(contents.tasks)} tasks" if len(contents.tasks) > 1 else ""
     unit = "" if is_rank(metric) else "%"
-    tiles.append({"value": original + unit, "label": f"{metric_name(metric)}, no head pruned", "note": ""})
+    tiles.append({"value": original + unit, "label": f"{metric_name(metric)}, no head pruned{over}", "note": ""})
+    named = {item.name: item for item in contents.conditions}
     for name, label in (("high_ccs", "without high heads"), ("low_ccs", "without low heads")):
-        if name in named:
-            item = named[name]
-            note = f"points, {item.num_pruned} pruned"
+        item = named.get(name)
+        if item is not None and not item.empty:
+            note = f"points ({_ends(item, metric)}), {item.num_pruned} pruned"
             tiles.append({"value": metric_delta(metric, item.deltas.get(metric)), "label": label, "note": note})
-    if contents.random_delta is not None:
-        random = contents.summary["random"]
-        spread = "" if random.get("sd") is None else f", sd {percent(random['sd'])}"
-        note = f"points{spread}, {len(random['seeds'])} draws"
-        tiles.append({"value": points(contents.random_delta), "label": "without random heads", "note": note})
+    for mean, label in ((contents.matched("high_ccs"), "without matched heads"), (contents.random, "without random heads")):
+        if mean is not None:
+            note = f"points ({_ends(mean, metric)}), mean of {_draws(contents, mean)} sets"
+            tiles.append({"value": metric_delta(metric, mean.deltas.get(metric)), "label": label, "note": note})
     return tiles
+
+
+def _ends(item: ConditionResult, metric: str) -> str:
+    """The interval of a delta."""
+    ends = item.delta_intervals.get(metric)
+    return "no interval" if ends is None else " to ".join(metric_delta(metric, end) for end in ends)
+
+
+def _draws(contents: Contents, mean: ConditionResult) -> int:
+    """Of how many sets this is the mean."""
+    tested = next((item.matched_sets for item in contents.tested if contents.matched(item.name) is mean), None)
+    return tested or sum(item.strategy == mean.strategy for item in contents.conditions)
+
+
+def _kinds(contents: Contents) -> list[tuple[str, list[str]]]:
+    """Which interval the columns have: ``(kind, names of metrics)``."""
+    found: dict[str, list[str]] = {}
+    for metric in contents.metrics:
+        how = next((item.how[metric] for item in contents.conditions if metric in item.how), None)
+        if how:
+            found.setdefault(how, []).append(metric_name(metric))
+    return list(found.items())
 
 
 def _bars(contents: Contents) -> list[dict[str, Any]]:
@@ -114,41 +131,38 @@ def _bars(contents: Contents) -> list[dict[str, Any]]:
 
 
 def _plot(contents: Contents) -> dict[str, Any] | None:
-    """The conditions as rows of a table, each with its interval placed on a scale that all rows share."""
+    """The conditions as rows of a table, each with its interval placed on a scale that all rows share; means before their draws."""
     if not contents.conditions:
         return None
     metric = contents.primary
-    random = contents.summary["random"] or {}
-    mean, sd = random.get("mean"), random.get("sd") or 0.0
-    ends = [
-        end
-        for item in contents.conditions
-        for end in (*item.intervals.get(metric, ()), item.values.get(metric))
-        if end is not None
-    ]
-    if mean is not None:
-        ends += [mean - sd, mean + sd]
+    items = (*contents.conditions, *contents.means)
+    ends = [end for item in items for end in (*item.intervals.get(metric, ()), item.values.get(metric)) if end is not None]
     first, last, ticks = _scale(min(ends, default=0.0), max(ends, default=1.0))
 
     def at(value: float | None) -> float | None:
         return None if value is None else round(14 + (_PLOT_WIDTH - 28) * (value - first) / (last - first), 2)
 
-    def row(item: ConditionResult) -> dict[str, Any]:
-        interval = item.intervals.get(metric)
-        low, high = interval or (None, None)
-        ends = {"low": at(low), "high": at(high), "ends": interval}
-        return {"mean": False, "item": item, "dot": at(item.values.get(metric))} | ends
+    def row(item: ConditionResult, sets: int | None = None) -> dict[str, Any]:
+        low, high = item.intervals.get(metric) or (None, None)
+        deltas = {name: _ends(item, name) if name in item.delta_intervals else "" for name in contents.metrics}
+        return {"item": item, "sets": sets, "dot": at(item.values.get(metric)), "low": at(low), "high": at(high), "deltas": deltas}
 
     rows: list[dict[str, Any]] = []
     for item in contents.groups:
-        if item.name.startswith("random/") and mean is not None and not any(entry["mean"] for entry in rows):
-            ends = {"low": at(mean - sd), "high": at(mean + sd), "ends": None}
-            rows.append({"mean": True, "item": item, "dot": at(mean)} | ends)
+        if contents.random and item.strategy == contents.random.strategy and not any(entry["item"] is contents.random for entry in rows):
+            rows.append(row(contents.random, _draws(contents, contents.random)))
         rows.append(row(item))
-    original = next((item.values.get(metric) for item in contents.conditions if item.name == ORIGINAL), None)
-    single = {name: row(item) for name, item in contents.single_heads.items()}
-    tick_rows = [{"x": at(tick), "text": metric_value(metric, tick).removesuffix(".0")} for tick in ticks]
-    return {"rows": rows, "single": single, "original": at(original), "ticks": tick_rows, "width": _PLOT_WIDTH}
+        matched = contents.matched(item.name)
+        if matched:
+            rows.append(row(matched, _draws(contents, matched)))
+    original = contents.original.values.get(metric) if contents.original else None
+    return {
+        "rows": rows,
+        "single": {name: row(item) for name, item in contents.single_heads.items()},
+        "original": at(original),
+        "ticks": [{"x": at(tick), "text": metric_value(metric, tick).removesuffix(".0")} for tick in ticks],
+        "width": _PLOT_WIDTH,
+    }
 
 
 def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
@@ -162,12 +176,14 @@ def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
 
 def _single_heads(contents: Contents) -> dict[str, dict[str, Any]]:
     """The loss from each head alone, with a shade 0..5 for its size among them."""
-    deltas = {name: item.deltas.get(contents.primary) for name, item in contents.single_heads.items()}
+    metric, found = contents.primary, contents.single_heads
+    deltas = {name: item.deltas.get(metric) for name, item in found.items()}
     largest = max((abs(delta) for delta in deltas.values() if delta is not None), default=0.0) or 1.0
     return {
         name: {
             "delta": delta,
-            "text": metric_delta(contents.primary, delta),
+            "text": metric_delta(metric, delta),
+            "ends": _ends(found[name], metric),
             "shade": 0 if delta is None else math.ceil(5 * abs(delta) / largest - 1e-9),
             "way": "gain" if (delta or 0) > 0 else "loss",
         }

@@ -10,7 +10,7 @@ from rich.text import Text
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.robustness import robustness_lines
-from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points
+from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain
 
 _BAR_WIDTH = 30
 
@@ -29,9 +29,9 @@ def show(contents: Contents, console: Console | None = None) -> None:
         console.print(Text(line), soft_wrap=True)
     if contents.groups:
         console.print(_conditions(contents))
-    place = _place(contents)
-    if place:
-        console.print(Text(place, style="dim"))
+    for item in contents.tested:
+        text = f"{item.name} beside {item.matched_sets} sets that match it layer by layer: p {p_value(item.p_matched)}, two-sided."
+        console.print(Text(plain(text), style="dim"))
     if contents.single_heads:
         _print_single_heads(contents, console)
     for notice in contents.notices:
@@ -59,33 +59,22 @@ def _conditions(contents: Contents) -> Table:
     unit = "" if is_rank(metric) else " (%)"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("Condition", overflow="fold")
-    for name in ("Heads pruned", f"{metric_name(metric)}{unit}", "95% interval", "Delta", "p (Holm)"):
+    for name in ("Heads pruned", f"{metric_name(metric)}{unit}", "95% interval", "Delta", "95% interval"):
         table.add_column(name, justify="right")
     for item in contents.groups:
-        table.add_row(*_row(item, metric), p_value(contents.adjusted[item.name]))
-    random = contents.summary["random"]
-    if random and random.get("mean") is not None and len(random["seeds"]) > 1:
-        mean, spread = (metric_value(metric, random[name]) for name in ("mean", "sd"))
-        table.add_row(Text("random, mean", style="dim"), "", mean, f"sd {spread}", points(contents.random_delta))
+        table.add_row(Text(plain(item.name)), *_row(item, metric))
+    for item in contents.means:
+        table.add_row(Text(plain(item.name.replace("/mean", ", mean")), style="dim"), *_row(item, metric))
     return table
-
-
-def _place(contents: Contents) -> str | None:
-    found = contents.high_among_random
-    if found is None:
-        return None
-    few = f" (no less than {p_value(found.least)} with so few draws)" if found.draws < 19 else ""
-    return f"Of {found.draws} random draws, {found.as_low} are as low as high_ccs or lower: p {p_value(found.p)}{few}."
 
 
 def _row(item: ConditionResult, metric: str) -> tuple[Text | str, ...]:
     delta = item.deltas.get(metric)
     style = "" if is_rank(metric) or not delta else "red" if delta < 0 else "green"
-    ends = item.intervals.get(metric)
-    interval = "–".join(percent(end) for end in ends) if ends else ""
+    ends = "–".join(metric_value(metric, end) for end in item.intervals.get(metric, ()))
+    of_delta = " to ".join(metric_delta(metric, end) for end in item.delta_intervals.get(metric, ()))
     shown = Text("" if item.name == ORIGINAL else metric_delta(metric, delta), style=style)
-    value = metric_value(metric, item.values.get(metric))
-    return Text(plain(item.name)), str(item.num_pruned), value, interval, shown
+    return str(item.num_pruned), metric_value(metric, item.values.get(metric)), ends, shown, of_delta
 
 
 def _print_single_heads(contents: Contents, console: Console) -> None:

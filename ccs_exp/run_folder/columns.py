@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of run folders: raised where what stands in a file means something else; others are refused
 CCS_CLASSES = ("high", "moderate", "low")
 VERDICTS = ("aligned", "not_aligned", "unjudged")
 DESCRIPTION_COLUMNS = tuple(f"description_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1))
@@ -19,12 +19,21 @@ CCS_AT_K_COLUMNS = ("k", "fraction")
 ACCURACY_COLUMNS = ("model", "dataset", "task", "condition", "num_pruned", "metric", "value", "delta")
 PREDICTION_COLUMNS = ("sample_id", "task", "condition", "target", "prediction", "correct", "margin", "log_probability")
 RETRIEVAL_COLUMNS = ("query_id", "task", "condition", "direction", "rank", "margin")
+UNCERTAINTY_COLUMNS = (
+    *("model", "dataset", "task", "condition", "strategy", "seed", "num_pruned", "metric"),
+    *("value", "value_low", "value_high", "delta", "delta_low", "delta_high", "interval"),
+    *("lost", "gained", "p_original", "p_original_holm", "p_matched", "matched_sets"),
+)
 SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),
 )
 OPTIONAL_SUMMARY_KEYS = (
-    *("metric", "num_samples", "top1_ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices", "robustness"),
+    *("metric", "num_samples", "ties", "heads_per_class"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness", "asked", "ran", "evidence"),
+)
+EVIDENCE_FILES = (  # their columns are those of the measures (`ccs_exp.evidence`)
+    *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "represents.csv", "detection.csv"),
+    *("intruder.csv", "sufficiency.csv", "evidence.csv"),
 )
 PRIMARY_METRICS = ("top1", "t2v_R@1")  # each task's own: what stands for it where one number is wanted

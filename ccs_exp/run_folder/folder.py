@@ -7,20 +7,25 @@
 ``accuracy.csv``         one row for each task, condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
                          ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
 ``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
-                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``
-``summary.json``         ``schema_version`` (1) and, all required:
+                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``.
+                         With ``ablation=resample`` also for each ``seed``, a column more; elsewhere stands the mean over seeds
+``summary.json``         ``schema_version`` (2) and, all required:
                          ``model, dataset`` (null: none), ``config_hash``;
                          ``ccs_at_k`` {"0": fraction ...} or null;
                          ``accuracy, delta`` {condition: primary metric} or null; ``random`` {mean, sd, seeds} or null;
                          ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
-                         Optional: ``metric`` (name of the primary one), ``num_samples``, ``top1_ties``,
+                         Optional: ``metric`` (name of the primary one), ``num_samples``, ``ties`` {condition: samples for which several
+                         candidates were equally the best; of conditions with the same heads the first},
                          ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
                          taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
                          decides with which runs this one compares: ccs, labeler, judge, protocol ...), ``device`` (cpu, cuda ...),
                          ``computed`` (stages that this job computed; ``from_store`` are those that it found),
-                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`); more may stand beside them
-``robustness.csv``       heads judged under other labels (`ccs_exp.scoring.robustness_file`); absent if that was not asked for
-``figures/*.png``        written by `ccs_exp.report`, as is ``report.html``
+                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`), ``asked`` {config, sweep, varied}
+                         and ``ran`` {version, commit, device, stages ...} (`ccs_exp.run_folder.summary`); more may stand beside them
+``robustness.csv``       heads judged under other labels (`ccs_exp.run_folder.robustness_file`); absent if that was not asked for
+``uncertainty.csv``      one row for each value of ``accuracy.csv`` and for the mean of random draws: its interval, that of its delta, which
+                         kind they are (``interval``), and tests: `UNCERTAINTY_COLUMNS`. Empty: no value, as of a set without heads
+``figures/*.png``        written by `ccs_exp.report`, as are ``report.html`` and ``uncertainty.csv``
 ``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.run_folder.judge_files`
 =======================  =============================================================================================
 
@@ -30,22 +35,25 @@ Every file is written aside and renamed into place. Numbers have six decimals, s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, read_lines, rounded, typed_table, write_whole
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
     CCS_AT_K_COLUMNS,
     CCS_CLASSES,
+    EVIDENCE_FILES,
     HEADS_COLUMNS,
     OPTIONAL_SUMMARY_KEYS,
     PREDICTION_COLUMNS,
     RETRIEVAL_COLUMNS,
     SCHEMA_VERSION,
     SUMMARY_KEYS,
+    UNCERTAINTY_COLUMNS,
     VERDICT_COLUMNS,
     VERDICTS,
 )
@@ -57,10 +65,13 @@ if TYPE_CHECKING:
 
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
+SUMMARY_FILE = "summary.json"
 FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
-    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "robustness.csv", "summary.json", "report.html"),
+    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "uncertainty.csv"),
+    *("robustness.csv", SUMMARY_FILE, "report.html"),
     *VERDICT_FILES,
+    *EVIDENCE_FILES,
 )
 
 
@@ -122,7 +133,7 @@ class RunFolder:
 
     def withdraw_summary(self) -> None:
         """Take the summary away again: where it stands, a run has finished."""
-        (self.path / "summary.json").unlink(missing_ok=True)
+        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
 
     def write_heads(self, rows: Rows) -> None:
         write_whole(self.path / "heads.csv", csv_bytes(_rows(rows), HEADS_COLUMNS))
@@ -135,6 +146,30 @@ class RunFolder:
     def write_accuracy(self, rows: Rows) -> None:
         write_whole(self.path / "accuracy.csv", csv_bytes(_rows(rows), ACCURACY_COLUMNS))
 
+    def write_uncertainty(self, rows: Rows) -> None:
+        write_whole(self.path / "uncertainty.csv", csv_bytes(_rows(rows), UNCERTAINTY_COLUMNS))
+
+    def write_table(self, name: str, columns: Sequence[str], rows: Rows) -> None:
+        """One of `EVIDENCE_FILES`."""
+        if name not in EVIDENCE_FILES:
+            raise ValueError(f"{name} is no file of a run folder")
+        write_whole(self.path / name, csv_bytes(_rows(rows), columns))
+
+    def read_table(self, name: str) -> pandas.DataFrame | None:
+        """One of `EVIDENCE_FILES`: columns of numbers as numbers, what is absent as NaN or None."""
+        import pandas
+
+        path = self.path / name
+        if not path.exists():
+            return None
+        columns = read_lines(path)[0].split(",")
+        table = pandas.DataFrame(read_csv(path, columns), columns=columns, dtype=object)
+        for column in columns:
+            numbers = pandas.to_numeric(table[column], errors="coerce")
+            if (numbers.isna() == table[column].isna()).all():
+                table[column] = numbers
+        return table
+
     def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
         """Predictions, or the ranks of retrieval, as Parquet."""
         import pyarrow
@@ -142,10 +177,12 @@ class RunFolder:
 
         if not isinstance(rows, pyarrow.Table):
             rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
-        columns = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        columns: tuple[str, ...] = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
+        columns += tuple(column for column in ("seed",) if column in rows.column_names)
         check_columns(dict.fromkeys(rows.column_names), columns)
         types = {"correct": pyarrow.bool_(), "rank": pyarrow.float64()}
-        types |= dict.fromkeys(("target", "prediction"), pyarrow.int32()) | dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
+        types |= dict.fromkeys(("target", "prediction", "seed"), pyarrow.int32())
+        types |= dict.fromkeys(("margin", "log_probability"), pyarrow.float32())
         text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # few texts, many rows
         schema = pyarrow.schema([(column, types.get(column, text)) for column in columns])
         buffer = pyarrow.BufferOutputStream()
@@ -158,7 +195,8 @@ class RunFolder:
             raise ValueError(f"the summary lacks {missing}")
         content = rounded({"schema_version": SCHEMA_VERSION, **summary})
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(self.path / "summary.json", (text + "\n").encode("utf-8"))
+        text = re.sub(CONTROL, lambda sign: f"\\u{ord(sign[0]):04x}", text)  # the same JSON; a terminal that shows it obeys nothing
+        write_whole(self.path / SUMMARY_FILE, (text + "\n").encode("utf-8"))
 
     def read_heads(self) -> pandas.DataFrame:
         return read_heads_csv(self.path / "heads.csv")
@@ -169,6 +207,12 @@ class RunFolder:
     def read_accuracy(self) -> pandas.DataFrame | None:
         numbers = {"num_pruned": int, "value": float, "delta": float}
         return self._read("accuracy.csv", ACCURACY_COLUMNS, numbers)
+
+    def read_uncertainty(self) -> pandas.DataFrame | None:
+        texts = ("model", "dataset", "task", "condition", "strategy", "metric", "interval")
+        whole = ("seed", "num_pruned", "lost", "gained", "matched_sets")
+        numbers = {column: int if column in whole else float for column in UNCERTAINTY_COLUMNS if column not in texts}
+        return self._read("uncertainty.csv", UNCERTAINTY_COLUMNS, numbers)
 
     def read_predictions(self) -> pandas.DataFrame | None:
         import pandas
@@ -187,23 +231,31 @@ class RunFolder:
 
         Raises `CcsError` where the job did not finish, or a later version wrote another schema.
         """
-        path = self.path / "summary.json"
+        path = self.path / SUMMARY_FILE
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
+            return check_summary(json.loads(path.read_text(encoding="utf-8")), path)
         except OSError as error:
             raise CcsError(f"{self.path} has no summary.json that can be read: no job finished there.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CcsError(f"{path} is not JSON: {error}.") from error
-        if not isinstance(summary, dict) or summary.get("schema_version") != SCHEMA_VERSION:
-            raise CcsError(f"{path} is not of schema version {SCHEMA_VERSION}, which this version of ccs_exp reads.")
-        missing = [key for key in SUMMARY_KEYS if key not in summary]
-        if missing:
-            raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
-        return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
     def _read(self, name: str, columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame | None:
         path = self.path / name
         return typed_table(path, read_csv(path, columns), columns, numbers) if path.exists() else None
+
+
+def check_summary(summary: Any, path: str | Path) -> dict[str, Any]:
+    """The content of ``summary.json``, its absent optional keys as None. Raises `CcsError` where it is of another schema."""
+    found = summary.get("schema_version") if isinstance(summary, dict) else None
+    if found != SCHEMA_VERSION:
+        raise CcsError(
+            f"{path} is of schema version {str(found)[:20]}; this version of ccs_exp reads schema version {SCHEMA_VERSION}. Run the job "
+            "again (its command line is in .hydra/overrides.yaml), or read the folder with the version that wrote it."
+        )
+    missing = [key for key in SUMMARY_KEYS if key not in summary]
+    if missing:
+        raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
+    return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
 
 def read_heads_csv(path: str | Path) -> pandas.DataFrame:
@@ -226,6 +278,9 @@ def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(rows: Rows) -> list[Mapping[str, Any]]:
-    if hasattr(rows, "to_dict"):
-        return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    import pandas
+
+    if isinstance(rows, pandas.DataFrame):
+        records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        return [{str(column): value for column, value in record.items()} for record in records]
     return list(rows)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ccs_exp.files import csv_bytes, read_csv, write_whole
+from ccs_exp.files import Row, csv_bytes, read_csv, write_whole
 
 VERDICTS_FILE, JUDGES_FILE, REPLIES_FILE = VERDICT_FILES = ("verdicts.csv", "judges.csv", "replies.jsonl")
 VERDICT_ROWS = (
@@ -37,13 +37,13 @@ def write_replies(folder: Path, lines: bytes) -> None:
     write_whole(folder / REPLIES_FILE, lines)
 
 
-def read_verdicts(folder: Path) -> list[dict[str, str | None]] | None:
+def read_verdicts(folder: Path) -> list[Row] | None:
     """The rows of ``verdicts.csv`` as text; None where there is none."""
     path = folder / VERDICTS_FILE
     return read_csv(path, VERDICT_ROWS) if path.exists() else None
 
 
-def read_judges(folder: Path) -> list[dict[str, str | None]] | None:
+def read_judges(folder: Path) -> list[Row] | None:
     """The rows of ``judges.csv`` as text; None where there is none."""
     path = folder / JUDGES_FILE
     return read_csv(path, JUDGE_ROWS) if path.exists() else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+from ccs_exp.files import CONTROL
+
+_CONTROL = re.compile(CONTROL)
 _METRICS = {"top1": "Top-1", "top5": "Top-5", "mean_per_class": "Mean per class"}
 
 

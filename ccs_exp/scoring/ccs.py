@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, HIGH_FROM, LOW_TO, Head, check_thresholds
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
 from ccs_exp.scoring.concepts import ConceptMap
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 from ccs_exp.scoring.judges.label import Labeler
 from ccs_exp.scoring.spans import HeadSpans
+
+if TYPE_CHECKING:
+    import pandas
 
 CcsClass = Literal["high", "moderate", "low"]
 
@@ -20,15 +24,11 @@ CcsClass = Literal["high", "moderate", "low"]
 class Thresholds:
     """CCS of at least `high` is high, of at most `low` is low, between them moderate (paper: 5 and 1)."""
 
-    high: int = 5
-    low: int = 1
+    high: int = HIGH_FROM
+    low: int = LOW_TO
 
-    def __post_init__(self):
-        if not 0 <= self.low < self.high <= DESCRIPTIONS_PER_HEAD:
-            raise CcsError(
-                f"ccs.low={self.low} and ccs.high={self.high} do not separate classes; needed is 0 <= low < high <= "
-                f"{DESCRIPTIONS_PER_HEAD} (the paper has low 1, high 5)."
-            )
+    def __post_init__(self) -> None:
+        check_thresholds(self.high, self.low)
 
     def classify(self, ccs: int) -> CcsClass:
         return "high" if ccs >= self.high else "low" if ccs <= self.low else "moderate"
@@ -47,7 +47,7 @@ class HeadScore:
     explained_variance: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """The scored heads of a model, in order.
 
@@ -59,28 +59,61 @@ class Scores:
     concepts: Mapping[str, frozenset[Head]] | None = None
     model: str | None = None
 
+    def __repr__(self) -> str:
+        return self._table().to_string(index=False)
+
+    def _repr_html_(self) -> str:
+        return self._table().to_html(index=False)
+
+    def _table(self) -> pandas.DataFrame:
+        return self.to_frame()[["head", "label", "ccs", "ccs_class", "description_1"]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each scored head, in the columns of ``heads.csv`` but the model's name."""
+        rows = []
+        for score in self.heads:
+            descriptions = score.descriptions or (None,) * DESCRIPTIONS_PER_HEAD
+            verdicts = score.verdicts or (None,) * DESCRIPTIONS_PER_HEAD
+            rows.append(
+                {"layer": score.head.layer, "head": str(score.head), "label": score.label, "ccs": score.ccs}
+                | {"ccs_class": score.ccs_class}
+                | dict(zip(DESCRIPTION_COLUMNS, descriptions, strict=True))
+                | {column: verdict and str(verdict) for column, verdict in zip(VERDICT_COLUMNS, verdicts, strict=True)}
+                | {"explained_variance": score.explained_variance}
+            )
+        return rows
+
+    def to_frame(self) -> pandas.DataFrame:
+        """`rows` as a table; what is absent is None."""
+        import pandas
+
+        return pandas.DataFrame(self.rows(), dtype=object)
+
     def of_class(self, ccs_class: CcsClass) -> frozenset[Head]:
+        """The heads of a class. Raises `CcsError` for what is none."""
+        if ccs_class not in get_args(CcsClass):
+            raise CcsError(f"There is no class {ccs_class!r} of heads. There are: {', '.join(get_args(CcsClass))}.")
         return frozenset(score.head for score in self.heads if score.ccs_class == ccs_class)
 
     def of_concept(self, concept: str, concept_map: ConceptMap) -> frozenset[Head]:
         """The concept's heads; empty for a concept that no head bears."""
         if self.concepts is not None:
             return self.concepts.get(concept, frozenset())
-        return frozenset(score.head for score in self._labelled_high if concept_map.means(score.label, concept))
+        return frozenset(head for head, label in self._high_labels.items() if concept_map.means(label, concept))
 
     def concept_names(self, concept_map: ConceptMap) -> tuple[str, ...]:
         """The concepts that have heads."""
         if self.concepts is not None:
             return tuple(sorted(self.concepts))
-        return tuple(sorted(frozenset().union(*(concept_map.of(score.label) for score in self._labelled_high))))
+        return tuple(sorted({concept for label in self._high_labels.values() for concept in concept_map.of(label)}))
 
     def unmapped_labels(self, concept_map: ConceptMap) -> list[str]:
         """The labels of high heads that the map takes for no concept."""
-        return [] if self.concepts is not None else concept_map.unmapped(score.label for score in self._labelled_high)
+        return [] if self.concepts is not None else concept_map.unmapped(self._high_labels.values())
 
     @property
-    def _labelled_high(self) -> tuple[HeadScore, ...]:
-        return tuple(score for score in self.heads if score.ccs_class == "high" and score.label)
+    def _high_labels(self) -> dict[Head, str]:
+        return {score.head: score.label for score in self.heads if score.ccs_class == "high" and score.label}
 
     @property
     def unjudged(self) -> int:

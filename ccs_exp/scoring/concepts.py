@@ -6,10 +6,8 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_yaml
 from ccs_exp.scoring.phrases import Phrases
 
 
@@ -48,13 +46,9 @@ def load_concepts(path: str | Path | None = None) -> ConceptMap:
     """Read a concept map (None: the packaged one); kept once read. Raises `CcsError` for what is not one."""
     source = ASSETS / "concepts.yaml" if path is None else Path(path).expanduser()
     try:
-        words = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CcsError(
-            f"The concept map {source} cannot be read: {error.strerror}. Name another with prune.concept.map=FILE."
-        ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CcsError(f"The concept map {source} is not YAML: {' '.join(str(error).split())}.") from error
+        words = read_yaml(source)
+    except CcsError as error:
+        raise CcsError(f"The concept map: {error} Name another with prune.concept.map=FILE.") from error
     if not isinstance(words, dict) or not words:
         raise CcsError(f"The concept map {source} must name concepts, each with its words, as in `animals: [animal, wildlife]`.")
     for name, phrases in words.items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,14 +13,26 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import Shares, contribution_maps
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
-from ccs_exp.heads import Head
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.journal.log import note, stage
-from ccs_exp.scoring.decompose import decompose
-from ccs_exp.scoring.moments import HeadMoments
+from ccs_exp.scoring.decompose import decompose, decompose_with_sums, output_sums
+from ccs_exp.scoring.moments import HeadMoments, pack_moments, unpack_moments
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.scoring.textspan import textspan
-from ccs_exp.store import Members, Stages, kept, pack_tensors, unpack_tensors
+from ccs_exp.store import Members, Stages, json_as, kept
+
+
+class Keeping(NamedTuple):
+    """Under which keys moments (a pass over the probe) and descriptions (a TEXTSPAN run) are kept, and where it is noted what was computed.
+
+    `sums`: of the sums of all outputs, which the pass over the probe then gathers too.
+    """
+
+    moments: Mapping[str, Any] | None = None
+    descriptions: Mapping[str, Any] | None = None
+    sums: Mapping[str, Any] | None = None
+    stages: Stages | None = None
 
 
 def describe_heads(
@@ -29,43 +41,56 @@ def describe_heads(
     pool: Pool,
     compute: Compute,
     shares: Shares = "direct",
-    keys: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
-    stages: Stages | None = None,
+    keeping: Keeping | None = None,
 ) -> tuple[HeadSpans, ...]:
-    """Decompose the probe images and pick each scored head's descriptions from the pool.
-
-    Args:
-        keys: of the moments and of the descriptions in the store; None: neither is kept.
-        stages: notes what was computed: `moments` is a pass over the probe, `descriptions` a TEXTSPAN run.
-    """
-    moments_key, descriptions_key = keys or (None, None)
+    """Decompose the probe images and pick each scored head's descriptions from the pool. `keeping` None: nothing is kept."""
+    keeping = keeping or Keeping()
+    stages, sums_key = keeping.stages, keeping.sums
 
     def describe() -> tuple[HeadSpans, ...]:
-        found = kept("moments", moments_key, gather, pack, unpack, stages)
+        found = probe_moments(model, probe, compute, keeping.moments, stages, gather if sums_key is not None else None)
         with compute.placed(model):
             texts = model.encode_texts(pool.descriptions).cpu()
         return describe_from(found, model, pool, texts, shares)
 
-    @stage("decompose")
     def gather() -> HeadMoments:
-        note(images=len(probe))
-        return decompose(model, probe, compute)
-
-    def pack(moments: HeadMoments) -> dict[str, bytes]:
-        return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
-
-    def unpack(members: Members) -> HeadMoments:
-        probe.merge([[json.loads(members["skipped"])]])
-        return unpack_moments(members)
+        moments, sums = decompose_with_sums(model, probe, compute)
+        output_sums(model, probe, compute, sums_key, stages, lambda: sums)
+        return moments
 
     def pack_described(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
         return {"heads": json.dumps(spans_as_json(spans)).encode(), "skipped": json.dumps(probe.skipped).encode()}
 
     def unpack_described(members: Members) -> tuple[HeadSpans, ...]:
-        probe.merge([[json.loads(members["skipped"])]])
-        return spans_from_json(json.loads(members["heads"]))
+        probe.skipped = unpack_skipped(members)
+        return unpack_spans(members)
 
-    return kept("descriptions", descriptions_key, describe, pack_described, unpack_described, stages)
+    return kept("descriptions", keeping.descriptions, describe, pack_described, unpack_described, stages)
+
+
+def probe_moments(
+    model: ClipModel,
+    probe: ImageData,
+    compute: Compute,
+    key: Mapping[str, Any] | None,
+    stages: Stages | None = None,
+    gather: Callable[[], HeadMoments] | None = None,
+) -> HeadMoments:
+    """The moments of the scored heads over the probe: those kept under `key`, or of a pass, which `gather` may make."""
+
+    @stage("decompose")
+    def of_pass() -> HeadMoments:
+        note(images=len(probe))
+        return decompose(model, probe, compute) if gather is None else gather()
+
+    def pack(moments: HeadMoments) -> dict[str, bytes]:
+        return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
+
+    def unpack(members: Members) -> HeadMoments:
+        probe.skipped = unpack_skipped(members)
+        return unpack_moments(members)
+
+    return kept("moments", key, of_pass, pack, unpack, stages)
 
 
 def describe_from(
@@ -82,21 +107,19 @@ def describe_from(
     )
 
 
-def pack_moments(moments: HeadMoments) -> dict[str, bytes]:
-    head = {"heads": [str(head) for head in moments.heads], "num_images": moments.num_images}
-    return {"moments": json.dumps(head).encode()} | pack_tensors({"first": moments.first, "second": moments.second})
-
-
-def unpack_moments(members: Members) -> HeadMoments:
-    head, tensors = json.loads(members["moments"]), unpack_tensors(members)
-    return HeadMoments(tuple(map(Head.parse, head["heads"])), head["num_images"], tensors["first"], tensors["second"])
-
-
 def spans_as_json(spans: tuple[HeadSpans, ...]) -> list[list[Any]]:
     return [[str(item.head), list(item.descriptions), item.label, item.explained_variance, item.model] for item in spans]
 
 
-def spans_from_json(found: list[list[Any]]) -> tuple[HeadSpans, ...]:
-    return tuple(
-        HeadSpans(Head.parse(head), tuple(texts), label, explained, model) for head, texts, label, explained, model in found
-    )
+def unpack_spans(members: Members) -> tuple[HeadSpans, ...]:
+    """What `spans_as_json` made. Raises on anything else."""
+    found = json_as(list[tuple[str, tuple[str, ...], str | None, float | None, str | None]], members["heads"])
+    if any(len(texts) != DESCRIPTIONS_PER_HEAD for _, texts, *_ in found):
+        raise ValueError(f"a head without {DESCRIPTIONS_PER_HEAD} descriptions")
+    return tuple(HeadSpans(Head.parse(head), *rest) for head, *rest in found)
+
+
+def unpack_skipped(members: Members) -> list[str]:
+    """The probe images that could not be decoded."""
+    skipped: list[str] = json_as(list[str], members["skipped"])
+    return skipped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ccs_exp.heads import Head
+from ccs_exp.store import Members, json_as, pack_tensors, unpack_tensors
 
 
 @dataclass
@@ -49,3 +51,25 @@ class HeadMoments:
 
     def cpu(self) -> HeadMoments:
         return HeadMoments(self.heads, self.num_images, self.first.cpu(), self.second.cpu())
+
+
+def pack_moments(moments: HeadMoments) -> dict[str, bytes]:
+    head = {"heads": [str(head) for head in moments.heads], "num_images": moments.num_images}
+    return {"moments": json.dumps(head).encode()} | pack_tensors({"first": moments.first, "second": moments.second})
+
+
+def unpack_moments(members: Members) -> HeadMoments:
+    """What `pack_moments` made. Raises on anything else."""
+    head = json_as(_Head, members["moments"])
+    count = len(head.heads)
+    tensors = unpack_tensors(members, first=(count, None), second=(count, None, None))
+    first, second = tensors["first"], tensors["second"]
+    if second.shape[1:] != (first.shape[1],) * 2 or {first.dtype, second.dtype} != {torch.float64}:
+        raise ValueError(f"moments of {tuple(first.shape)} {first.dtype} and {tuple(second.shape)} {second.dtype} coefficients")
+    return HeadMoments(tuple(map(Head.parse, head.heads)), head.num_images, first, second)
+
+
+@dataclass
+class _Head:
+    heads: list[str]
+    num_images: int

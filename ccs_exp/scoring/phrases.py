@@ -29,7 +29,8 @@ class Phrases:
         return self._concepts.get(" ".join(tokens(phrase)), frozenset())
 
     def find(self, text: str) -> set[str]:
-        words, found, start = tokens(text), set(), 0
+        found: set[str] = set()
+        words, start = tokens(text), 0
         while start < len(words):
             for length in range(self._longest.get(words[start], 0), 0, -1):
                 concepts = self._concepts.get(" ".join(words[start : start + length]))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import likeness, read_lines, some
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
 from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.taxonomy import load_taxonomy
@@ -22,10 +23,11 @@ _ORIGINAL_SHA256 = "39c6bf3e788684d9e0e8afa902c13aae1ee8eafefdbab94ba923fd05b903
 
 @dataclass(frozen=True)
 class Pool:
-    """Distinct descriptions, in order; `sha256` of them joined by newlines identifies the pool."""
+    """Distinct descriptions, in order; `sha256` of them joined by newlines identifies the pool. `notes`: what its reader must be told."""
 
     name: str
     descriptions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -40,12 +42,7 @@ def taxonomy_pool(name: str = "taxonomy", parts: Sequence[str] | None = None) ->
 def file_pool(path: str | Path) -> Pool:
     """One description a line, stripped, without repetitions. Raises `CcsError` if there are fewer than five."""
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise CcsError(f"pool.path={path}: there is no such file. Give a text file with one description a line.")
-    try:
-        return _pool(path.stem, path.read_text(encoding="utf-8").splitlines(), str(path))
-    except UnicodeDecodeError as error:
-        raise CcsError(f"{path} is not UTF-8 text: {error}.") from error
+    return _pool(path.stem, read_lines(path), str(path))
 
 
 def original_pool() -> Pool:
@@ -74,4 +71,9 @@ def _pool(name: str, lines: Iterable[str], origin: str) -> Pool:
     descriptions = tuple(distinct.values())
     if len(descriptions) < DESCRIPTIONS_PER_HEAD:
         raise CcsError(f"{origin} has {len(descriptions)} distinct descriptions; a pool needs at least {DESCRIPTIONS_PER_HEAD}.")
-    return Pool(name, descriptions)
+    alike: dict[str, list[str]] = {}
+    for text in descriptions:
+        alike.setdefault(likeness(text), []).append(text)
+    same = [" and ".join(map(ascii, texts)) for texts in alike.values() if len(texts) > 1]
+    notes = (f"Descriptions of {origin} that are probably the same, written otherwise: {some(same)}.",) if same else ()
+    return Pool(name, descriptions, notes)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, read_json
 from ccs_exp.heads import SCORED_LAYERS, Head, scored_heads
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
 from ccs_exp.run_folder.folder import read_heads_csv
@@ -16,7 +15,7 @@ from ccs_exp.scoring.judges.judge import Verdict
 
 def published_scores(variant: str | None) -> Scores:
     """The authors' high, low and concept heads of one of the six variants. CCS is known for high heads only (5)."""
-    published = json.loads((ASSETS / "published_heads.json").read_text())["models"]
+    published = read_json(ASSETS / "published_heads.json")["models"]
     if variant not in published:
         raise CcsError(f"ccs=published knows {', '.join(published)}, not {variant or 'this model'}. Choose model= one of them.")
     entry = published[variant]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_csv, read_entries
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,7 @@ def read_spans(path: str | Path) -> tuple[HeadSpans, ...]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise CcsError(f"spans.path={path}: there is no such file. Give a JSON or CSV of heads with five descriptions each.")
-    read = _from_json if path.suffix.lower() == ".json" else _from_csv
-    try:
-        spans = tuple(read(path))
-    except (json.JSONDecodeError, UnicodeDecodeError, csv.Error) as error:
-        raise CcsError(f"{path} cannot be read as {'JSON' if read is _from_json else 'CSV'}: {error}.") from error
+    spans = tuple(_from_json(path) if path.suffix.lower() == ".json" else _from_csv(path))
     if not spans:
         raise CcsError(f"{path} describes no head.")
     short = [f"{item.head} has {len(item.descriptions)}" for item in spans if len(item.descriptions) != DESCRIPTIONS_PER_HEAD]
@@ -50,28 +45,20 @@ def read_spans(path: str | Path) -> tuple[HeadSpans, ...]:
 
 
 def _from_json(path: Path) -> Iterable[HeadSpans]:
-    entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    if not isinstance(entries, list) or not all(
-        isinstance(entry, Mapping) and {"head", "top5"} <= set(entry) for entry in entries
-    ):
-        raise CcsError(f"{path} must hold a list of objects with the keys head, top5 and, if known, intel_label.")
-    for entry in entries:
-        if not isinstance(entry["top5"], list):
-            raise CcsError(f"{path}: top5 of {entry['head']} must be a list of descriptions.")
-        yield _spans(entry["head"], entry["top5"], entry.get("intel_label"))
+    for number, entry in enumerate(read_entries(path, {"head": str, "top5": list}, {"intel_label": str}), 1):
+        yield _spans(f"{path}, entry {number}", entry["head"], entry["top5"], entry.get("intel_label"))
 
 
 def _from_csv(path: Path) -> Iterable[HeadSpans]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        columns = [f"description_{number}" for number in range(1, DESCRIPTIONS_PER_HEAD + 1)]
-        missing = [column for column in ("head", *columns) if column not in (rows.fieldnames or ())]
-        if missing:
-            raise CcsError(f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}.")
-        for row in rows:
-            yield _spans(row["head"], [row[column] for column in columns], row.get("label"), row.get("model"))
+    for row in read_csv(path, ("head", *DESCRIPTION_COLUMNS), ("label", "model")):
+        yield _spans(row.where, row.text("head"), [row[column] for column in DESCRIPTION_COLUMNS], row["label"], row["model"])
 
 
-def _spans(head: Any, descriptions: Iterable[Any], label: Any, model: str | None = None) -> HeadSpans:
-    texts = tuple(str(text).strip() for text in descriptions if text is not None and str(text).strip())
-    return HeadSpans(Head.parse(head), texts, str(label).strip() or None if label is not None else None, model=model or None)
+def _spans(
+    where: str, head: str, descriptions: Iterable[str | None], label: str | None, model: str | None = None
+) -> HeadSpans:
+    texts = tuple(text.strip() for text in descriptions if text and text.strip())
+    try:
+        return HeadSpans(Head.parse(head), texts, label.strip() or None if label else None, model=model)
+    except CcsError as error:
+        raise CcsError(f"{where}: {error}") from error

@@ -131,7 +131,8 @@ def _closure(broader: dict[str, set[str]]) -> dict[str, frozenset[str]]:
     """Every concept with all concepts above it, itself included."""
     above: dict[str, frozenset[str]] = {}
     for concept in broader:
-        seen, todo = set(), [concept]
+        seen: set[str] = set()
+        todo = [concept]
         while todo:
             current = todo.pop()
             if current not in broader:

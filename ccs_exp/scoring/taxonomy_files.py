@@ -24,16 +24,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_yaml
 from ccs_exp.scoring.phrases import tokens
 
 _CONCEPT_KEYS = frozenset({"broader", "aliases", "lexicon", "descriptions"})
@@ -66,17 +63,14 @@ class Part:
     combinations: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def read_part(file: Path | Traversable) -> Part:
+def read_part(file: Path) -> Part:
     """Read one YAML file.
 
     Raises:
         CcsError: a file that is no YAML; an unknown key, a bad regular expression or a value that is no text, with the file
             and the concept.
     """
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CcsError(f"{file.name} of the taxonomy is no readable YAML: {error}") from error
+    content = read_yaml(file)
     if not isinstance(content, dict) or not all(isinstance(concept, str) for concept in content):
         raise CcsError(f"{file.name} of the taxonomy must map the names of concepts to their entries.")
     templates = _strings(content, _COMBINATIONS, file.name)
@@ -124,21 +118,11 @@ def _combinations(templates: list[str], raw: dict[str, dict[str, Any]], where: s
         lists = [raw[concept]["descriptions"][0]["values"] for concept in concepts]
         for values in itertools.product(*lists):
             of_concept = dict(zip(concepts, values, strict=True))
-            text = _PLACEHOLDER.sub(
-                lambda match, of=of_concept: _with_article(of[match[2]]) if match[1] else of[match[2]], template
-            )
-            yield text, concepts
+            yield _filled(template, of_concept), concepts
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML's safe loader, but a concept or key written twice is an error instead of a silent loss."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted(str(name) for name, times in Counter(map(str, names)).items() if times > 1)
-        if twice:
-            raise yaml.YAMLError(f"{', '.join(twice)} stands twice in one mapping, line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep=deep)
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: _with_article(values[match[2]]) if match[1] else values[match[2]], template)
 
 
 def _mapping(value: Any, keys: frozenset[str], where: str) -> dict[str, Any]:

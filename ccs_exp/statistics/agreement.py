@@ -70,7 +70,7 @@ def agreement(
     counts = _counts_by_group(one, other, range(len(one)) if groups is None else groups)
 
     def estimate(value: float | None, statistic: Callable[..., np.ndarray], constant: str | None = None) -> Estimate:
-        if constant:  # then kappa is 0 or undefined, and the correlations are undefined, also in every resample
+        if value is None or constant:  # then kappa is 0 or undefined, and the correlations are undefined, also in every resample
             return Estimate(value, reason=constant)
         return _with_interval(value, statistic, counts, resamples, seed)
 

@@ -80,31 +80,6 @@ def ends(drawn: Float[np.ndarray, "resamples ..."]) -> Ends:
     return Ends(np.where(undefined, np.nan, low), np.where(undefined, np.nan, high))
 
 
-def mean_p(
-    values: Shaped[np.ndarray, "rows samples"], groups: Shaped[np.ndarray, " samples"] | None = None
-) -> Float[np.ndarray, " rows"]:
-    """Two-sided p of each row's mean being zero: Student's test over samples, or over groups by their sums about the mean.
-
-    For effects of many heads: unlike a bootstrap's, its p-values can be small enough to outlive Holm's correction. 1 where no sample
-    differs from zero; NaN with fewer than two samples (groups).
-    """
-    from scipy.stats import t
-
-    index = _group_index(groups)
-    count = values.shape[1] if index is None else int(index.max(initial=-1)) + 1
-    p = np.full(len(values), np.nan)
-    for row in range(len(values)):
-        sums, counts = _sums(values[row : row + 1], index, count)
-        there = counts[0] > 0
-        number = int(there.sum())
-        if number < 2:
-            continue
-        mean = sums[0].sum() / counts[0].sum()
-        spread = np.sqrt(number / (number - 1) * ((sums[0] - mean * counts[0])[there] ** 2).sum()) / counts[0].sum()
-        p[row] = 2 * t.sf(abs(mean) / spread, number - 1) if spread > 0 else float(mean == 0)
-    return p
-
-
 def sign_flip_p(
     values: Float[np.ndarray, "rows samples"],
     groups: Shaped[np.ndarray, " samples"] | None = None,

@@ -10,10 +10,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import platformdirs
 
@@ -21,6 +21,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import abandoned_parts, write_whole
 
 Members = Mapping[str, bytes]
+Value = TypeVar("Value")
 
 SUFFIX, DAMAGED = ".entry", ".damaged"
 _DIGEST = hashlib.sha256().digest_size * 2  # hexadecimal digits
@@ -58,8 +59,11 @@ def entry_path(kind: str, key: Mapping[str, Any]) -> Path:
     return cache_dir() / kind / f"{key_digest(key)}{SUFFIX}"
 
 
-def read_entry(kind: str, key: Mapping[str, Any]) -> dict[str, bytes] | None:
-    """The members kept under `key`; None where there are none. What is damaged is set aside, with a warning, and counts as absent."""
+def read_entry(kind: str, key: Mapping[str, Any], unpack: Callable[[Members], Value]) -> Value | None:
+    """What `unpack` makes of the members kept under `key`; None where there are none.
+
+    What is damaged, or of a layout that `unpack` does not know, is set aside, with a warning, and counts as absent.
+    """
     path = entry_path(kind, key)
     entry = _checked(path)
     if entry is None:
@@ -67,15 +71,29 @@ def read_entry(kind: str, key: Mapping[str, Any]) -> dict[str, bytes] | None:
     if entry.kind != kind or key_text(entry.key) != key_text(key):
         set_aside(path, "it is of something else")
         return None
-    return entry.members
+    return unpacked(entry, lambda entry: unpack(entry.members))
 
 
 def read_entries(kind: str) -> Iterator[Entry]:
-    """All whole entries of a kind, in the order of their names."""
+    """All whole entries of a kind, in the order of their names; for their values there is `unpacked`."""
     for path in sorted((cache_dir() / kind).glob(f"*{SUFFIX}")):
         entry = _checked(path)
         if entry is not None and entry_path(kind, entry.key) == path:
             yield entry
+
+
+def unpacked(entry: Entry, unpack: Callable[[Entry], Value]) -> Value | None:
+    """What an entry holds; None, and the entry set aside, where its members are whole but not laid out as `unpack` reads them."""
+    try:
+        return unpack(entry)
+    except Exception as error:  # whatever a reader of another layout comes upon: it is pure, and sees nothing but the entry
+        set_aside(entry_path(entry.kind, entry.key), layout_error(error))
+        return None
+
+
+def layout_error(error: Exception) -> str:
+    """Why an entry cannot be unpacked, in one line."""
+    return f"its layout is another: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def write_entry(kind: str, key: Mapping[str, Any], members: Members) -> None:
@@ -91,6 +109,17 @@ def write_entry(kind: str, key: Mapping[str, Any], members: Members) -> None:
 
 
 _CHOOSE = "the environment variable CCS_EXP_CACHE"
+
+
+def read_head(path: Path) -> dict[str, Any] | None:
+    """What a file of the store says that it is (``kind, key, members``), unverified; None where it says nothing that can be read."""
+    try:
+        with path.open("rb") as file:
+            file.readline()
+            head = json.loads(file.readline())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return head if isinstance(head, dict) and isinstance(head.get("key"), dict) else None
 
 
 def load(path: Path) -> Entry:

@@ -38,13 +38,16 @@ def kept(
     unpack: Callable[[Members], Value],
     stages: Stages | None = None,
 ) -> Value:
-    """The value kept under `key`, or else computed, kept and noted in `stages`. `key` None: it is computed, and not kept."""
-    members = None if key is None else read_entry(kind, key)
-    if members is None:
+    """The value kept under `key`, or else computed, kept and noted in `stages`. `key` None: it is computed, and not kept.
+
+    `unpack` reads what `pack` wrote, does nothing else, and gives no None; it raises on any other layout, which is then computed again.
+    """
+    value = None if key is None else read_entry(kind, key, unpack)
+    if value is None:
         with locked(kind, key):
             # what another job has computed while this one waited
-            members = None if key is None else read_entry(kind, key)
-            if members is None:
+            value = None if key is None else read_entry(kind, key, unpack)
+            if value is None:
                 value = compute()
                 if stages is not None:
                     stages.note(kind, computed=True)
@@ -53,7 +56,7 @@ def kept(
                 return value
     if stages is not None:
         stages.note(kind, computed=False)
-    return unpack(members)
+    return value
 
 
 @contextmanager
@@ -86,5 +89,5 @@ def _wait(lock: FileLock, kind: str) -> None:
     try:
         lock.acquire(timeout=_SAY_SO_AFTER_S, poll_interval=_LOOK_AGAIN_S)
     except Timeout:
-        log.info("%s: another job is computing the same; waiting for it (%s)", kind, lock.lock_file)
+        log.warning("%s: another job is computing the same; waiting for it (%s)", kind, lock.lock_file)
         lock.acquire(poll_interval=_LOOK_AGAIN_S)

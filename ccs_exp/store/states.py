@@ -7,8 +7,9 @@ import json
 import os
 from pathlib import Path
 
-from ccs_exp.store.entries import read_entry, write_entry
+from ccs_exp.store.entries import Members, read_entry, write_entry
 
+HASHES = "hashes"
 _READ_AT_ONCE = 2**24  # bytes; hashes of larger files are kept
 
 
@@ -23,11 +24,17 @@ def file_sha256(path: Path) -> str:
         "changed_ns": [state.st_mtime_ns, state.st_ctime_ns],
         "inode": state.st_ino,
     }
-    members = read_entry("hashes", key)
-    if members is not None:
-        return json.loads(members["sha256"])
-    found = _sha256(path)
-    write_entry("hashes", key, {"sha256": json.dumps(found).encode()})
+    found = read_entry(HASHES, key, unpack_hash)
+    if found is None:
+        found = _sha256(path)
+        write_entry(HASHES, key, {"sha256": json.dumps(found).encode()})
+    return found
+
+
+def unpack_hash(members: Members) -> str:
+    found = json.loads(members["sha256"])
+    if not isinstance(found, str):
+        raise ValueError(f"{found!r} is no hash")
     return found
 
 

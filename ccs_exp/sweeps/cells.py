@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -15,19 +16,24 @@ from omegaconf import DictConfig, OmegaConf
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.resume import is_kept
 from ccs_exp.journal.state import SweepRecord
+from ccs_exp.sweeps import failures
 
 _IN_TURN = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-class Sweep(Callback):
-    """Hydra calls it before a sweep: it writes ``sweep.json``, or with ``plan=true`` prints the plan and ends the command."""
+class SweepCallback(Callback):
+    """Hydra calls it in the process that leads a sweep: before, it writes ``sweep.json``, or with ``plan=true`` prints the plan and ends
+    the command; afterwards it says what comes next.
+    """
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
         if not config.plan:
+            failures.begin(folder)
             cells = sweep_cells(config)
             if cells is not None:
                 launcher = OmegaConf.select(config, "hydra.runtime.choices", default={}).get("hydra/launcher") or "basic"
-                SweepRecord(cells, launcher, time.time()).write(Path(config.hydra.sweep.dir))
+                SweepRecord(cells, launcher, time.time()).write(folder)
             return
         try:
             cells = sweep_cells(config)
@@ -35,11 +41,15 @@ class Sweep(Callback):
                 raise CcsError("plan=true knows a sweep's cells only with hydra/sweeper=basic.")
             from ccs_exp.sweeps.plan import finished_folders, plan_sweep, show_plan
 
-            found = finished_folders([Path(config.hydra.sweep.dir), Path("multirun"), Path("outputs")])
+            found = finished_folders([folder, Path("multirun"), Path("outputs")])
             show_plan(plan_sweep(cells, lambda cfg, cell: "in the store" if is_kept(cfg, cell) else found(cfg, cell)))
         except Exception as error:  # Hydra would make a warning of it and start the sweep
             sys.exit(f"Error: {' '.join(str(error).split())}")
         sys.exit(0)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        print(f"\nSweep:  {folder}\nNext:   ccs-exp report {shlex.quote(str(folder))}   # its tables and figures on one page")
 
 
 def sweep_cells(config: DictConfig) -> tuple[tuple[str, ...], ...] | None:

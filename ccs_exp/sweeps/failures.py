@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
@@ -16,15 +12,11 @@ FILE = "failed.txt"
 _sweep: list[Path] = []  # the folder of the sweep that this process leads
 
 
-class Sweep(Callback):
-    """Hydra's callback in the process that leads a sweep; jobs may run in others."""
-
-    def on_multirun_start(self, config: DictConfig, **_kwargs: Any) -> None:
-        if config.plan:
-            return
-        _sweep[:] = [Path(config.hydra.sweep.dir)]
-        for left in of_this_sweep():  # in a folder that is used again: what failed is tried again
-            left.unlink(missing_ok=True)
+def begin(sweep_dir: Path) -> None:
+    """This process leads the sweep in `sweep_dir`; jobs may run in others. Where the folder is used again, what failed is tried again."""
+    _sweep[:] = [sweep_dir]
+    for left in of_this_sweep():
+        left.unlink(missing_ok=True)
 
 
 def record(run_dir: str, job: str, reason: str) -> None:

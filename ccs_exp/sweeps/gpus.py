@@ -6,13 +6,13 @@ import logging
 import os
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ccs_exp.compute.temporary import users_folder
 from ccs_exp.errors import CcsError
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def visible_gpus(asked: str | Sequence[int | str]) -> tuple[str, ...]:
         listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (FileNotFoundError, subprocess.SubprocessError):
         return ()
-    return tuple(line.strip() for line in listed.splitlines() if line.strip().isdecimal())
+    return tuple(line.strip() for line in listed.split("\n") if line.strip().isdecimal())
 
 
 def claim_gpu(gpus: Sequence[str], processes: int, folder: Path | None = None) -> str | None:
@@ -52,7 +52,7 @@ def claim_gpu(gpus: Sequence[str], processes: int, folder: Path | None = None) -
         return None
     if _claimed is not None:
         return os.environ["CUDA_VISIBLE_DEVICES"]
-    folder = folder or Path(tempfile.gettempdir()) / f"ccs_exp_gpus_{os.getuid()}"
+    folder = folder or users_folder("gpus")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     places = -(-processes // len(gpus))
     waited = False

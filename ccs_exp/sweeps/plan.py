@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -16,15 +15,16 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.loading import unloaded
-from ccs_exp.config.schema import check
+from ccs_exp.config.checks import check
+from ccs_exp.config.plain import plain
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan
 from ccs_exp.jobs.assemble import build_scorers, build_strategies
+from ccs_exp.jobs.decisive import decisive_settings
 from ccs_exp.journal.state import JOB_FILE, read_job
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.scoring.robustness import extra_requests
 
-_WITHOUT_EFFECT = ("tracker", "num_workers", "pixel_cache", "plan")
 _ENCODING = ("model", "seed", "precision", "batch_size", "on_error")
 
 Finder = Callable[[DictConfig, tuple[str, ...]], str | None]  # of a cell's configuration and overrides
@@ -144,8 +144,7 @@ def _distinct(cfgs: Sequence[DictConfig], *parts: str) -> list[DictConfig]:
 
 
 def _identity(cfg: DictConfig, parts: Sequence[str] | None = None) -> str:
-    content: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)
-    kept = {key: value for key, value in content.items() if (key in parts if parts else key not in _WITHOUT_EFFECT)}
+    kept = {key: value for key, value in decisive_settings(plain(cfg)).items() if parts is None or key in parts}
     if "model" in kept:  # what it is called changes nothing
         kept["model"] = {key: value for key, value in kept["model"].items() if parts is None or key != "variant"}
     return json.dumps(kept, sort_keys=True)
@@ -174,13 +173,14 @@ def _weights(cfg: DictConfig) -> int | None:
 
 
 def finished_folders(folders: Sequence[Path]) -> Finder:
+    """Finds cells among the finished runs below `folders`, whatever else lies there."""
     finished: dict[str, str] = {}
     for path in sorted({path.resolve() for folder in folders if folder.is_dir() for path in folder.rglob(JOB_FILE)}):
         config = path.parent / ".hydra" / "config.yaml"
         try:
             record = read_job(path.parent)
             if record and record.state == "done" and (path.parent / "summary.json").is_file() and config.is_file():
-                finished[_identity(OmegaConf.load(config))] = str(path.parent)
-        except (CcsError, OmegaConfBaseException, OSError, ValueError):
+                finished[_identity(DictConfig(OmegaConf.load(config)))] = str(path.parent)
+        except (CcsError, OmegaConfBaseException, OSError, ValueError, KeyError, TypeError):
             continue  # what cannot be read is not known to be done
     return lambda cfg, _: finished.get(_identity(cfg))

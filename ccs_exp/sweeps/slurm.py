@@ -56,7 +56,7 @@ def _queued(arrays: set[str]) -> set[str] | None:
     if asked.returncode and "Invalid job id" not in asked.stderr:
         log.warning("squeue does not answer: %s", " ".join(asked.stderr.split()))
         return None
-    return {line.strip() for line in asked.stdout.splitlines()}
+    return {line.strip() for line in asked.stdout.split("\n") if line}
 
 
 def _why_gone(job: Any) -> str:

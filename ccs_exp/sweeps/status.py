@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import socket
 import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import clean
+from ccs_exp.files import clean, rounded
 from ccs_exp.journal.state import JOB_FILE, LOG_FILE, SWEEP_FILE, JobRecord, read_job, read_sweep
 
 STATES = ("done", "running", "failed", "killed", "interrupted", "to do")
@@ -80,7 +81,7 @@ class SweepStatus:
         usual = _usual_seconds(self.cells)
         if usual is None or not running:
             return None
-        work = counts["to do"] * usual + sum(max(usual - cell.seconds, 0.0) for cell in running)
+        work = counts["to do"] * usual + sum(max(usual - (cell.seconds or 0.0), 0.0) for cell in running)
         return work / len(running)
 
 
@@ -89,7 +90,8 @@ def read_status(folder: str | Path) -> SweepStatus:
     folder, host = Path(folder), socket.gethostname()
     if not folder.is_dir():
         raise CcsError(f"{folder} is not a folder. Give the folder of a sweep, as multirun/2026-01-31/12-00-00.")
-    damaged, began = [], {}
+    damaged: list[str] = []
+    began: dict[tuple[str, ...], tuple[Path, JobRecord]] = {}
     sweep = None
     try:
         sweep = read_sweep(folder)
@@ -102,18 +104,37 @@ def read_status(folder: str | Path) -> SweepStatus:
             damaged.append(str(error))
             continue
         if record is not None:  # else it was taken away just now
-            cell = Cell(record.overrides, record.state_now(host), path.parent, record)
             earlier = began.get(record.overrides)
-            if earlier is None or earlier.record.started < record.started:
-                began[record.overrides] = cell
+            if earlier is None or earlier[1].started < record.started:
+                began[record.overrides] = path.parent, record
     if not began and sweep is None and not damaged:
         raise CcsError(
             f"{folder} holds no {SWEEP_FILE} and no {JOB_FILE}: no sweep of ccs_exp ran there. Sweeps lie below multirun, as "
             "multirun/2026-01-31/12-00-00."
         )
-    todo = sweep.cells if sweep else ()
-    cells = [began.pop(overrides, Cell(overrides, "to do")) for overrides in todo]
-    return SweepStatus(folder, (*cells, *began.values()), sweep is not None, tuple(damaged))
+    planned = sweep.cells if sweep else ()
+    cells = tuple(
+        Cell(overrides, began[overrides][1].state_now(host), *began[overrides]) if overrides in began else Cell(overrides, "to do")
+        for overrides in dict.fromkeys((*planned, *began))
+    )
+    return SweepStatus(folder, cells, sweep is not None, tuple(damaged))
+
+
+def as_json(status: SweepStatus) -> str:
+    """The status for programs: what `shown` shows, and each cell's whole ``job.json``."""
+    cells = [
+        {
+            "overrides": cell.overrides,
+            "state": cell.state,
+            "folder": cell.folder and str(cell.folder),
+            "seconds": cell.seconds,
+            "reason": cell.reason or None,
+            "job": cell.record and asdict(cell.record),
+        }
+        for cell in status.cells
+    ]
+    facts = {"folder": str(status.folder), "complete": status.complete, "counts": status.counts, "damaged": status.damaged}
+    return json.dumps(rounded({**facts, "seconds_left": status.seconds_left, "cells": cells}), indent=2, ensure_ascii=False)
 
 
 def shown(status: SweepStatus) -> RenderableType:
@@ -131,9 +152,9 @@ def shown(status: SweepStatus) -> RenderableType:
         table.add_row(str(number), *_row(cell, varying))
     parts: list[RenderableType] = [head, table]
     for number, cell in enumerate(status.cells):
-        if cell.state in _UNFINISHED:
+        if cell.state in _UNFINISHED and cell.folder and cell.record:
             parts.append(Text(f"#{number} {cell.state}: {clean(cell.reason)}", style="red"))
-            parts.append(Text(f"    log: {cell.folder / LOG_FILE}{_slurm_log(status.folder, cell)}", style="dim"))
+            parts.append(Text(f"    log: {cell.folder / LOG_FILE}{_slurm_log(status.folder, cell.record)}", style="dim"))
     if not status.complete:
         parts.append(Text(f"There is no {SWEEP_FILE}: cells that have not begun are not known.", style="dim"))
     parts += [Text(clean(f"Damaged: {message}"), style="yellow") for message in status.damaged]
@@ -153,7 +174,7 @@ def _row(cell: Cell, varying: frozenset[str]) -> tuple[Text | str, ...]:
         Text(clean(name)),
         Text.assemble(state, attempt),
         record.stage or "",
-        str(timedelta(seconds=round(cell.seconds))),
+        str(timedelta(seconds=round(cell.seconds or 0.0))),
         f"{memory} MiB" if memory else "",
         Text(clean(place)),
     )
@@ -170,17 +191,17 @@ def _varying(cells: Sequence[Cell]) -> frozenset[str]:
 
 
 def _usual_seconds(cells: Sequence[Cell]) -> float | None:
-    done = [cell for cell in cells if cell.state == "done"]
+    done = [(cell.seconds or 0.0, cell.record.stages) for cell in cells if cell.state == "done" and cell.record]
     # what was answered from the store says nothing of what is still to be computed
-    computed = [cell for cell in done if "evaluate" in cell.record.stages or "decompose" in cell.record.stages]
-    seconds = [cell.seconds for cell in computed or done]
+    computed = [item for item in done if "evaluate" in item[1] or "decompose" in item[1]]
+    seconds = [taken for taken, _ in computed or done]
     return statistics.fmean(seconds) if seconds else None
 
 
-def _slurm_log(folder: Path, cell: Cell) -> str:
-    if not cell.record.slurm_job:
+def _slurm_log(folder: Path, record: JobRecord) -> str:
+    if not record.slurm_job:
         return ""
-    found = sorted(folder.glob(f"slurm/{cell.record.slurm_job}/*_log.err"))
+    found = sorted(folder.glob(f"slurm/{record.slurm_job}/*_log.err"))
     return f", {found[0]}" if found else ""
 
 
@@ -190,7 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="ccs-exp status", description="How the cells of a sweep are: done, running, failed, to do, and time left."
     )
     parser.add_argument("directory", metavar="SWEEP_DIR", help="a sweep's folder, as multirun/2026-01-31/12-00-00")
-    parser.add_argument("--watch", action="store_true", help="go on showing it until nothing runs any more")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--watch", action="store_true", help="go on showing it until nothing runs any more")
+    shape.add_argument("--json", action="store_true", help="for programs: all that is known of each cell")
     parser.add_argument("--every", type=float, default=5.0, metavar="S", help="seconds between two looks with --watch (5)")
     asked = parser.parse_args(arguments)
     if asked.every <= 0:
@@ -203,6 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     time.sleep(asked.every)
                     status = read_status(asked.directory)
                     live.update(shown(status), refresh=True)
+        elif asked.json:
+            print(as_json(status))
         else:
             Console(width=None if sys.stdout.isatty() else _WIDE).print(shown(status))
     except CcsError as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,11 +16,14 @@ from torch.nn import functional as F
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Condition
+from ccs_exp.files import likeness, some
+from ccs_exp.heads import Condition, Head
+from ccs_exp.tasks.chance import blind_share, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
 from ccs_exp.tasks.margins import log_probabilities, margins
 
@@ -76,7 +79,7 @@ class _Batch(NamedTuple):
         return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks])
 
 
-class ZeroShotClassification(lightning.LightningModule):
+class ZeroShotClassification(SharedModule):
     """Classifies each batch under all conditions; conditions with the same heads are computed once, and so are all tasks' embeddings."""
 
     def __init__(
@@ -94,7 +97,7 @@ class ZeroShotClassification(lightning.LightningModule):
             self.register_buffer(f"classifier_{number}", classifier, persistent=False)
             # equal rows may come out of a matrix product unequal in the last digit, and must tie
             self.register_buffer(f"first_equal_{number}", _first_equal(classifier), persistent=False)
-        self.masks = distinct_sets(conditions)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         # on the model's device until the pass is over: to fetch them would hold up the next batch
         self._batches: list[_Batch | None] = []  # None: nothing in it could be decoded
 
@@ -102,7 +105,7 @@ class ZeroShotClassification(lightning.LightningModule):
         if not batch.sample_ids:
             self._batches.append(None)
             return
-        embeddings = self.engine.encode(self.model, batch.pixels, self.masks)
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.seeds)
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
         self._batches.append(_Batch(batch.sample_ids, found))
@@ -124,12 +127,12 @@ class ZeroShotClassification(lightning.LightningModule):
         tied, finite = is_best.sum(dim=-1) > 1, similarities.isfinite().all()
         return _Classified(targets, is_best.int().argmax(dim=-1), places, tied, margin, log_probability, finite)
 
-    def part(self) -> tuple[list[_Batch | None], list[str]]:
+    def share_result(self) -> tuple[list[_Batch | None], list[str]]:
         return [batch and batch.on_cpu() for batch in self._batches], self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
-        self._batches = in_order([batches for batches, _ in parts])
-        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in parts for warning in warnings))
+    def combine_shares(self, results: Sequence[tuple[list[_Batch | None], list[str]]]) -> None:
+        self._batches = in_order([batches for batches, _ in results])
+        self.engine.warnings = list(dict.fromkeys(warning for _, warnings in results for warning in warnings))
 
     def evaluation(self) -> Evaluation:
         """The metrics and predictions of the pass. Raises `CcsError` if no sample could be evaluated."""
@@ -141,7 +144,7 @@ class ZeroShotClassification(lightning.LightningModule):
             task.name: self._outcomes(task, sample_ids, [batch.tasks[number] for batch in batches])
             for number, task in enumerate(self.tasks)
         }
-        return Evaluation(self.conditions, self.masks, tasks)
+        return Evaluation(self.conditions, self.masks, tasks, self.seeds)
 
     def _outcomes(self, task: Task, sample_ids: np.ndarray, batches: Sequence[_Classified]) -> Outcomes:
         *columns, finite = zip(*batches, strict=True)
@@ -198,4 +201,21 @@ def classify(
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
+    evaluation.warnings += [*data.oddities(), *(text for task in tasks for text in _oddities(evaluation, task))]
     return evaluation
+
+
+def _oddities(evaluation: Evaluation, task: Task) -> list[str]:
+    """What a reader must be told of a task: classes of one name, classes without an image, an original model that guesses."""
+    original, outcomes = frozenset[Head](), evaluation.tasks[task.name]
+    of, targets = f" of {task.name}" if len(evaluation.tasks) > 1 else "", outcomes.fixed["target"]
+    alike, there = Counter(map(likeness, task.class_names)), set(targets.tolist())
+    twice = [repr(name) for name in task.class_names if alike[likeness(name)] > 1]
+    absent = [name for number, name in enumerate(task.class_names) if number not in there]
+    told = [f"Classes{of} with one name, which no prompt tells apart: {some(twice)}."] if twice else []
+    told += [f"{len(absent)} of {len(task.class_names)} classes{of} have no image here: {some(absent)}."] if absent else []
+    if original in evaluation.sets:
+        predictions = outcomes.columns["prediction"][evaluation.sets.index(original)]
+        hits, chance = int((targets == predictions).sum()), blind_share(targets, predictions)
+        told += no_better_than_chance(f"{PRIMARY_METRIC}{of}", hits, len(targets), chance)
+    return told

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pyarrow
+from jaxtyping import Int
 
 from ccs_exp.files import clean
 from ccs_exp.heads import Condition, Head
@@ -53,8 +54,9 @@ class Evaluation:
 
     Attributes:
         conditions: names of sets of silenced heads; several may name one set.
-        sets: the distinct sets, in the order in which `tasks` have them.
+        sets: the distinct sets, in the order in which `tasks` have them; where outputs are resampled, each once for every seed.
         tasks: the outcomes of each task, by its name.
+        seeds: the seed of each of `sets`.
         skipped: samples that could not be decoded, and why.
         warnings: what a reader must know before the values.
         decoder: what decoded the samples, where results may depend on it.
@@ -63,6 +65,7 @@ class Evaluation:
     conditions: tuple[Condition, ...]
     sets: tuple[Heads, ...]
     tasks: dict[str, Outcomes]
+    seeds: tuple[int, ...]
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     decoder: str | None = None
@@ -76,12 +79,27 @@ class Evaluation:
         """Of the largest task: tasks of one data set may each have their own part of its samples."""
         return max(task.num_samples for task in self.tasks.values())
 
-    def place(self, condition: Condition) -> int:
-        """Where the set that a condition silences stands among `sets`."""
-        return self.sets.index(condition.heads)
+    @property
+    def resampled(self) -> bool:
+        return len(set(self.sets)) < len(self.sets)
 
-    def values_of(self, task: str, condition: Condition) -> Mapping[str, float]:
-        return self.tasks[task].values[self.place(condition)]
+    def places(self, conditions: Sequence[Condition]) -> Int[np.ndarray, "seeds conditions"]:
+        """Where the sets that conditions silence stand among `sets`, under each seed; the original is the same under all."""
+        of_sets = [self._places(condition.heads) for condition in conditions]
+        seeds = max(map(len, of_sets), default=1)
+        return np.array([places * seeds if len(places) == 1 else places for places in of_sets], dtype=int).reshape(-1, seeds).T
+
+    def _places(self, heads: Heads) -> list[int]:
+        return [place for place, of_set in enumerate(self.sets) if of_set == heads]
+
+    def named_places(self) -> list[tuple[str, int]]:
+        """Every condition, and where it stands among `sets`, under each seed."""
+        return [(condition.name, place) for condition in self.conditions for place in self._places(condition.heads)]
+
+    def values_of(self, task: str, condition: Condition) -> dict[str, float]:
+        """``{metric: value}``; over several seeds the mean."""
+        of_seeds = [self.tasks[task].values[place] for place in self._places(condition.heads)]
+        return {metric: fmean(values[metric] for values in of_seeds) for metric in of_seeds[0]}
 
     @property
     def values(self) -> dict[str, dict[str, float]]:
@@ -95,10 +113,11 @@ class Evaluation:
 
     @property
     def tied(self) -> dict[str, int]:
-        """For each distinct set, under the name of its first condition, the samples with ties, over all tasks."""
+        """For each distinct set, under the name of its first condition, the samples with ties, over all tasks and seeds."""
+        first = {condition.heads: condition.name for condition in reversed(self.conditions)}
         return {
-            condition.name: sum(task.tied[place] for task in self.tasks.values())
-            for place, condition in first_conditions(self.conditions).items()
+            first[heads]: sum(task.tied[place] for task in self.tasks.values() for place in self._places(heads))
+            for heads in dict.fromkeys(self.sets)
         }
 
     @property
@@ -112,16 +131,11 @@ class Evaluation:
         return pyarrow.concat_tables([_rows(name, task, self) for name, task in self.tasks.items()]).combine_chunks()
 
 
-def first_conditions(conditions: Sequence[Condition]) -> dict[int, Condition]:
-    """The first condition of each distinct set of heads, by the set's place among them."""
-    first: dict[Heads, Condition] = {}
-    for condition in conditions:
-        first.setdefault(condition.heads, condition)
-    return dict(enumerate(first.values()))
-
-
-def distinct_sets(conditions: Sequence[Condition]) -> tuple[Heads, ...]:
-    return tuple(dict.fromkeys(condition.heads for condition in conditions))
+def distinct_sets(conditions: Sequence[Condition], seeds: Sequence[int] = (0,)) -> tuple[tuple[Heads, ...], tuple[int, ...]]:
+    """The distinct sets of heads and, each set in all of `seeds`, their seeds; nothing depends on a seed where no head is silenced."""
+    sets = dict.fromkeys(condition.heads for condition in conditions)
+    rows = [(heads, seed) for heads in sets for seed in (seeds if heads else seeds[:1])]
+    return tuple(heads for heads, _ in rows), tuple(seed for _, seed in rows)
 
 
 def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
@@ -129,9 +143,11 @@ def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
     # once: all conditions have the same
     ids = pyarrow.array([clean(str(sample)) for sample in task.ids], pyarrow.string()).dictionary_encode()
     tables = []
-    for condition in evaluation.conditions:
-        values = task.of_set(evaluation.place(condition))
-        texts = {"task": name, "condition": condition.name}
+    for condition, place in evaluation.named_places():
+        values = task.of_set(place)
+        if evaluation.resampled:
+            values["seed"] = np.full(count, evaluation.seeds[place], dtype=np.int32)
+        texts = {"task": name, "condition": condition}
         columns = {task.id_column: ids}
         columns |= {column: _repeated(text, count) for column, text in texts.items()}
         tables.append(pyarrow.table(columns | {column: pyarrow.array(found) for column, found in values.items()}))

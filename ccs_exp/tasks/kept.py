@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from safetensors import numpy as safetensors
 
 from ccs_exp.heads import Condition, Head
-from ccs_exp.store import Stages, locked, read_entries, write_entry
+from ccs_exp.store import Entry, Stages, json_as, locked, read_entries, unpacked, write_entry
 from ccs_exp.store.entries import key_digest
 from ccs_exp.tasks.evaluation import Evaluation, Heads, Outcomes, distinct_sets
 
@@ -21,11 +21,13 @@ Evaluate = Callable[[Sequence[Condition]], Evaluation]
 def evaluate_kept(conditions: Sequence[Condition], key: Mapping[str, Any], evaluate: Evaluate, stages: Stages) -> Evaluation:
     """All conditions, of which `evaluate` sees only those heads that no job has evaluated under `key`: in one pass, if any.
 
+    Where outputs are resampled `key` holds the seeds: a set of heads is kept in all of them.
+
     What a pass gives is one entry, so that what is kept of it is all of it or nothing, and repeating a killed job repeats its pass
     as it was. A pass under one set of heads is noted in `stages` as ``evaluation``.
     """
     kind = f"evaluations/{key_digest(key)}"
-    wanted = distinct_sets(conditions)
+    wanted, _ = distinct_sets(conditions)
     found = _kept(kind, wanted)
     computed = len(found) < len(wanted)
     if computed:
@@ -46,9 +48,9 @@ def _kept(kind: str, wanted: Sequence[Heads]) -> dict[Heads, Evaluation]:
     found: dict[Heads, Evaluation] = {}
     for entry in read_entries(kind):
         names = [name for name in entry.key["heads"] if name in by_name and by_name[name] not in found]
-        if names:
-            sets = tuple(map(_heads, entry.key["heads"]))
-            found |= dict.fromkeys((by_name[name] for name in names), _unpacked(entry.members, sets))
+        evaluation = unpacked(entry, unpack_evaluation) if names else None
+        if evaluation is not None:
+            found |= dict.fromkeys((by_name[name] for name in names), evaluation)
     return found
 
 
@@ -56,7 +58,7 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
     """One evaluation of named conditions out of the passes that hold their heads."""
     first = found[wanted[0]]
     passes = list({id(one): one for one in found.values()}.values())
-    places = [(found[heads], found[heads].sets.index(heads)) for heads in wanted]
+    places = [(found[heads], place) for heads in wanted for place, kept in enumerate(found[heads].sets) if kept == heads]
     tasks = {}
     for name, task in first.tasks.items():
         of_sets = [(one.tasks[name], place) for one, place in places]
@@ -67,7 +69,8 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
             tied=[of.tied[place] for of, place in of_sets],
         )
     warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
-    return Evaluation(tuple(conditions), wanted, tasks, list(first.skipped), warnings, first.decoder)
+    sets, seeds = (tuple(getattr(one, name)[place] for one, place in places) for name in ("sets", "seeds"))
+    return Evaluation(tuple(conditions), sets, tasks, seeds, list(first.skipped), warnings, first.decoder)
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
@@ -81,23 +84,58 @@ def _packed(evaluation: Evaluation) -> dict[str, bytes]:
         told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
         told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
         about.append(told | {"name": name, "texts": texts})
-    of_pass = {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
+    sets = {"sets": [_name(heads) for heads in evaluation.sets], "seeds": evaluation.seeds}
+    of_pass = sets | {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
     return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
 
 
-def _unpacked(members: Mapping[str, bytes], sets: tuple[Heads, ...]) -> Evaluation:
-    about, arrays = json.loads(members["about"]), safetensors.load(members["columns.safetensors"])
+def unpack_evaluation(entry: Entry) -> Evaluation:
+    """A pass over a data set, whose conditions are called as its sets of heads are in the store. Raises on another layout."""
+    about = json_as(_Pass, entry.members["about"])
+    arrays = safetensors.load(entry.members["columns.safetensors"])
+    sets = tuple(map(_heads, about.sets))
+    if {_name(heads) for heads in sets} != set(entry.key["heads"]) or len(about.seeds) != len(sets):
+        raise ValueError("it is not of the heads that it names")
     tasks = {}
-    for number, told in enumerate(about["tasks"]):
-        name, texts = told.pop("name"), told.pop("texts")
-        parts = {
-            part: {key.split("/")[2]: values for key, values in arrays.items() if key.startswith(f"{number}/{part}/")}
-            for part in ("fixed", "columns")
-        }
-        fixed = {column: np.array(values, dtype=object) for column, values in texts.items()} | parts["fixed"]
-        tasks[name] = Outcomes(fixed=fixed, columns=parts["columns"], **told)
-    conditions = tuple(Condition(_name(heads), heads) for heads in sets)
-    return Evaluation(conditions, sets, tasks, about["skipped"], about["warnings"], about["decoder"])
+    for number, task in enumerate(about.tasks):
+        fixed, columns = (_arrays(arrays, f"{number}/{part}/") for part in ("fixed", "columns"))
+        fixed |= {column: np.array(values, dtype=object) for column, values in task.texts.items()}
+        shape = len(sets), len(task.ids)
+        if {values.shape for values in columns.values()} != {shape} or {values.shape for values in fixed.values()} != {shape[1:]}:
+            raise ValueError(f"the columns of {task.name} are not of {shape} numbers")
+        if len(task.values) != len(sets) or len(task.tied) != len(sets):
+            raise ValueError(f"the values of {task.name} are not of {len(sets)} sets of heads")
+        tasks[task.name] = Outcomes(
+            task.primary, task.id_column, task.ids, fixed, columns, task.values, task.tied, task.num_samples
+        )
+    conditions = tuple(Condition(_name(heads), heads) for heads in dict.fromkeys(sets))
+    return Evaluation(conditions, sets, tasks, tuple(about.seeds), about.skipped, about.warnings, about.decoder)
+
+
+def _arrays(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
+
+
+@dataclass
+class _Task:
+    name: str
+    primary: str
+    id_column: str
+    num_samples: int
+    ids: list[str]
+    values: list[dict[str, float]]
+    tied: list[int]
+    texts: dict[str, list[str]]
+
+
+@dataclass
+class _Pass:
+    sets: list[str]
+    seeds: list[int | None]
+    tasks: list[_Task]
+    skipped: list[str]
+    warnings: list[str]
+    decoder: str | None
 
 
 def _name(heads: Heads) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -14,12 +13,14 @@ from torch.nn import functional as F
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.videos.captioned import CaptionedVideos, VideoFile
 from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
+from ccs_exp.tasks.chance import no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
 from ccs_exp.tasks.margins import right_margins
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
@@ -29,7 +30,7 @@ DIRECTIONS = ("t2v", "v2t")
 _FETCHED_AT_ONCE = 32  # batches
 
 
-class VideoEmbedding(lightning.LightningModule):
+class VideoEmbedding(SharedModule):
     """Means of the frames' L2-normalised embeddings, ``[masks, videos, dim]`` in double precision, under all conditions.
 
     Conditions with the same heads are computed once. Sums in double precision do not depend on where a batch ends.
@@ -40,7 +41,7 @@ class VideoEmbedding(lightning.LightningModule):
     ):
         super().__init__()
         self.model, self.captions, self.engine = model, captions, engine
-        self.masks = distinct_sets(conditions)
+        self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
@@ -51,7 +52,8 @@ class VideoEmbedding(lightning.LightningModule):
         self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
 
     def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
-        self._waiting.append((self.engine.encode(self.model, batch.pixels, self.masks), batch.videos))
+        embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.frame_ids, self.seeds)
+        self._waiting.append((embeddings, batch.videos))
         if len(self._waiting) == _FETCHED_AT_ONCE:
             self._fetch()
 
@@ -65,11 +67,11 @@ class VideoEmbedding(lightning.LightningModule):
             self.counts.index_add_(0, videos.cpu(), torch.ones(len(videos), dtype=torch.float64))
         self._waiting.clear()
 
-    def part(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
+    def share_result(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
         return self.sums, self.counts, self.texts, self.engine.warnings
 
-    def merge(self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
-        sums, counts, texts, warnings = zip(*parts, strict=True)
+    def combine_shares(self, results: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
+        sums, counts, texts, warnings = zip(*results, strict=True)
         self.sums, self.counts = sum(sums[1:], sums[0]), sum(counts[1:], counts[0])  # a video is whole in one share
         self.texts = next((found for found in texts if found is not None), None)  # none where a share had no batch
         self.engine.warnings = list(dict.fromkeys(warning for share in warnings for warning in share))
@@ -104,14 +106,18 @@ def retrieve(
     if unreadable.all():
         raise CcsError(f"No video of the data set could be decoded. The first: {data.skipped[0]}")
     scored = [_scored(task, mask, collection, unreadable, renormalise) for mask in range(len(task.masks))]
-    warnings = list(collection.warnings)
+    outcomes, warnings, count = _outcomes(collection, scored), [], len(collection.videos)
     if data.skipped:
-        number = f"{len(data.skipped):,} of {len(collection.videos):,} videos"
+        number = f"{len(data.skipped):,} of {count:,} videos"
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
+    if frozenset() in task.masks:  # counted in videos, because captions of one are not independent
+        hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * count)
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count)
     return Evaluation(
         tuple(conditions),
         task.masks,
-        {name: _outcomes(collection, scored)},
+        {name: outcomes},
+        task.seeds,
         skipped=list(data.skipped),
         warnings=warnings,
         decoder=decoder() if any(isinstance(video, VideoFile) for video in collection.videos) else None,

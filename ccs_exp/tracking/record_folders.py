@@ -1,11 +1,15 @@
-"""Where W&B's records lie in run folders: whole, and one for each run of a sweep."""
+"""Where W&B's records lie in run folders: whole, one for each run of a sweep, and nothing of them elsewhere."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+
+_PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
 
 
 def sweep_folder(run_dir: Path) -> Path | None:
@@ -13,23 +17,39 @@ def sweep_folder(run_dir: Path) -> Path | None:
     return next((parent for parent in run_dir.resolve().parents if (parent / "multirun.yaml").is_file()), None)
 
 
-def place_aside(run_dir: Path) -> Path:
+@contextmanager
+def own_places(folder: Path) -> Iterator[None]:
+    """What W&B keeps beside records, in the user's home otherwise, lies in `folder` meanwhile, which then goes."""
+    before = {name: os.environ.get(name) for name in _PLACES}
+    os.environ.update({name: str(folder.resolve() / place) for name, place in _PLACES.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def place_aside(run_dir: Path) -> Iterator[Path]:
     """An empty folder to write a record in, because `wandb sync` would take what a killed job leaves for a run, and a run cannot be gone
     on with offline."""
     aside = run_dir / "wandb" / ".unfinished"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    return aside
+    with own_places(aside):
+        yield aside
 
 
-def take_place(aside: Path, run_dir: Path, run_id: str) -> None:
-    """Move the finished record where records lie, in place of others of the same run."""
-    sweep = sweep_folder(run_dir)
-    for record in _records(sweep or run_dir, run_id):
-        shutil.rmtree(record)
-    for record in aside.rglob(f"*run-*-{run_id}"):
-        record.rename(run_dir / "wandb" / record.name)
-    shutil.rmtree(aside)
+def take_place(aside: Path, run_dir: Path, run_id: str) -> Path:
+    """Move the finished record where records lie, in place of others of the same run; its folder."""
+    (record,) = aside.rglob(f"*run-*-{run_id}")
+    for other in _records(sweep_folder(run_dir) or run_dir, run_id):
+        shutil.rmtree(other)
+    return record.rename(run_dir / "wandb" / record.name)
 
 
 def _records(folder: Path, run_id: str) -> list[Path]:

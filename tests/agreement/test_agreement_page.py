@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from ccs_exp.agreement.page import RatingServer
+from ccs_exp.agreement.rating_page import RatingServer
 from ccs_exp.agreement.ratings import open_ratings, read_ratings
 from ccs_exp.agreement.sheet import Item, Origin, read_sheet, write_study
 

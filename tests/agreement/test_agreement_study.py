@@ -17,9 +17,9 @@ from sklearn.metrics import cohen_kappa_score
 from ccs_exp.agreement.draw import draw, read_runs
 from ccs_exp.agreement.findings import judge_findings, study_findings
 from ccs_exp.agreement.output import COLUMNS, markdown, write_findings
+from ccs_exp.agreement.rating_terminal import rate
 from ccs_exp.agreement.ratings import open_ratings, raters, ratings_path, read_ratings
 from ccs_exp.agreement.sheet import key_path, read_key, read_sheet, write_study
-from ccs_exp.agreement.terminal import rate
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv
 
@@ -180,13 +180,13 @@ def test_names_that_make_no_file_name_are_refused(sheet, rater):
 
 
 DAMAGED = {
-    "junk": ("not, a rating\n", "first line must be"),
-    "binary": (b"\xff\xfe\x00", "not UTF-8"),
-    "short line": ("{head}{digest},1\n", "line 2 is damaged: 2 cells"),
+    "junk": ("not, a rating\n", "lacks the columns"),
+    "binary": (b"\xff\xfe\x00", "is UTF-16 text"),
+    "short line": ("{head}{digest},1\n", "line 2: 2 cells"),
     "foreign sheet": ("{head}0000,1,yes,now\n", "answers another sheet"),
     "unknown item": ("{head}{digest},900,yes,now\n", "answers another sheet"),
     "other answer": ("{head}{digest},1,maybe,now\n", "the answer is 'maybe'"),
-    "quotes": ('{head}{digest},"1,yes,now\n', "not a rating file|is damaged"),
+    "quotes": ('{head}{digest},"1,yes,now\n', "line 2: no row of a CSV file"),
 }
 
 
@@ -350,7 +350,7 @@ def edit(path, old, new):
 
 
 BAD = {
-    "no such run": (["draw", "{tmp}/none", "--out", "{tmp}/new.csv"], "cannot be read: No such file"),
+    "no such run": (["draw", "{tmp}/none", "--out", "{tmp}/new.csv"], "there is no such file"),
     "a run twice": (["draw", "{tmp}/one", "{tmp}/../{name}/one", "--out", "{tmp}/new.csv"], "given more than once"),
     "published scores": (["draw", "{tmp}/published", "--out", "{tmp}/new.csv"], "has no verdicts to compare"),
     "nothing judged": (["draw", "{tmp}/unjudged", "--out", "{tmp}/new.csv"], "has no verdicts to compare"),
@@ -359,7 +359,7 @@ BAD = {
     "no ratings": (["report", "{tmp}/study.csv"], "There are no ratings beside"),
     "unknown rater": (["report", "{tmp}/study.csv", "--rater", "zoe"], "no ratings of zoe"),
     "a sheet twice": (["report", "{tmp}/study.csv", "{tmp}/study.csv"], "given more than once"),
-    "no sheet": (["rate", "{tmp}/none.csv", "--rater", "anna"], "cannot be read"),
+    "no sheet": (["rate", "{tmp}/none.csv", "--rater", "anna"], "there is no such file"),
     "the key as sheet": (["rate", "{tmp}/study.key.csv", "--rater", "anna"], "lacks the columns description, label"),
     "an empty sheet": (["rate", "{tmp}/bare.csv", "--rater", "anna"], "has no items to rate"),
     "nowhere to write": (["draw", "{tmp}/one", "--out", "/proc/study.csv"], "Choose another place with --out"),

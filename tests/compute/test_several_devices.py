@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition, Head
-from ccs_exp.scoring.decompose import decompose
+from ccs_exp.scoring.decompose import decompose, decompose_with_sums
+from ccs_exp.scoring.donors import donors
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.retrieval import retrieve
 
@@ -43,7 +45,7 @@ CONDITIONS = [
 class Noise:
     """Random pictures, of which some cannot be decoded."""
 
-    in_memory = True
+    one_process = True
     class_names = NAMES
 
     def __init__(self, size, broken=()):
@@ -85,8 +87,9 @@ def images(tiny, size=37, broken=(), **options):
     return ImageData(Noise(size, broken), tiny.transform, **({"batch_size": 8, "num_workers": 0} | options))
 
 
-def classified(tiny, compute, data):
-    return classify(tiny, data, [Task("noise", data.source.class_names, ("a photo of {}.",))], CONDITIONS, SharedPrefixEngine(), compute)
+def classified(tiny, compute, data, engine=None):
+    task = Task("noise", data.source.class_names, ("a photo of {}.",))
+    return classify(tiny, data, [task], CONDITIONS, engine or SharedPrefixEngine(), compute)
 
 
 def same(one, two):
@@ -132,6 +135,27 @@ def test_two_processes_find_the_moments_of_one(tiny):
     for of_one, of_two in ((one.first, two.first), (one.second, two.second)):
         assert of_two.dtype == torch.float64
         assert ((of_one - of_two).norm() / of_one.norm()) < 1e-12 and float(of_one.norm()) > 0
+
+
+def test_two_processes_find_the_means_and_donors_of_one(tiny):
+    one, two = (decompose_with_sums(tiny, images(tiny), compute)[1] for compute in (ONE, TWO))
+    assert one.num_images == two.num_images == 37 and list(one.outputs) == list(range(tiny.layers))
+    for name in ("outputs", "coefficients"):
+        for layer, of_one in getattr(one, name).items():
+            torch.testing.assert_close(getattr(two, name)[layer], of_one, atol=0, rtol=1e-9)
+    one, two = (donors(tiny, images(tiny, broken=(3,), on_error="skip"), range(2, tiny.layers), compute, None) for compute in (ONE, TWO))
+    assert len(one.fingerprints) == 36 and torch.equal(one.fingerprints, two.fingerprints)
+    assert all(torch.equal(of_one, two.outputs[layer]) for layer, of_one in one.outputs.items())
+
+
+def test_two_processes_evaluate_every_seed_as_one_does(tiny):
+    given = replace(donors(tiny, images(tiny, 12), range(2, tiny.layers), ONE, None), seeds=(0, 1, 2))
+
+    def found(compute):
+        return classified(tiny, compute, images(tiny), SharedPrefixEngine(1, given))
+
+    one, two = found(ONE), found(TWO)
+    assert one.resampled and same(one, two)
 
 
 @pytest.mark.parametrize(("size", "broken"), [(37, ()), (37, (3, 9, 10)), (32, tuple(range(8, 16))), (5, ())])

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.__main__ import _paragraph
-from ccs_exp.config.schema import PruneConfig, config_dir, configure
+from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build, build_strategies
 
@@ -98,7 +98,7 @@ def test_a_model_brings_its_dataset_probe_and_pool_and_the_command_line_wins(var
 )
 def test_prune_is_multi_select(overrides, strategies):
     cfg = configure(*overrides)
-    assert [name for name in PruneConfig.STRATEGIES if cfg.prune[name]] == strategies
+    assert [name for name, node in cfg.prune.items() if isinstance(node, DictConfig) and node] == strategies
     assert len(build_strategies(cfg.prune)) == len(strategies)
 
 
@@ -106,7 +106,7 @@ def test_prune_is_multi_select(overrides, strategies):
     ("override", "message"),
     [
         ("model=vitb33", "model=vitb33 is not known. Choose one of: open_clip, tiny"),
-        ("prune=[high_ccs,foo]", "prune=foo is not known. Choose one of: concept, each_head"),
+        ("prune=[high_ccs,foo]", "prune=foo is not known. Choose one of: concept, curve, each_head"),
         ("dataset.limit=many", "limit"),
         ("dataset.limt=3", "limt"),
         ("prune.random.seedz=[1]", "seedz"),

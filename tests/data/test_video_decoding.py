@@ -185,3 +185,14 @@ def test_without_the_decoder_the_message_says_how_to_get_it(tmp_path, monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(CcsError, match=r"pip install 'ccs_exp\[video\]'"):
         read_frames(tmp_path / "any.mp4", 12)
+
+
+def test_a_video_of_too_many_frames_or_pixels_is_refused(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 30)
+    assert len(read_frames(path, 3)) == 3
+    monkeypatch.setattr("ccs_exp.data.videos.decoding.MOST_FRAMES", 29)
+    with pytest.raises(UnreadableImage, match=r"v\.mp4 cannot be decoded as a video \(it has more than 29 frames\)"):
+        read_frames(path, 3)
+    monkeypatch.setattr("ccs_exp.data.videos.decoding.MOST_PIXELS", 100)
+    with pytest.raises(UnreadableImage, match=r"frames of 160 x 64 pixels; at most 100 are decoded"):
+        read_frames(path, 3)

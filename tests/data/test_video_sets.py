@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_msrvtt_is_read_from_files_folders_and_flat_frames(msrvtt_copy):
     assert [video.video_id for video in videos.videos] == ["video9", "video7", "video8"]
     assert [type(video) for video in videos.videos] == [VideoFile, FrameImages, FrameImages]
     assert videos.captions == ('he says "hello", then leaves', "naïve café 日本", "a dog") and videos.of_video == (0, 1, 2)
-    assert videos.warnings == ()
+    assert videos.notes == ()
     for video in videos.videos:  # frame 10 comes after frame 9
         assert [number_of(image) for image in video.frames(13)] == list(range(13))
         assert [number_of(image) for image in video.frames(4)] == [1, 4, 7, 10]
@@ -69,7 +70,7 @@ def test_a_missing_video_is_counted_and_named_or_left_out_on_purpose(msrvtt_copy
         load_msrvtt(msrvtt_copy)
     part = load_msrvtt(msrvtt_copy, partial=True)
     assert [video.video_id for video in part.videos] == ["video7", "video8"] and part.of_video == (0, 1)
-    assert part.warnings == ("MSR-VTT 1k-A is incomplete here: 2 of 3 videos.",)
+    assert part.notes == ("MSR-VTT 1k-A is incomplete here: 2 of 3 videos.",)
     shutil.rmtree(msrvtt_copy / "frames")
     with pytest.raises(CcsError, match="holds 1 of 3 captioned videos, and retrieval needs at least two"):
         load_msrvtt(msrvtt_copy, partial=True)
@@ -89,15 +90,15 @@ def test_what_else_is_wrong_with_a_copy(msrvtt_copy):
     with pytest.raises(CcsError, match="1,000 videos are expected, but the captions are of 3"):
         load_msrvtt(msrvtt_copy, num_videos=1000)
     shutil.copy(msrvtt_copy / "TestVideo" / "video9.mp4", msrvtt_copy / "video9.avi")
-    with pytest.raises(CcsError, match=r"video9 is there twice: .*video9\.avi and .*TestVideo.video9\.mp4"):
+    with pytest.raises(CcsError, match=r"video9 is there twice: .*TestVideo.video9\.mp4 and .*video9\.avi"):
         load_msrvtt(msrvtt_copy)
     (msrvtt_copy / "video9.avi").unlink()
     captions = msrvtt_copy / "MSRVTT_JSFUSION_test.csv"
     captions.write_text("video_id,text\nvideo9,a dog\n")
-    with pytest.raises(CcsError, match="lacks the columns sentence"):
+    with pytest.raises(CcsError, match="lacks the column sentence"):
         load_msrvtt(msrvtt_copy)
     captions.write_bytes(b"video_id,sentence\nvideo9,\xff\xfe\n")
-    with pytest.raises(CcsError, match="cannot be read as text in UTF-8"):
+    with pytest.raises(CcsError, match="is UTF-16 text|is not UTF-8 text"):
         load_msrvtt(msrvtt_copy)
     write_csv(captions, ["video_id", "sentence"], [["video9", " "], ["video7", "a cat"], ["video8", "a dog"]])
     with pytest.raises(CcsError, match="1 video without a caption, or with an empty one: video9"):
@@ -175,7 +176,7 @@ def test_didemo_is_a_paragraph_or_the_papers_first_description(didemo_copy):
     with pytest.raises(CcsError, match="3 videos are expected, but the captions are of 4"):
         didemo(str(didemo_copy), "standard", 3, "")
     (didemo_copy / "test_data.json").write_text('{"a": 1}')
-    with pytest.raises(CcsError, match="is no list of DiDeMo's descriptions"):
+    with pytest.raises(CcsError, match="test_data.json must hold a list of objects with video .a text."):
         didemo(str(didemo_copy), "standard", 3, "")
 
 
@@ -183,7 +184,7 @@ def test_real_lists_have_the_numbers_that_the_configuration_expects(shared):
     where = str(shared / "data" / "video")
     videos = build(configure("dataset=msrvtt", f"dataset.path={where}", "dataset.partial=true").dataset.source)
     assert {video.video_id for video in videos.videos} == {"video7020", "video7021", "video7024", "video7025"}
-    assert videos.captions[0] == "a woman creating a fondant baby and flower" and "4 of 1,000 videos" in videos.warnings[0]
+    assert videos.captions[0] == "a woman creating a fondant baby and flower" and "4 of 1,000 videos" in videos.notes[0]
     assert videos.videos[0].frames(12)[0].mode == "RGB"
     for name, count in (("didemo", "1,004"), ("msrvtt", "1,000")):
         with pytest.raises(CcsError, match=f"of {count} captioned videos missing below"):
@@ -213,6 +214,31 @@ def test_videos_of_your_own(tmp_path):
     (tmp_path / "captions.csv").unlink()
     with pytest.raises(CcsError, match=r"has no captions\.csv"):
         captioned_folder(str(tmp_path), "standard")
+
+
+def test_a_video_whose_name_is_written_otherwise_is_told(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for name in (nfd, "dog"):
+        write_video(tmp_path / f"{name}.mp4", 3)
+    write_csv(tmp_path / "captions.csv", ["video", "caption"], [[f"{nfc}.mp4", "a"], ["dog.mp4", "b"]])
+    with pytest.raises(CcsError, match=r"Probably the same, written otherwise: 'caf\\xe9\.mp4' and 'cafe\\u0301\.mp4'"):
+        captioned_folder(str(tmp_path), "standard")
+    write_csv(tmp_path / "MSRVTT_JSFUSION_test.csv", ["video_id", "sentence"], [[nfc, "a"], ["dog", "b"]])
+    with pytest.raises(CcsError, match=r"Probably the same, written otherwise: 'caf\\xe9' and 'cafe\\u0301'"):
+        load_msrvtt(tmp_path, num_videos=2)
+
+
+def test_captions_of_several_videos_and_what_was_left_out_are_told(tmp_path):
+    for name in ("a", "b"):
+        frames(tmp_path / name, 2)
+    (tmp_path / "a" / "._0.png").write_bytes(b"a sidecar")
+    (tmp_path / "notes.txt").write_text("mine")
+    write_csv(tmp_path / "captions.csv", ["video", "caption"], [["a", "a dog"], ["b", "a  dog"]])
+    videos = captioned_folder(str(tmp_path), "standard")
+    assert "1 caption of captions.csv stand for several videos" in videos.notes[0]
+    assert "what is no video or frame with a caption (1: notes.txt)" in videos.notes[1]
+    assert [len(video.paths) for video in videos.videos] == [2, 2] and "upright and on white" in videos.decoder
+    assert "as stored" in captioned_folder(str(tmp_path), "standard", decoding="standard").decoder
 
 
 @pytest.mark.parametrize("name", ["msrvtt", "msvd", "didemo", "videos"])

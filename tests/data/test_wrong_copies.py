@@ -1,6 +1,8 @@
 """Local copies of data sets that are incomplete, damaged, foreign or hostile."""
 
+import io
 import os
+import tarfile
 
 import datasets
 import pytest
@@ -112,7 +114,7 @@ def test_split_files_that_list_what_is_not_there_or_elsewhere(pets):
     with pytest.raises(CcsError, match="labels that are none of the 37 classes: poodle"):
         load("oxford_pets", pets)
     split.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CcsError, match="cannot be read as lines of text"):
+    with pytest.raises(CcsError, match="test.txt is UTF-16 text, not UTF-8|is UTF-16 text"):
         load("oxford_pets", pets)
     split.unlink()
     with pytest.raises(CcsError, match="has images/ but no annotations/test.txt"):
@@ -146,7 +148,7 @@ def test_tars_that_are_missing_cut_or_no_data_set(tmp_path):
             load("oxford_pets", tmp_path)
     (tmp_path / "test/1.tar").write_bytes(content)
     (tmp_path / "classnames.txt").write_bytes(b"caf\xe9\n")
-    with pytest.raises(CcsError, match="classnames.txt cannot be read as lines of text"):
+    with pytest.raises(CcsError, match="classnames.txt is not UTF-8 text: line 1 .* perhaps cp1252, in which it reads 'café'"):
         load("oxford_pets", tmp_path)
     (tmp_path / "classnames.txt").unlink()
     with pytest.raises(CcsError, match="has no classnames.txt"):
@@ -160,6 +162,49 @@ def test_names_in_a_tar_are_never_paths(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     source = load("oxford_pets", tmp_path / "copy", "dataset.partial=true")
     assert pairs(source) == [(3, 3), (4, 4)] and sorted(tmp_path.rglob("*")) == before
+
+
+def linked_tar(path, kind, target):
+    """A sample whose image, or label, is a link, a device or a pipe."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in (("a.cls", b"3"), ("b.cls", b"4"), ("b.webp", encoded(4))):
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            tar.addfile(header, io.BytesIO(content))
+        header = tarfile.TarInfo("a.webp")
+        header.type, header.linkname = kind, str(target)
+        tar.addfile(header)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+def test_links_and_devices_in_a_tar_lead_nowhere(tmp_path, kind):
+    webdataset(tmp_path / "copy", list(class_table("oxford_pets").names), [0], shards=1)
+    (tmp_path / "secret.webp").write_bytes(encoded(7))
+    for target in (tmp_path / "secret.webp", "../../secret.webp", "b.webp", "/dev/zero"):
+        linked_tar(tmp_path / "copy/test/0.tar", kind, target)
+        with pytest.raises(CcsError, match=r"0\.tar holds samples without an image or without a label: a"):
+            load("oxford_pets", tmp_path / "copy", "dataset.partial=true")
+
+
+def test_a_member_that_is_too_large_is_refused_before_it_is_read(tmp_path):
+    webdataset(tmp_path, list(class_table("oxford_pets").names), [0], shards=1)
+    with open(tmp_path / "test/0.tar", "wb") as file:
+        header = tarfile.TarInfo("a.webp")
+        header.size = 2**28 + 1
+        file.write(header.tobuf())
+        file.truncate(2**28 + 4096)  # a hole: nothing is on the disk
+    with pytest.raises(CcsError, match=r"0\.tar: a\.webp has 268,435,457 bytes; an image of at most 268,435,456 is read"):
+        load("oxford_pets", tmp_path, "dataset.partial=true")
+
+
+def test_a_row_group_that_memory_would_not_hold_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "test-00000-of-00001.parquet"
+    parquet(file, "img", "label", list(range(10)), datasets.ClassLabel(names=list(class_table("cifar10").folders)))
+    assert len(load("cifar10", tmp_path, *small(10, 1))) == 10
+    monkeypatch.setattr("ccs_exp.data.published.parquet.MOST_BYTES", 1000)
+    for way in ((), ("dataset.streaming=true",)):
+        with pytest.raises(CcsError, match=r"00001\.parquet has a row group of [\d,]+ bytes.* at most 1,000 are read.*smaller row groups"):
+            load("cifar10", tmp_path, *small(10, 1), *way)
 
 
 def test_parquet_files_with_other_columns_or_labels(tmp_path):
@@ -178,7 +223,7 @@ def test_parquet_files_with_other_columns_or_labels(tmp_path):
     with pytest.raises(CcsError, match="names 2 classes, expected are 10. Missing: airplane"):
         load("cifar10", tmp_path)
     file.write_bytes(b"PAR1 no")
-    with pytest.raises(CcsError, match="uoft-cs/cifar10 cannot be loaded from its local copy"):
+    with pytest.raises(CcsError, match="00001.parquet cannot be read as a Parquet file"):
         load("cifar10", tmp_path)
 
 

@@ -1,52 +1,11 @@
-"""Effects of silencing: per sample against plain loops, costs by their laws."""
-
-import math
+"""Costs of silencing, by their laws."""
 
 import numpy as np
 import pytest
-import torch
+from scipy.stats import ttest_1samp
 
-from ccs_exp.errors import CcsError
 from ccs_exp.evidence.effects import cost_rows, costs, flip_rows
 from ccs_exp.statistics.intervals import paired
-from ccs_exp.tasks.margins import log_probabilities, margins, right_margins
-
-
-def similarities(conditions=3, images=5, classes=4):
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(conditions, images, classes, generator=generator), torch.randint(classes, (images,), generator=generator)
-
-
-def test_margins_and_log_probabilities_are_the_plain_loops():
-    values, targets = similarities()
-    of_margin, of_softmax = margins(values, targets, 10.0), log_probabilities(values, targets, 10.0)
-    of_sigmoid = log_probabilities(values, targets, 10.0, bias=-4.0)
-    for condition in range(3):
-        for image, right in enumerate(targets.tolist()):
-            logits = [10 * float(value) for value in values[condition, image]]
-            others = [value for place, value in enumerate(logits) if place != right]
-            assert of_margin[condition, image] == pytest.approx(logits[right] - max(others), abs=1e-5)
-            softmax = math.exp(logits[right]) / sum(map(math.exp, logits))
-            assert of_softmax[condition, image] == pytest.approx(math.log(softmax), abs=1e-5)
-            yes = [1 / (1 + math.exp(-(value - 4))) for value in logits]
-            loss = -sum(math.log(p if place == right else 1 - p) for place, p in enumerate(yes))
-            assert of_sigmoid[condition, image] == pytest.approx(-loss, abs=1e-4)
-
-
-def test_a_task_of_one_class_has_no_margin():
-    with pytest.raises(CcsError, match="at least two different values"):
-        margins(torch.ones(2, 1), torch.zeros(2, dtype=torch.long), 1.0)
-
-
-def test_right_margins_are_the_plain_loops_and_absent_where_a_video_is():
-    rng = np.random.default_rng(0)
-    values, owner, target = rng.normal(size=(6, 5)), np.array([0, 0, 1, 2, 3]), np.array([0, 1, 2, 3, 0, 2])
-    values[:, 4] = -np.inf  # a video that could not be decoded
-    for query, found in enumerate(right_margins(values, owner, target)):
-        right = [values[query, place] for place in range(5) if owner[place] == target[query]]
-        wrong = [values[query, place] for place in range(5) if owner[place] != target[query]]
-        assert np.isnan(found) if target[query] == 3 else found == pytest.approx(max(right) - max(wrong))
-    assert np.isnan(right_margins(values[:1], np.zeros(5, int), np.zeros(1, int)))  # no wrong one
 
 
 def effects(samples=400, conditions=4, missing=60, seed=1):
@@ -76,6 +35,7 @@ def test_costs_are_those_of_the_samples_that_the_task_has():
     np.testing.assert_allclose(found.high - found.low, 2 * 1.96 * error, rtol=0.12)
     assert (found.low < found.cost).all() and (found.cost < found.high).all()
     assert (found.standardised_low < found.standardised).all() and (found.standardised < found.standardised_high).all()
+    np.testing.assert_allclose(found.p, ttest_1samp(difference, 0, axis=1).pvalue)
     assert found.p[0] > 0.01 and (found.p[1:] < 1e-3).all()
 
 
@@ -118,6 +78,7 @@ def test_what_a_task_does_not_have_is_absent():
     assert nothing.count == 0 and np.isnan(nothing.cost).all()
     assert cost_rows("shape", "margin", ["a", "b"], nothing)[1].cost is None
     constant = costs(np.ones(8, np.float32), np.zeros((1, 8), np.float32))
+    assert np.isnan(constant.p)
     assert constant.cost == 1 and np.isnan(constant.standardised) and np.isnan(constant.standardised_low)
 
 
@@ -151,3 +112,16 @@ def test_grouped_flips_are_those_of_one_sample_a_group():
     assert (copied.cost_low, copied.cost_high, copied.p) == pytest.approx((single.cost_low, single.cost_high, single.p))
     assert copied.p == pytest.approx(paired(before, after[0]).p, abs=0.03)
     assert flip_rows("shape", ["a"], np.repeat(before, 20), np.repeat(after, 20, axis=1))[0].p < copied.p
+
+
+def test_captions_of_one_video_are_one_piece_of_evidence():
+    """Repeating each query forty times changes neither cost, interval nor p."""
+    rng = np.random.default_rng(5)
+    ranks = rng.integers(1, 50, size=(3, 30)).astype(float)
+    before, after = -np.log(ranks[0]), -np.log(ranks[1:])
+    single = costs(before, after, np.arange(30))
+    copied = costs(np.repeat(before, 40), np.repeat(after, 40, axis=1), np.repeat(np.arange(30), 40))
+    for name in ("cost", "low", "high", "p"):
+        np.testing.assert_allclose(getattr(copied, name), getattr(single, name), rtol=1e-5)
+    assert single.cost[0] == pytest.approx(np.log(ranks[1] / ranks[0]).mean())
+    assert (costs(np.repeat(before, 40), np.repeat(after, 40, axis=1)).p < single.p).all()

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from ccs_exp import load_model
+from ccs_exp.clip.readout import contribution_maps, read_heads
+from ccs_exp.data.bundled.scenes import FACTORS, Scenes
+from ccs_exp.evidence.hashing import hashed_parts
 from ccs_exp.evidence.head_space import HeadSpace
 from ccs_exp.evidence.represents import COLUMNS, Cells, FactorSums, number_of_blocks, representation
 from ccs_exp.heads import Head
@@ -131,7 +135,7 @@ def test_the_interval_covers(effect):
     between = effect**2 * (centres**2).mean(axis=0).sum()
     truth = between / (between + 6)
     covered = []
-    for draw in range(120):
+    for draw in range(80):
         values = rng.integers(5, size=500)
         y = (effect * centres[values] + rng.normal(size=(500, 6)))[:, None]
         found = representation(
@@ -139,6 +143,34 @@ def test_the_interval_covers(effect):
         )
         covered.append(found.low[0, 0] <= truth <= found.high[0, 0])
     assert np.mean(covered) >= 0.86
+
+
+@torch.no_grad()
+def test_the_bundled_model_s_heads_represent_what_is_known_of_them():
+    """Scenes of another seed than the figures (section 8 of the definition) were measured on, and fewer."""
+    model, scenes = load_model("tiny"), Scenes(700, seed=5)
+    layers = range(model.scored_heads[0].layer, model.layers)
+    space = HeadSpace.of(contribution_maps(model, layers, "direct"))
+    factors = [FactorSums.empty(len(values), len(model.scored_heads), space.basis.shape[2]) for values in FACTORS.values()]
+    for start in range(0, 700, 100):
+        batch = [scenes[place] for place in range(start, start + 100)]
+        found = read_heads(model, torch.stack([model.preprocess(sample.image) for sample in batch]), layers)
+        hashes = torch.from_numpy(hashed_parts([sample.sample_id for sample in batch], 2**40))
+        for number, factor in enumerate(factors):
+            targets = torch.tensor([sample.target[number] for sample in batch])
+            factor.add(space.of_coefficients(found.coefficients), targets, hashes)
+    found = representation(factors, resamples=99, permutations=99)
+    for head, factor, omega2 in [
+        (Head(5, 6), "background", 0.68),
+        (Head(4, 7), "colour", 0.495),
+        (Head(5, 4), "colour", 0.59),
+        (Head(3, 6), "background", 0.42),
+        (Head(5, 0), "size", 0.90),
+    ]:
+        place, number = model.scored_heads.index(head), list(FACTORS).index(factor)
+        assert found.represented[place] == number
+        assert found.omega2[place, number] == pytest.approx(omega2, abs=0.08)
+        assert found.high[place, number] - found.low[place, number] < 0.2
 
 
 def test_blocks_are_many_for_few_values_and_bounded_for_many():

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
-from ccs_exp.jobs import assemble
+from ccs_exp.jobs import experiment, load_stage
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.run_folder.folder import RunFolder
 
@@ -84,8 +84,8 @@ def test_the_same_job_gives_the_same_bytes(finished, stored, tmp_path, monkeypat
 
 def test_only_heads_not_evaluated_before_are_evaluated(tmp_path, monkeypatch):
     monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "store"))
-    seen, evaluate = [], assemble.evaluate
-    monkeypatch.setattr(assemble, "evaluate", lambda *parts: seen.append([len(c.heads) for c in parts[3]]) or evaluate(*parts))
+    seen, evaluate = [], experiment.evaluate
+    monkeypatch.setattr(experiment, "evaluate", lambda *parts: seen.append([len(c.heads) for c in parts[3]]) or evaluate(*parts))
     first = job(tmp_path / "1", *QUICK, "prune=high_ccs")
     high = len(first.read_heads().query("ccs_class == 'high'"))
     second = job(tmp_path / "2", *QUICK, "prune=[high_ccs,heads]", "prune.heads.list=[L2.H0]")
@@ -102,7 +102,7 @@ def test_only_heads_not_evaluated_before_are_evaluated(tmp_path, monkeypatch):
 
 
 def test_scores_of_an_earlier_run_are_not_computed_again(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("ccs_exp.jobs.experiment.describe_heads", None)
+    monkeypatch.setattr("ccs_exp.jobs.score_stage.describe_heads", None)
     again = job(tmp_path / "new", *QUICK, "ccs=file", f"ccs.path={finished.path}/heads.csv", "prune=high_ccs")
     assert (again.path / "heads.csv").read_bytes() == (finished.path / "heads.csv").read_bytes()
     wanted = finished.read_summary()["accuracy"]
@@ -110,7 +110,7 @@ def test_scores_of_an_earlier_run_are_not_computed_again(finished, tmp_path, mon
 
 
 def test_given_descriptions_need_no_model_and_no_data(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(assemble, "build_model", None)
+    monkeypatch.setattr(load_stage, "build_model", None)
     again = job(tmp_path, *PLAIN, "spans=file", f"spans.path={finished.path}/heads.csv")
     columns = ["head", "label", "ccs", "verdict_1", "description_5"]
     assert again.read_heads()[columns].equals(finished.read_heads()[columns])

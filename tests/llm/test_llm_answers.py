@@ -2,16 +2,21 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import completion
 
+from ccs_exp.config.schema import config_dir
 from ccs_exp.errors import CcsError
+from ccs_exp.files import clean
 from ccs_exp.llm.failures import Rejected
 from ccs_exp.llm.prompts import numbered, quoted, read_prompt
-from ccs_exp.llm.request import request_key
+from ccs_exp.llm.replies import Kept
+from ccs_exp.llm.reply_files import jsonl, read_replies
+from ccs_exp.llm.request import ChatRequest, request_key
 from ccs_exp.scoring.judges.answers import Answer, Subject
 from ccs_exp.scoring.judges.judge import Question
 from ccs_exp.scoring.judges.language_model import group
@@ -182,7 +187,55 @@ def test_grouping_keeps_every_question_in_order_and_under_its_label(pairs, size)
     assert all(1 <= len(subject.descriptions) <= size for subject in subjects)
 
 
+# files of replies
+
+
+def kept(text):
+    body = {"model": "m", "messages": [{"role": "user", "content": text}], "max_tokens": 9}
+    request = ChatRequest("http://h/v1", body, 0, Subject("verdicts", (text,), "L", numbered=False), "p")
+    return Kept(request, completion(body, '{"verdict": "aligned"}', id="x", created=1), None, "then")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_replies_of_other_tools_are_read_line_by_line_whatever_signs_a_line_holds(end, mark, tmp_path):
+    replies = [kept(text) for text in ("one", "a\u2028b\x85c\x0cd", "日本")]
+    lines = [json.dumps(item.as_json(), ensure_ascii=False) for item in replies]
+    (tmp_path / "replies.jsonl").write_bytes((mark + end.join([*lines, ""])).encode())
+    assert read_replies(tmp_path, Subject) == replies
+    (tmp_path / "replies.jsonl").write_bytes(jsonl(replies))
+    assert sorted(item.request.key for item in read_replies(tmp_path, Subject)) == sorted(item.request.key for item in replies)
+    (tmp_path / "replies.jsonl").write_bytes(jsonl(replies).replace(b'"key":', b'"key": "x", "key":', 1))
+    with pytest.raises(CcsError, match="line 1 is no kept reply: 'key' stands twice"):
+        read_replies(tmp_path, Subject)
+
+
 # prompts
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_prompt_has_the_same_words_with_another_systems_line_ends_and_mark(mark, tmp_path):
+    plain = (Path(config_dir()) / "prompts" / "judge_one.txt").read_bytes()
+    (tmp_path / "mine.txt").write_bytes(mark + plain.replace(b"\n", b"\r\n"))
+    places = ("label", "description")
+    assert read_prompt(tmp_path / "mine.txt", "", places).sha256 == read_prompt(None, "judge_one.txt", places).sha256
+
+
+def test_what_prompts_of_the_judge_share_is_written_once():
+    kinds = {"one": "description", "five": "descriptions"}
+    one, five = (read_prompt(None, f"judge_{name}.txt", ("label", place)) for name, place in kinds.items())
+    for part in (Path(config_dir()) / "prompts" / "parts").iterdir():
+        said = [prompt.fill(label="L", description="D", descriptions="D")[0]["content"] for prompt in (one, five)]
+        assert all(part.read_text().strip() in text for text in said)
+    assert one.sha256 == "f7ff10b1ee9a8230b4d9372664c60f144fafd681b8357d3613f487a35202c45c"  # replies are kept under these words
+
+
+def test_a_secret_in_a_prompt_is_not_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "abcdefgh-1234")
+    (tmp_path / "mine.txt").write_text("[user]\n$label $description abcdefgh-1234")
+    with pytest.raises(CcsError, match="holds a secret") as caught:
+        read_prompt(tmp_path / "mine.txt", "", ("label", "description"))
+    assert "abcdefgh" not in str(caught.value)
 
 
 def test_prompts_have_five_worked_examples_and_the_judge_sees_none_of_them():
@@ -203,7 +256,7 @@ def test_prompts_have_five_worked_examples_and_the_judge_sees_none_of_them():
 def test_whatever_a_description_says_it_stays_one_quoted_line(text):
     line = quoted(text)
     assert line.splitlines() == [line] and line[0] == line[-1] == '"'
-    assert json.loads(line) == text
+    assert json.loads(line) == clean(text)
     assert numbered([text, text]).split("\n")[0] == f"1. {line}"
 
 
@@ -227,7 +280,7 @@ def test_a_prompt_of_ones_own_is_checked(text, message, tmp_path):
     (tmp_path / "mine.txt").write_text(text)
     with pytest.raises(CcsError, match=message):
         read_prompt(tmp_path / "mine.txt", "judge_one.txt", ("label", "description"))
-    with pytest.raises(CcsError, match="cannot be read"):
+    with pytest.raises(CcsError, match="no such file"):
         read_prompt(tmp_path / "none.txt", "judge_one.txt", ("label", "description"))
 
 

@@ -1,5 +1,6 @@
 """Whole runs with language models: configuration, plan, run folder, replay, secrets."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.services import FEATURES, load_service
 from ccs_exp.errors import CcsError
-from ccs_exp.jobs import assemble
+from ccs_exp.jobs import assemble, load_stage
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.plan import scoring_lines
 from ccs_exp.run_folder.folder import RunFolder
@@ -237,7 +238,7 @@ def test_a_plan_says_what_would_be_asked_and_asks_nothing(server, spans, tmp_pat
 
 
 def test_a_plan_knows_the_heads_without_loading_a_model(monkeypatch):
-    monkeypatch.setattr(assemble, "build_model", None)
+    monkeypatch.setattr(load_stage, "build_model", None)
     for model, heads in {"tiny": 32, "vitb16_laion": 48, "vitl14_openai": 64}.items():
         first, labels, verdicts, _ = planned(*LLM, f"model={model}", "judge.batch=true")
         assert first.startswith(f"{heads} heads, {5 * heads} descriptions (not picked yet")
@@ -355,30 +356,51 @@ def test_a_run_refuses_to_overwrite_the_replies_that_it_replays(server, spans, t
 
 
 def test_the_key_is_nowhere(server, spans, tmp_path, monkeypatch):
-    """Run folder, Hydra's dumps, log, cache, W&B record, and what was printed: as a user runs it, with failures that repeat the key."""
+    """Run folder, Hydra's dumps, log, cache, W&B record, temporary folder, and what was printed: as a user runs it, with a server
+    that repeats the key in accepted replies (labels among them), rejected ones, error texts and headers, in several forms."""
     said = []
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url.replace("http://", "http://me:hunter22horse@"))
+    basic = base64.b64encode(b"me:hunter22horse").decode()
+    told = [f"{KEY}-OPENAI_API_KEY", "hunter22horse", basic, "".join(f"\\u{ord(sign):04x}" for sign in f"{KEY}-OPENAI_API_KEY")]
+
+    def reply(body):
+        form = told[len(said) % len(told)]
+        content = answer(body)
+        content |= {"label": f"Key {content['label'][-4:]} {form}"} if "label" in content else {}
+        raw = json.dumps(completion(body, json.dumps(content), system_fingerprint=form, id=form, service_tier=form))
+        return raw.replace("\\\\\\\\u", "\\u").replace("\\\\u", "\\u").encode()
+
+    server.reply = reply
 
     def fail(body, seen):
         said.append(1)
         if len(said) == 2:
             return lambda handler, body: handler.send(500, {"error": {"message": f"bad {handler.headers['Authorization']}"}})
+        if len(said) == 4:
+            headers = {"retry-after-ms": "1", "x-echo": told[0], "set-cookie": f"a={told[0]}", "location": f"http://{told[1]}"}
+            return lambda handler, body: handler.send(429, {"error": {"message": told[2], "code": told[0]}}, headers)
+        if len(said) == 5:
+            return lambda handler, body: handler.send(200, {"error": {"message": told[0], "code": 503}})
         if len(said) == 3:
             return lambda handler, body: handler.send(200, completion(body, f"key {handler.headers['Authorization']}"))
         return None
 
     server.fail = fail
-    command = [sys.executable, "-m", "ccs_exp", *LLM[:2], "tracker=wandb_offline", *spans, f"judge.base_url={server.url}",
-               f"hydra.run.dir={tmp_path}/run", "hydra.verbose=true"]  # fmt: skip
+    command = [sys.executable, "-m", "ccs_exp", *LLM[:2], "tracker=wandb_offline", *spans]
+    command += [f"hydra.run.dir={tmp_path}/run", "hydra.verbose=true"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(said) > 36 and all(KEY in key for key in server.keys)
+    assert len(said) > 36 and server.keys == {f"Basic {basic}"}
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     names = {path.name for path in files}
     assert {"config.yaml", "overrides.yaml", "hydra.yaml", "ccs_exp.log", "replies.jsonl", "heads.csv", "summary.json"} <= names
     assert any(path.suffix == ".wandb" for path in files) and any("rejected" in path.parts for path in files)
     assert read_record(tmp_path / "run").config["judge"]["model"] == "gpt-4o-2024-08-06"
-    holding = [str(path) for path in files if KEY.encode() in path.read_bytes()]
-    assert not holding and KEY not in done.stdout + done.stderr
+    assert "[hidden]" in (tmp_path / "run" / "heads.csv").read_text()
+    for secret in (KEY, "hunter22", basic[8:], "\\u0073\\u006b", KEY[-20:]):
+        holding = [str(path) for path in files if secret.encode() in path.read_bytes()]
+        assert not holding and secret not in done.stdout + done.stderr, secret
 
 
 def test_an_at_sign_in_a_path_is_no_secret():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from example_run import CHOICES, head_rows, write_run
+from example_run import CHOICES, head_rows, write_retrieval, write_run
 from PIL import Image
 from test_report import HOSTILE, Page
 
@@ -29,6 +29,9 @@ from ccs_exp.report.reproduction.write import FILES, write_reproduction
 from ccs_exp.statistics.intervals import holm
 
 AUTHORS = CHOICES | {"ccs": "published"}
+CONDITIONS = {"original": (0, 0.86), "high_ccs": (9, 0.4), "low_ccs": (19, 0.85)}
+CONDITIONS |= {f"random/{seed}": (9, 0.80 + 0.01 * seed) for seed in range(3)}
+CONDITIONS |= {f"matched/high_ccs/{number}": (9, 0.75) for number in range(300)}
 
 
 def aged(path: Path, seconds: float) -> None:
@@ -56,7 +59,7 @@ def table4(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("table4")
     for model in ("vitb32_openai", "vitl14_laion"):
         for dataset in ("cifar10", "cifar100", "food101"):
-            write_run(root / "sweep" / f"{model}-{dataset}", head_rows(model=model), dataset=dataset, choices=AUTHORS)
+            write_run(root / "sweep" / f"{model}-{dataset}", head_rows(model=model), CONDITIONS, 60, dataset=dataset, choices=AUTHORS)
     write_run(root / "scores", head_rows(model="vitb32_openai"), dataset=None, choices=CHOICES)
     return root
 
@@ -117,7 +120,8 @@ def test_ours_are_the_runs_own_numbers_and_the_rest_is_missing(table4, four):
             continue
         summary = json.loads((path / "summary.json").read_text())
         assert entry.ours == summary["accuracy"][entry.condition]
-        assert entry.delta == pytest.approx(summary["delta"][entry.condition], abs=2e-6)
+        delta = None if entry.condition == "original" else pytest.approx(summary["delta"][entry.condition], abs=2e-6)
+        assert entry.delta == delta
         assert [run.path for run in entry.runs] == [path]
 
 
@@ -130,21 +134,35 @@ def test_differences_are_to_open_clip_for_the_original_and_to_the_paper_s_delta_
     assert high.difference == pytest.approx(high.delta - theirs) and theirs == pytest.approx(-0.0901)
 
 
-def test_the_correction_is_over_the_table_and_not_over_a_run(four):
+def test_stars_answer_the_matched_sets_and_are_corrected_over_the_table(four):
     entries = [entry for _, entry in table_named(four, "table4").entries]
-    tested = [entry for entry in entries if entry.paired]
-    assert len(tested) == 12  # two models, three data sets, high and low
-    assert [entry.adjusted for entry in entries] == holm([entry.paired and entry.paired.p for entry in entries])
-    assert all(entry.adjusted >= entry.paired.p for entry in tested)
+    tested = [entry for entry in entries if entry.p_matched is not None]
+    assert len(tested) == 6 and {entry.condition for entry in tested} == {"high_ccs"}  # two models, three data sets
+    assert [entry.adjusted for entry in entries] == holm([entry.p_matched for entry in entries])
+    assert {entry.condition_result.matched_sets for entry in tested} == {300}
+    assert all(entry.starred == (entry.adjusted < 0.05) for entry in tested) and any(entry.starred for entry in tested)
+    assert not any(entry.starred for entry in entries if entry.p_matched is None)
 
 
-def test_random_draws_are_a_mean_with_spread_and_high_heads_fall_among_them(table4, four):
+def test_without_matched_sets_nothing_is_starred_however_much_it_costs(tmp_path):
+    write_run(tmp_path / "run", head_rows(model="vitb32_openai"), dataset="cifar10", choices=AUTHORS)
+    found = reproduce([tmp_path])
+    high = entry_of(table_named(found, "table4"), "vitb32_openai", "cifar10", "high_ccs")
+    assert high.condition_result.p_original < 1e-6 and not high.starred and high.delta_interval.high < -0.1
+    text, _ = page_of(found, tmp_path / "page")
+    written = text + (tmp_path / "page" / "tables.md").read_text() + (tmp_path / "page" / "tables.tex").read_text()
+    assert not re.search(r"\d\*", written) and "no cell is marked" in text
+
+
+def test_random_draws_are_a_mean_with_spread_and_an_interval_over_the_draws(table4, four):
     entry = entry_of(table_named(four, "figure2"), "vitb32_openai", "cifar10", "random")
-    draws = json.loads((table4 / "sweep" / "vitb32_openai-cifar10" / "summary.json").read_text())["random"]
+    summary = json.loads((table4 / "sweep" / "vitb32_openai-cifar10" / "summary.json").read_text())
+    draws = summary["random"]
     assert (entry.ours, entry.sd) == pytest.approx((draws["mean"], draws["sd"]), abs=2e-6)
-    assert entry.draws == 3 and entry.interval is None and entry.paper is None
-    high = entry_of(table_named(four, "figure2"), "vitb32_openai", "cifar10", "high_ccs")
-    assert (high.place.as_low, high.place.draws, high.place.p) == (0, 3, 0.25)
+    assert entry.draws == 3 and entry.paper is None and entry.p_matched is None
+    half = 4.302653 * draws["sd"] / 3**0.5  # Student's, with two degrees of freedom
+    assert entry.interval == pytest.approx((draws["mean"] - half, draws["mean"] + half), abs=1e-5)
+    assert entry.delta_interval.low < entry.delta < entry.delta_interval.high
 
 
 def test_half_the_runs_give_half_the_cells_and_the_same_numbers(table4, four, tmp_path):
@@ -203,8 +221,8 @@ def test_equal_counts_are_means_over_draws(tmp_path):
     write_run(tmp_path, head_rows(model="vitb16_laion"), conditions, dataset="food101", choices=choices)
     table = table_named(reproduce([tmp_path]), "figure2_equal")
     high, low, random = (entry_of(table, "vitb16_laion", "food101", name) for name in ("high_ccs", "low_ccs", "random"))
-    assert (high.draws, low.draws, random.draws) == (5, 0, 5) and high.sd and low.sd is None and low.paired
-    assert high.place.draws == 5
+    assert (high.draws, low.draws, random.draws) == (5, 0, 5) and high.sd and low.sd is None and low.condition_result.lost is not None
+    assert high.delta_interval.low < high.delta < high.delta_interval.high
 
 
 def test_the_same_name_with_other_weights_is_another_model(tmp_path):
@@ -241,7 +259,7 @@ def test_what_is_unfinished_or_damaged_is_told_and_the_rest_shown(table4, tmp_pa
     printed = capsys.readouterr()
     assert "1 runs, 1 unfinished, 4 damaged" in printed.out and printed.err.count("Damaged: ") == 4
     page = (tmp_path / "page" / "reproduction.html").read_text()
-    assert "model=&lt;b&gt; dataset=cifar10" in page and "schema version 1" in page and "4 run folders are damaged" in page
+    assert "model=&lt;b&gt; dataset=cifar10" in page and "schema_version 0; this release" in page and "4 run folders are damaged" in page
 
 
 @pytest.mark.parametrize(
@@ -309,7 +327,8 @@ def test_the_csv_has_every_cell_once_and_says_what_the_table_says(four, written)
         (rows.table == "table4") & (rows.model == "vitl14_laion") & (rows.condition == "high_ccs") & (rows.dataset == "food101")
     ]
     entry = entry_of(table_named(found, "table4"), "vitl14_laion", "food101", "high_ccs")
-    for column, value in [("ours", entry.ours), ("delta", entry.delta), ("p", entry.paired.p), ("p_holm", entry.adjusted),
+    for column, value in [("ours", entry.ours), ("delta", entry.delta), ("p_original", entry.condition_result.p_original),
+                          ("p_matched", entry.p_matched), ("p_matched_holm", entry.adjusted), ("delta_low", entry.delta_interval.low),
                           ("paper", 0.8645), ("paper_delta", 0.8645 - 0.9102), ("difference", entry.difference)]:  # fmt: skip
         assert cell[column].item() == pytest.approx(value, abs=1e-6)
     at_k = rows[(rows.table == "table3") & (rows.model == "vitb32_openai") & rows.scores.str.startswith("labeler")]
@@ -354,19 +373,8 @@ def test_concepts_retrieval_single_heads_and_other_conditions_have_their_places(
     singles = {"original": (0, 0.9)} | {f"head/{row['head']}": (1, 0.8) for row in heads[:5]} | {"heads/mine": (2, 0.85)}
     write_run(tmp_path / "single", heads, singles, dataset="digits", choices=AUTHORS)
     folder = write_run(tmp_path / "video", heads, {"original": (0, 0.3)}, dataset="msrvtt", choices=AUTHORS, metric="t2v_R@1")
-    values = {"original": (0, 0.5), "high_ccs": (4, 0.25)}
-    folder.write_accuracy(
-        {"model": "vitb16_openai", "dataset": "msrvtt", "condition": name, "num_pruned": pruned, "metric": metric}
-        | {"value": value, "delta": value - 0.5}
-        for name, (pruned, value) in values.items()
-        for metric in ("t2v_R@1",)
-    )
-    folder.write_predictions(
-        {"query_id": f"q{number:02}", "condition": name, "direction": way, "rank": 1.0 if number < 40 * values[name][1] else 7.5}
-        for name in values
-        for way in ("t2v", "v2t")
-        for number in range(40)
-    )
+    ranks = {"original": (0, [1] * 20 + [7] * 20), "high_ccs": (4, [1] * 10 + [7] * 30)}
+    write_retrieval(folder, ranks)
     found = reproduce([tmp_path])
     figure3 = table_named(found, "figure3")
     locations, animals = (
@@ -374,7 +382,7 @@ def test_concepts_retrieval_single_heads_and_other_conditions_have_their_places(
     )
     assert locations.paper == 0.1409 and locations.num_pruned == 1 and animals.empty and animals.paper is None
     high = entry_of(table_named(found, "figure5"), "vitb16_openai", "msrvtt", "high_ccs")
-    assert (high.metric, high.paired.lost, high.paired.gained, high.paper) == ("t2v_R@1", 10, 0, None)
+    assert (high.metric, high.condition_result.lost, high.condition_result.gained, high.paper) == ("t2v_R@1", 10, 0, None)
     text, _ = page_of(found, tmp_path / "page")
     assert "concept/food" in text and "5 heads pruned one at a time" in text and "heads/mine" in text and "no such head" in text
 

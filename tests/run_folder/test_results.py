@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
-from ccs_exp.run_folder.columns import ACCURACY_COLUMNS, HEADS_COLUMNS, RETRIEVAL_COLUMNS
+from ccs_exp.run_folder.columns import ACCURACY_COLUMNS, HEADS_COLUMNS, RETRIEVAL_COLUMNS, SCHEMA_VERSION
 from ccs_exp.run_folder.folder import RunFolder, read_heads_csv
 
 FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json")
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert folder.read_ccs_at_k()["fraction"].sum() == pytest.approx(1, abs=1e-5)
     assert tuple(folder.read_accuracy().columns) == ACCURACY_COLUMNS
     assert len(folder.read_predictions()) == 6 * 500
-    assert folder.read_summary()["schema_version"] == 1
+    assert folder.read_summary()["schema_version"] == SCHEMA_VERSION
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
@@ -207,7 +207,7 @@ def test_heads_csv_saved_by_a_spreadsheet_is_read(tmp_path):
     pd.testing.assert_frame_equal(read_heads_csv(other), RunFolder(tmp_path).read_heads())
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 2}', '{"schema_version": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 2}', '{"schema_version": 1}', '{"schema_version": 3}'])
 def test_a_damaged_summary_is_an_error_that_names_it(tmp_path, content):
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(CcsError, match=r"summary\.json"):

@@ -81,7 +81,7 @@ def test_on_published_labels_it_agrees_with_the_published_concept_heads(shared):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("animals: [", "is not YAML"),
+        ("animals: [", "is no readable YAML"),
         ("- animals", "must name concepts"),
         ("", "must name concepts"),
         ("animals: wildlife", "'animals' must be"),
@@ -98,5 +98,5 @@ def test_what_is_no_map_is_refused_before_a_model_loads(tmp_path, content, messa
 
 
 def test_a_map_that_is_not_there_is_named():
-    with pytest.raises(CcsError, match=r"nowhere.yaml cannot be read.*prune.concept.map=FILE"):
+    with pytest.raises(CcsError, match=r"nowhere.yaml: there is no such file.*prune.concept.map=FILE"):
         Concept(["animals"], "nowhere.yaml")

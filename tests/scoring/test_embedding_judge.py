@@ -1,6 +1,8 @@
 """Similarities become verdicts, thresholds are chosen without the heads that they are tried on; the model where it is installed."""
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build
 from ccs_exp.scoring.judges.embedding import EmbeddingJudge, verdicts
 from ccs_exp.scoring.judges.judge import Question, Verdict
-from ccs_exp.scoring.judges.similarity_threshold import choose_threshold, counts_at, left_out_pairs
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from similarity_threshold import choose_threshold, counts_at, left_out_pairs
 
 INSTALLED = importlib.util.find_spec("sentence_transformers") is not None
 needs_the_extra = pytest.mark.skipif(

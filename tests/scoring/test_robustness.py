@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
+from ccs_exp.jobs.csv_rows import rescored_rows
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.robustness_file import FILE, read_rescored, write_rescored
 from ccs_exp.scoring.ccs import Thresholds, score
 from ccs_exp.scoring.judges.judge import TaxonomyJudge, Verdict
 from ccs_exp.scoring.judges.label import TaxonomyLabeler
@@ -24,7 +26,6 @@ from ccs_exp.scoring.robustness import (
     summarise_null,
     summarise_relabel,
 )
-from ccs_exp.scoring.robustness_file import FILE, read_rescored, write_rescored
 from ccs_exp.scoring.spans import HeadSpans
 
 
@@ -110,6 +111,11 @@ def test_chance_is_that_of_all_pairs_of_head_and_foreign_label():
     assert told["mean"] == pytest.approx(np.mean(list(by_hand.values())))
     assert told["ccs_at_k"]["2"] == pytest.approx(list(by_hand.values()).count(2) / 10) and sum(told["ccs_at_k"].values()) == 1
     assert told["high"] == 0 and told["observed_high"] == 0.5 and told["high_interval"] is None
+    own = {item.head: item.ccs for item in scores.heads}
+    for k in range(6):  # how easily a CCS of k was had
+        enough = [ccs >= k for (head, _), ccs in by_hand.items() if own[head] == k]
+        assert told["as_much"][str(k)] == (pytest.approx(np.mean(enough)) if enough else None)
+    assert told["as_much"]["2"] == 0.5 and told["as_much"]["5"] == 0
 
 
 def test_the_seed_chooses_which_pairs_are_asked():
@@ -198,15 +204,16 @@ def test_no_question_is_asked_twice():
 def test_rows_are_read_back(tmp_path):
     scores = scores_of([*MIXED, (["?", "a", "b", "c", "d"], "d")])
     rescored = relabel(scores, Wavering(), Starts(), Thresholds(), 2) + shuffled_labels(scores, Starts(), Thresholds(), 2)
-    write_rescored(tmp_path, rescored)
-    assert list(read_rescored(tmp_path)) == rescored
+    write_rescored(tmp_path, rescored_rows(rescored))
+    read = [(item.kind, item.draw, item.head, item.label, item.ccs, item.ccs_class) for item in read_rescored(tmp_path)]
+    assert read == [(item.kind, item.draw, str(item.head), item.label, item.ccs, item.ccs_class) for item in rescored]
     assert read_rescored(tmp_path / "elsewhere") == ()
 
 
 @pytest.mark.parametrize("change", [("relabel", "rename"), ("aligned", "perhaps"), ("L0.H0", "H0"), (",5,high", ",9,high"),
                                     (",5,high", ",5,best"), ("relabel,1", "relabel,one")])  # fmt: skip
 def test_damaged_rows_are_errors(tmp_path, change):
-    write_rescored(tmp_path, relabel(scores_of(MIXED), Wavering(), Starts(), Thresholds(), 1))
+    write_rescored(tmp_path, rescored_rows(relabel(scores_of(MIXED), Wavering(), Starts(), Thresholds(), 1)))
     text = (tmp_path / FILE).read_text()
     assert change[0] in text
     (tmp_path / FILE).write_text(text.replace(change[0], change[1], 1))

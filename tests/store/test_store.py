@@ -30,18 +30,18 @@ def counting(value):
 @pytest.mark.parametrize("value", [torch.randn(3, 4), torch.zeros(0, 5), torch.tensor(2.0), torch.randn(2, 3).half()])
 def test_a_result_is_computed_once_and_found_as_it_was(value):
     compute, calls = counting(value)
-    assert torch.equal(kept_tensor("kind", {"a": 1}, compute), value)
-    again = kept_tensor("kind", {"a": 1}, compute)
+    assert torch.equal(kept_tensor("kind", {"a": 1}, compute, tuple(value.shape)), value)
+    again = kept_tensor("kind", {"a": 1}, compute, tuple(value.shape))
     assert torch.equal(again, value) and again.dtype == value.dtype and len(calls) == 1
-    kept_tensor("kind", {"a": 2}, compute)
-    kept_tensor("other", {"a": 1}, compute)
+    kept_tensor("kind", {"a": 2}, compute, tuple(value.shape))
+    kept_tensor("other", {"a": 1}, compute, tuple(value.shape))
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "flipped", "renamed", "junk"])
 def test_a_damaged_result_is_computed_again_with_a_warning(store, damage, caplog):
     value = torch.arange(12.0)
-    kept_tensor("kind", {"a": 1}, lambda: value)
+    kept_tensor("kind", {"a": 1}, lambda: value, (12,))
     (path,) = store.rglob("*.entry")
     content = bytearray(path.read_bytes())
     if damage == "cut":
@@ -52,23 +52,23 @@ def test_a_damaged_result_is_computed_again_with_a_warning(store, damage, caplog
         content[200] ^= 1
         path.write_bytes(content)
     elif damage == "renamed":
-        kept_tensor("kind", {"a": 2}, lambda: torch.zeros(12))
+        kept_tensor("kind", {"a": 2}, lambda: torch.zeros(12), (12,))
         (other,) = set(store.rglob("*.entry")) - {path}
         other.replace(path)
     else:
         path.write_bytes(b"\xff" * 100)
     with caplog.at_level(logging.WARNING):
-        assert torch.equal(kept_tensor("kind", {"a": 1}, lambda: value), value)
+        assert torch.equal(kept_tensor("kind", {"a": 1}, lambda: value, (12,)), value)
     assert "damaged" in caplog.text and list(store.rglob("*.entry.damaged"))
     caplog.clear()
-    assert torch.equal(kept_tensor("kind", {"a": 1}, lambda: 1 / 0), value) and not caplog.text
+    assert torch.equal(kept_tensor("kind", {"a": 1}, lambda: 1 / 0, (12,)), value) and not caplog.text
 
 
 def test_a_store_that_cannot_be_written_costs_only_a_warning(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "file"))
     with caplog.at_level(logging.WARNING):
-        assert kept_tensor("kind", {"a": 1}, lambda: torch.tensor(5.0)) == 5
+        assert kept_tensor("kind", {"a": 1}, lambda: torch.tensor(5.0), ()) == 5
     assert "not kept" in caplog.text
 
 

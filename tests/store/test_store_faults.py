@@ -11,21 +11,23 @@ import time
 
 import pytest
 
-from ccs_exp.store import kept, read_entry, write_entry
+from ccs_exp.store import code_of, kept, read_entry, write_entry
 from ccs_exp.store.command import main
 from ccs_exp.store.entries import entry_path
 
-KEY = {"a": 1}
+CODE = code_of("ccs_exp.store")  # without which no job finds an entry
+KEY = {"a": 1, "code": CODE}
 MEMBERS = {"text": b"\n line\n", "empty": b"", "bytes": bytes(range(256)) * 40}
 # computes the entry, slowly, and says so in the file that it is given
 COMPUTE = """
 import json, sys, time
-from ccs_exp.store import kept
+from ccs_exp.store import code_of, kept
+KEY = {"a": 1, "code": code_of("ccs_exp.store")}
 def compute():
     open(sys.argv[1], "a").write("computed\\n")
     time.sleep(float(sys.argv[2]))
     return {"value": 7}
-print(kept("kind", {"a": 1}, compute, lambda v: {"v": json.dumps(v).encode()}, lambda m: json.loads(m["v"])))
+print(kept("kind", KEY, compute, lambda v: {"v": json.dumps(v).encode()}, lambda m: json.loads(m["v"])))
 """
 
 
@@ -78,31 +80,31 @@ store.write_entry("kind", {KEY!r}, {{"value": b"half"}})
 """
     start(killed_while_writing).communicate(timeout=60)
     (part,) = store.rglob("*.part")
-    assert read_entry("kind", KEY) is None and part.stat().st_size
+    assert read_entry("kind", KEY, dict) is None and part.stat().st_size
     assert start(COMPUTE, store.parent / "calls", 0).wait(timeout=60) == 0
-    assert not list(store.rglob("*.part")) and read_entry("kind", KEY)["v"] == b'{"value": 7}'
+    assert not list(store.rglob("*.part")) and read_entry("kind", KEY, dict)["v"] == b'{"value": 7}'
 
 
 def test_no_flipped_bit_and_no_cut_passes_unnoticed():
     path = entry_path("kind", KEY)
     write_entry("kind", KEY, MEMBERS)
     whole, rng = path.read_bytes(), random.Random(0)
-    assert read_entry("kind", KEY) == MEMBERS
+    assert read_entry("kind", KEY, dict) == MEMBERS
     for place in [*range(0, 80), *rng.sample(range(len(whole)), 100)]:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << rng.randrange(8)
         for content in (bytes(damaged), whole[:place]):
             path.write_bytes(content)
-            assert read_entry("kind", KEY) is None
+            assert read_entry("kind", KEY, dict) is None
     assert path.with_name(path.name + ".damaged").read_bytes() == whole[:place]
     path.write_bytes(whole)
-    assert read_entry("kind", KEY) == MEMBERS
+    assert read_entry("kind", KEY, dict) == MEMBERS
 
 
 def test_an_entry_under_anothers_name_is_not_taken_for_it():
     write_entry("kind", KEY, MEMBERS)
     entry_path("kind", KEY).rename(entry_path("kind", {"a": 2}))
-    assert read_entry("kind", {"a": 2}) is None and read_entry("kind", KEY) is None
+    assert read_entry("kind", {"a": 2}, dict) is None and read_entry("kind", KEY, dict) is None
 
 
 @contextlib.contextmanager
@@ -130,7 +132,7 @@ def test_a_store_that_can_only_be_read_is_read(store, caplog):
         kept_text(lambda: "old")
         subprocess.run(["mount", "-o", "remount,ro", store], check=True)
         assert kept_text(None) == "old" and not caplog.text
-        assert kept("kind", {"a": 2}, lambda: b"new", lambda v: {"v": v}, None) == b"new"
+        assert kept("kind", {"a": 2}, lambda: b"new", lambda v: {"v": v}, dict) == b"new"
         assert "not kept" in caplog.text
 
 
@@ -149,13 +151,13 @@ def test_clocks_do_not_matter(store, year, monkeypatch, capsys):
 
 def test_the_command_lists_verifies_and_cleans(store, capsys):
     write_entry("kind", KEY, MEMBERS)
-    write_entry("other", {"b": [1, "two"]}, MEMBERS)
+    write_entry("other", {"b": [1, "two"], "code": CODE}, MEMBERS)
     assert main(["ls"]) == 0
     out = capsys.readouterr().out
     assert "kind" in out and "other" in out and "KiB" in out
-    assert main(["ls", "other"]) == 0 and json.dumps({"b": [1, "two"]}) in capsys.readouterr().out
+    assert main(["ls", "other"]) == 0 and json.dumps({"b": [1, "two"], "code": CODE}, sort_keys=True) in capsys.readouterr().out
     assert main(["verify"]) == 0 and "2 entries read, 0 damaged" in capsys.readouterr().out
-    path = entry_path("other", {"b": [1, "two"]})
+    path = entry_path("other", {"b": [1, "two"], "code": CODE})
     path.write_bytes(path.read_bytes()[:-1])
     assert main(["verify"]) == 1 and not path.exists() and list(store.rglob("*.damaged"))
     assert main(["verify"]) == 1  # until it is taken away
@@ -163,12 +165,12 @@ def test_the_command_lists_verifies_and_cleans(store, capsys):
     (store / "replies" / "ab").mkdir(parents=True)
     (store / "replies" / "ab" / "x.json").write_text("{}")
     for age, number in ((50, 3), (40, 4), (1, 5)):
-        write_entry("kind", {"a": number}, MEMBERS)
-        os.utime(entry_path("kind", {"a": number}), (time.time() - age * 86400,) * 2)
+        write_entry("kind", {"a": number, "code": CODE}, MEMBERS)
+        os.utime(entry_path("kind", {"a": number, "code": CODE}), (time.time() - age * 86400,) * 2)
     size = entry_path("kind", KEY).stat().st_size
     assert main(["gc", "--older-than", "45"]) == 0 and not entry_path("kind", {"a": 3}).exists()
     assert main(["gc", "--keep-size", f"{2 * size // 1024 + 1}K"]) == 0  # what replies take is not counted
-    assert [entry_path("kind", {"a": number}).exists() for number in (4, 5, 1)] == [False, True, True]
+    assert [entry_path("kind", {"a": number, "code": CODE}).exists() for number in (4, 5, 1)] == [False, True, True]
     assert (store / "replies" / "ab" / "x.json").exists()
     with pytest.raises(SystemExit):
         main(["gc", "--keep-size", "many"])

@@ -29,7 +29,7 @@ LETTERS = Task("letters", NAMES, tuple(TEMPLATES))
 class Noise:
     """Random pictures; every seventh cannot be decoded if asked for."""
 
-    in_memory = True
+    one_process = True
     class_names = NAMES
 
     def __init__(self, size=40, broken=False):

@@ -22,7 +22,9 @@ from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition, Head
-from ccs_exp.jobs import assemble
+from ccs_exp.jobs import evaluate_stage
+from ccs_exp.jobs.assemble import build
+from ccs_exp.jobs.encode import build_compute, build_model
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.tasks.retrieval import retrieve
 
@@ -166,7 +168,7 @@ def test_a_limit_takes_videos_with_all_their_captions():
 
 def test_the_paper_normalises_every_model_by_openais_numbers():
     cfg = configure()
-    model = assemble.build_model(cfg)
+    model = build_model(cfg)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8))
     own, paper = model.preprocess(image), with_openai_statistics(model.transform)(image)
     mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073]), torch.tensor([0.26862954, 0.26130258, 0.27577711])
@@ -180,13 +182,13 @@ def test_the_protocols_differ_as_documented(monkeypatch):
 
     def fake(model, data, conditions, engine, compute, *, renormalise, name):
         seen[protocol] = (data._dataset.transform, renormalise, len(data.captioned.videos), data.frames)
-        return SimpleNamespace(warnings=[])
+        return SimpleNamespace(warnings=[], decoder=None)
 
-    monkeypatch.setattr(assemble, "retrieve", fake)
+    monkeypatch.setattr(evaluate_stage, "retrieve", fake)
     for protocol in ("standard", "paper"):
         cfg = configure("dataset=scenes_video", "dataset.limit=5", "dataset.frames=2", f"protocol={protocol}")
-        model, source = assemble.build_model(cfg), assemble.build(cfg.dataset.source)
-        assemble.evaluate(cfg, source, model, [], assemble.build_compute(cfg, False))
+        model, source = build_model(cfg), build(cfg.dataset.source)
+        evaluate_stage.evaluate(cfg, source, model, [], build_compute(cfg, False), PlainEngine())
     assert seen["standard"][1:] == (True, 5, 2) and seen["paper"][1:] == (False, 5, 2)
     image = Image.fromarray(np.full((32, 32, 3), 128, np.uint8))
     assert not torch.equal(seen["standard"][0](image), seen["paper"][0](image))

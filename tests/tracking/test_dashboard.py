@@ -9,35 +9,25 @@ from pathlib import Path
 
 import pytest
 import yaml
-from example_run import write_run
-from omegaconf import OmegaConf
+from example_run import RAN, asked, write_run
 from wandb_record import read_record
 
 from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking.dashboard.command import main
-from ccs_exp.tracking.dashboard.upload import configuration, upload
+from ccs_exp.tracking.dashboard.upload import upload
 from ccs_exp.tracking.dashboard.view import CONDITIONS, definition, workspace
 from ccs_exp.tracking.tracker import WandbTracker
 
-QUICK = ("dataset.source.num_images=40", "probe.num_images=150")
+QUICK = ("dataset.source.num_images=40", "probe.num_images=150", "tracker.tags=[mine]", "tracker.project=ours")
 SECRET = "sk-proj-abcdefghijklmnop"
+TIMES = ("_runtime", "_timestamp", "_wandb.runtime")
 
 
-def tracked(path, group=None):
-    return WandbTracker().track(path, config={}, name=path.name, group=group, tags=[])
-
-
-def cell_values(folder):
-    """``accuracy.csv`` under the names that W&B has."""
-    primary = folder.read_summary()["metric"]
-    return {
-        f"{kind}/{row['condition']}": row[column]
-        for row in folder.read_accuracy().to_dict("records")
-        if row["metric"] == primary
-        for kind, column in (("accuracy", "value"), ("delta", "delta"))
-    }
+def change_summary(folder: Path, **changes) -> None:
+    path = folder / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.fixture(scope="module")
@@ -57,63 +47,107 @@ def cells(sweep):
     return [RunFolder(sweep / str(number)) for number in range(4)]
 
 
-def test_a_sweep_leaves_one_record_for_each_cell_which_says_what_its_folder_says(sweep):
+def test_a_sweep_leaves_one_record_for_each_cell_and_each_tells_which(sweep):
     assert len(list(sweep.rglob("*.wandb"))) == 4 and not list(sweep.rglob(".unfinished"))
     records = [read_record(folder.path) for folder in cells(sweep)]
-    assert len({record.run_id for record in records}) == 4 and {record.group for record in records} == {sweep.name}
+    assert len({record.run_id for record in records}) == 4
+    assert {record.group for record in records} == {f"{sweep.parent.name} {sweep.name}"}
+    strategies = ("high_ccs", "high_ccs+low_ccs+random")
+    assert [record.name for record in records] == [f"tiny/{data}/{how}" for data in ("scenes_shape", "scenes_colour") for how in strategies]
     for folder, record in zip(cells(sweep), records, strict=True):
-        values, summary = cell_values(folder), folder.read_summary()
-        assert {key: record.summary[key] for key in values} == values and len(values) >= 4
-        assert record.run_id == summary["config_hash"] and record.exit_code == 0
-        assert record.config["cell"] == {"model": "tiny", "dataset": summary["dataset"]}
+        summary = folder.read_summary()
+        assert record.run_id == summary["config_hash"] and record.exit_code == 0 and not record.missing
+        assert record.summary["accuracy/high_ccs"] == summary["accuracy"]["high_ccs"]
+        assert (record.config["cell"]["model"], record.config["cell"]["dataset"]) == ("tiny", summary["dataset"])
+        assert record.config["cell"]["strategy"] == record.job_type in strategies
 
 
-def test_runs_are_rebuilt_from_their_folders_alone(sweep, tmp_path, monkeypatch, capsys):
+def test_what_was_asked_and_what_ran_stand_in_the_summary(sweep):
+    for folder in cells(sweep):
+        summary = folder.read_summary()
+        ran, asked_of = summary["ran"], summary["asked"]
+        assert asked_of["config"]["dataset"]["name"] == summary["dataset"] and asked_of["config"]["tracker"]["tags"] == ["mine"]
+        assert asked_of["config"]["dataset"]["templates"]  # filled in
+        assert len(asked_of["varied"]) == 2 and not set(asked_of["varied"]) & set(QUICK)
+        assert ran["device"] == "cpu" and ran["device_name"] and ran["threads"] >= 1 and ran["libraries"]["torch"]
+        assert ran["seconds"] >= sum(ran["stages"][name] for name in ("load", "score", "evaluate") if name in ran["stages"])
+        assert ran["peak_memory_mib"] > 100 and summary["weights"]["sha256"]
+        assert set(summary["ties"]) <= set(summary["accuracy"]) and "original" in summary["ties"]
+    first = cells(sweep)[0].read_summary()["ran"]
+    assert {"load", "decompose", "evaluate"} <= set(first["stages"]) and first["images_per_second"]["evaluate"] > 0
+
+
+def test_runs_are_rebuilt_from_their_folders_alone_and_equal_but_for_times(sweep, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    copy = tmp_path / sweep.name
-    shutil.copytree(sweep, copy, ignore=shutil.ignore_patterns("wandb"))
-    secret = copy / "1" / ".hydra" / "config.yaml"
-    secret.write_text(secret.read_text() + f"api_key: abcdefgh\nnote: the key is {SECRET}\n")
+    copy = tmp_path / "elsewhere"
+    for folder in cells(sweep):
+        shutil.copytree(folder.path, copy / folder.path.name, ignore=shutil.ignore_patterns("wandb", ".hydra"))
     main(["upload", str(copy), "--offline"])
     assert capsys.readouterr().out == "4 runs recorded offline, 0 failed.\n"
     for folder in cells(sweep):
         before, after = read_record(folder.path), read_record(copy / folder.path.name)
-        assert (after.run_id, after.name, after.group, sorted(after.tags)) == (
-            before.run_id, before.name, before.group, sorted(before.tags),
-        )  # fmt: skip
-        assert {key: after.config[key] for key in before.config if key != "_wandb"} == {
-            key: value for key, value in before.config.items() if key != "_wandb"
-        }
-        values = cell_values(folder) | {f"ccs_at_k/{k}": before.summary[f"ccs_at_k/{k}"] for k in range(6)}
-        assert {key: after.summary[key] for key in values} == values
-        assert after.summary["heads.sha256"] == before.summary["heads.sha256"]
-    assert read_record(copy / "1").config["api_key"] == "[hidden]"
-    for path in copy.rglob("wandb/**/*"):
+        assert before.project == "ours" and "mine" in before.tags and before.runtime >= 1
+        for name in ("run_id", "name", "group", "project", "job_type", "host", "tags", "config", "files", "artifacts", "exit_code"):
+            assert getattr(after, name) == getattr(before, name), name
+        for name in ("summary", "history"):
+            one, other = (json.dumps(getattr(record, name), sort_keys=True) for record in (before, after))
+            one, other = (json.loads(text) for text in (one, other))
+            for items in (one, other):
+                for item in items if isinstance(items, list) else [items]:
+                    for key in TIMES:
+                        item.pop(key, None)
+            assert one == other
+
+
+def test_secrets_of_whoever_uploads_are_not_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    write_run(tmp_path, asked=asked("high_ccs", config={"api_key": "abcdefgh", "note": f"the key is {SECRET}"}))
+    main(["upload", str(tmp_path), "--offline"])
+    assert read_record(tmp_path).config["api_key"] == "[hidden]"
+    for path in tmp_path.rglob("wandb/**/*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+
+
+def test_a_foreign_folder_s_interpolations_are_not_filled_in(tmp_path, monkeypatch, capsys):
+    """With the environment of whoever uploads, neither from Hydra's file nor from the summary; the others are uploaded."""
+    monkeypatch.setenv("CANARY", "canary-0123456789")
+    config = "note: ${oc.env:CANARY}\nother: ${oc.decode:${oc.env:CANARY}}\n"
+    for name in ("hydra", "summary", "key"):
+        write_run(tmp_path / name, asked=asked("high_ccs"), ran=RAN, config_hash=name)
+        (tmp_path / name / ".hydra").mkdir()
+        (tmp_path / name / ".hydra" / "config.yaml").write_text(config)
+    change_summary(tmp_path / "summary", asked=asked("high_ccs", config={"deep": {"list": ["${oc.env:CANARY}"]}}))
+    change_summary(tmp_path / "key", asked=asked("high_ccs", config={"${oc.env:CANARY}": 1}))
+    with pytest.raises(SystemExit):
+        main(["upload", str(tmp_path), "--offline"])
+    output = capsys.readouterr()
+    assert "1 runs recorded offline, 2 failed." in output.out
+    assert output.err.count("an interpolation") == 2 and "asked.config.deep.list" in output.err and "run the job again" in output.err
+    for path in tmp_path.rglob("wandb/**/*"):
+        assert not path.is_file() or b"canary-0123456789" not in path.read_bytes()
+    assert "canary-0123456789" not in output.out + output.err
 
 
 def test_of_a_cell_that_ran_twice_the_newer_is_uploaded(tmp_path, capsys):
     for number, name in enumerate(("old", "new")):
-        write_run(tmp_path / name, config_hash="0" * 16)
+        write_run(tmp_path / name, config_hash="0" * 16, asked=asked("high_ccs", config={"seed": number}))
         os.utime(tmp_path / name / "summary.json", (number, number))
-        (tmp_path / name / ".hydra").mkdir()
-        OmegaConf.save({"seed": number}, tmp_path / name / ".hydra" / "config.yaml")
     main(["upload", str(tmp_path), "--offline"])
     assert "again later: " + str(tmp_path / "old") in capsys.readouterr().out
     assert read_record(tmp_path / "new").config["seed"] == 1 and not list((tmp_path / "old").glob("wandb/*"))
 
 
 def test_what_cannot_be_rebuilt_is_said_and_the_others_are(tmp_path, capsys):
-    for name in ("whole", "bare", "broken"):
-        write_run(tmp_path / name, config_hash=name)
-    (tmp_path / "whole" / ".hydra").mkdir()
-    OmegaConf.save({"seed": 1}, tmp_path / "whole" / ".hydra" / "config.yaml")
+    for name in ("whole", "bare", "broken", "older"):
+        write_run(tmp_path / name, config_hash=name, **({} if name == "bare" else {"asked": asked("high_ccs")}))
     (tmp_path / "broken" / "summary.json").write_text("{")
+    change_summary(tmp_path / "older", schema_version=0)
     with pytest.raises(SystemExit) as end:
         main(["upload", str(tmp_path), "--offline"])
     output = capsys.readouterr()
-    assert end.value.code == 1 and "1 runs recorded offline, 2 failed." in output.out
-    assert "bare/.hydra/config.yaml cannot be read" in output.err and "broken/summary.json is not JSON" in output.err
+    assert end.value.code == 1 and "1 runs recorded offline, 3 failed." in output.out
+    assert "bare/summary.json does not say what its job was asked" in output.err and "broken/summary.json is not JSON" in output.err
+    assert "older/summary.json is of schema version 0" in output.err and "Run the job again" in output.err
     assert read_record(tmp_path / "whole").run_id == "whole"
     with pytest.raises(CcsError, match="is not a folder"):
         upload([tmp_path / "nowhere"], WandbTracker())
@@ -126,9 +160,7 @@ def test_an_upload_that_stayed_offline_has_failed(tmp_path, monkeypatch, capsys)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    write_run(tmp_path / "run")
-    (tmp_path / "run" / ".hydra").mkdir()
-    OmegaConf.save({"seed": 1}, tmp_path / "run" / ".hydra" / "config.yaml")
+    write_run(tmp_path / "run", asked=asked("high_ccs"))
     with pytest.raises(SystemExit):
         main(["upload", str(tmp_path / "run")])
     assert "recorded offline only" in capsys.readouterr().err
@@ -139,13 +171,13 @@ def test_a_kill_while_the_record_is_written_leaves_none_and_the_next_start_one(t
     code = (
         "import os, signal, sys, wandb; from pathlib import Path; from ccs_exp.tracking.tracker import WandbTracker;"
         "wandb.Run.finish = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL);"
-        "WandbTracker().track(Path(sys.argv[1]), config={}, name='n', group=None, tags=[])"
+        "WandbTracker().track(Path(sys.argv[1]))"
     )
     for _ in range(2):
         killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=120)
         assert killed.returncode == -9 and (tmp_path / "wandb" / ".unfinished").is_dir()
         assert not list(tmp_path.glob("wandb/*run-*"))  # what `wandb sync` would take
-    assert tracked(tmp_path) == "offline"
+    assert WandbTracker().track(tmp_path) == "offline"
     assert read_record(tmp_path).exit_code == 0 and [path.name for path in tmp_path.glob("wandb/.*")] == []
 
 
@@ -153,14 +185,14 @@ def test_a_cell_has_one_record_in_a_sweep_wherever_it_runs_again(tmp_path):
     (tmp_path / "multirun.yaml").touch()
     for name in ("0", "1", "deep/2"):
         write_run(tmp_path / name, config_hash="same" if name != "1" else "other")
-        tracked(tmp_path / name)
+        WandbTracker().track(tmp_path / name)
     assert [path.parts[-4] for path in tmp_path.rglob("*.wandb")] in (["1", "2"], ["2", "1"])
 
 
 def test_runs_in_one_process_are_kept_apart(tmp_path):
     for name, chance in (("a", 0.9), ("b", 0.3)):
         write_run(tmp_path / name, conditions={"original": (0, chance), f"only_{name}": (1, chance)}, config_hash=name)
-        tracked(tmp_path / name)
+        WandbTracker().track(tmp_path / name)
     for name, other in (("a", "b"), ("b", "a")):
         record = read_record(tmp_path / name)
         assert (
@@ -172,43 +204,59 @@ def test_runs_in_one_process_are_kept_apart(tmp_path):
 def test_under_an_agent_the_sweep_names_the_run(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "chosen")
     write_run(tmp_path)
-    tracked(tmp_path)
+    WandbTracker().track(tmp_path)
     assert read_record(tmp_path).run_id == "0123456789abcdef"
     shutil.rmtree(tmp_path / "wandb")
     monkeypatch.setenv("WANDB_SWEEP_ID", "s")
-    tracked(tmp_path)
+    WandbTracker().track(tmp_path)
     assert read_record(tmp_path).run_id == "chosen"
+
+
+def shown(view: dict) -> dict[str, list[dict]]:
+    return {section["name"]: section["panels"] for section in view["spec"]["section"]["panelBankConfig"]["sections"]}
 
 
 def test_the_view_shows_what_runs_record(sweep, capsys):
     main(["create", "--dry-run", "--project", "p", "--entity", "e"])
     view = json.loads(capsys.readouterr().out)
     assert (view["project"], view["entity"]) == ("p", "e")
-    sections = {section["name"]: section["panels"] for section in view["spec"]["section"]["panelBankConfig"]["sections"]}
-    assert list(sections) == [
-        "CCS@K per model",
-        "Accuracy per condition",
-        "Delta per condition",
-        "Heads",
-        "Figures",
-        "What differs",
-    ]
+    sections = shown(view)
     metrics = {metric for panels in sections.values() for panel in panels for metric in panel["config"].get("metrics", [])}
     assert {f"accuracy/{condition}" for condition in CONDITIONS} | {f"ccs_at_k/{k}" for k in range(6)} <= metrics
     whole = next(record for folder in cells(sweep) if "accuracy/random/2" in (record := read_record(folder.path)).summary)
-    assert metrics <= set(whole.summary)
-    groups = {panel["config"]["groupBy"] for panels in sections.values() for panel in panels if "groupBy" in panel["config"]}
-    assert groups == {"cell.value.model", "cell.value.dataset"} and set(whole.config["cell"]) == {"model", "dataset"}
-    media = [key for panel in sections["Figures"] for key in panel["config"]["mediaKeys"]]
-    assert all(f"{key}.path" in whole.summary for key in media)
-    assert '"heads"' in json.dumps(sections["Heads"]) and "heads.path" in whole.summary
+    assert metrics - {"accuracy/low_ccs", "delta/low_ccs"} <= set(whole.summary)  # the bundled model has no low head
+    media = [key for name in ("Figures", "Pages") for panel in sections[name] for key in panel["config"]["mediaKeys"]]
+    assert all(f"{key}.path" in whole.summary for key in media) and "report" in media
+    for name, key in (("Heads", "heads"), ("Conditions", "accuracy")):
+        assert f'"{key}"' in json.dumps(sections[name]) and f"{key}.path" in whole.summary
+
+
+def test_the_view_groups_by_model_data_set_and_strategy_and_filters_by_them(sweep, capsys):
+    main(["create", "--dry-run", "--project", "p", "--entity", "e", "--strategy", "high_ccs", "random", "--model", "tiny"])
+    view = json.loads(capsys.readouterr().out)
+    runs = view["spec"]["section"]["runSets"][0]
+    columns = {f"cell.value.{name}" for name in ("model", "dataset", "strategy")}
+    assert {panel["config"]["groupBy"] for panels in shown(view).values() for panel in panels if "groupBy" in panel["config"]} == columns
+    filters = {item["key"]["name"]: item["value"] for item in runs["filters"]["filters"]}
+    assert filters == {"cell.value.model": ["tiny"], "cell.value.strategy": ["high_ccs", "random"]}
+    assert {key["key"]["name"] for key in runs["sort"]["keys"]} == columns
+    assert {f"config:{column}" for column in columns} <= set(runs["runFeed"]["columnPinned"])
+    assert set(read_record(cells(sweep)[0].path).config["cell"]) == {"model", "dataset", "strategy"}
+
+
+def test_seeds_are_one_panel_with_their_mean_and_spread():
+    panels = shown(definition(workspace("p", "e")))
+    (panel,) = panels["Random draws"]
+    assert panel["config"]["metrics"] == ["accuracy/random/mean", "accuracy/random/sd"]
+    assert "random/0" not in json.dumps(panels)
 
 
 def test_a_view_of_other_conditions():
-    view = definition(workspace("p", "e", conditions=["original", "concept/colors"]))
-    assert '"accuracy/concept/colors"' in json.dumps(view) and "random" not in json.dumps(
-        view["spec"]["section"]["panelBankConfig"]
-    )
+    view = definition(workspace("p", "e", conditions=["original", "concept/colors", "random/0"]))
+    assert '"accuracy/concept/colors"' in json.dumps(view) and '"delta/random/0"' in json.dumps(view)
+    for wrong in ("bogus", "random", "high", "head/3"):
+        with pytest.raises(CcsError, match=f"--conditions {wrong}: no strategy"):
+            workspace("p", "e", conditions=["original", wrong])
 
 
 def test_the_sweep_file_is_the_command_line():
@@ -216,11 +264,7 @@ def test_the_sweep_file_is_the_command_line():
 
     sweep = yaml.safe_load(Path(config_dir(), "wandb_sweep.yaml").read_text())
     assert sweep["command"][1:4] == ["python", "-m", "ccs_exp"] and sweep["command"][-1] == "${args_no_hyphens}"
-    for name, asked in sweep["parameters"].items():
-        for value in asked["values"]:
+    for name, choices in sweep["parameters"].items():
+        for value in choices["values"]:
             arguments = create_sweep_command_args({"args": {name: {"value": value}}})["args_no_hyphens"]
             configure(*arguments, *(word for word in sweep["command"] if "=" in word))
-
-
-def test_a_configuration_is_filled_in(sweep):
-    assert configuration(sweep / "0")["dataset"]["templates"]

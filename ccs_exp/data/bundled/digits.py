@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ccs_exp.data.images.source import Sample
+from ccs_exp.data.images.source import ImageSource, Sample
 from ccs_exp.errors import CcsError
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -13,13 +13,13 @@ _TRAINING_IMAGES = 1197
 _SIDE = 32
 
 
-class Digits:
+class Digits(ImageSource):
     """One part of a fixed split: `train` (1,197 images, seen by the tiny model's training) or `test` (600, held out).
 
     Dark ink on white paper, enlarged to 32 x 32 pixels.
     """
 
-    in_memory = True
+    one_process = True
     class_names = DIGIT_NAMES
 
     def __init__(self, split: str = "test"):

@@ -46,4 +46,4 @@ def scene_videos(num_videos: int, seed: int) -> CaptionedVideos:
         caption = f"a {' '.join(words[name] for name in _CAPTIONED)} in front of {words['background']}"
         if caption not in videos:
             videos[caption] = SceneVideo(f"scene-{len(videos):04d}", scene, [seed, len(videos)])
-    return CaptionedVideos(tuple(videos.values()), tuple(videos), tuple(range(num_videos)), in_memory=True)
+    return CaptionedVideos(tuple(videos.values()), tuple(videos), tuple(range(num_videos)), one_process=True)

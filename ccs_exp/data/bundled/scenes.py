@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ccs_exp.data.bundled.scene_drawing import draw
-from ccs_exp.data.images.source import NO_CLASS, Sample
+from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
 from ccs_exp.errors import CcsError
 
 FACTORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -87,13 +87,13 @@ def asked(scene: np.ndarray) -> tuple[int, ...]:
     return tuple(int(value) if where.get(factor, True) else NO_CLASS for factor, value in zip(FACTORS, scene, strict=True))
 
 
-class Scenes:
+class Scenes(ImageSource):
     """Random scenes with all their classes: seven tasks on the same images, each on those that it is asked of (`asked`).
 
     Every factor has its turn at being balanced over its values.
     """
 
-    in_memory = True
+    one_process = True
     tasks = FACTORS
     class_names = ("scene",)
 
@@ -114,13 +114,13 @@ class Scenes:
         return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
 
 
-class SceneTask:
+class SceneTask(ImageSource):
     """A classification task on scenes: the class is one factor's value, everything else is random, classes are balanced.
 
     Shapes and textures are asked of single objects of at least medium size, places and sizes of single objects.
     """
 
-    in_memory = True
+    one_process = True
 
     def __init__(self, factor: str, num_images: int, seed: int):
         if factor not in FACTORS:
@@ -138,10 +138,10 @@ class SceneTask:
         return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
 
 
-class SceneProbe:
+class SceneProbe(ImageSource):
     """Images to decompose over: random scenes, in which every factor has its turn at being balanced over its values."""
 
-    in_memory = True
+    one_process = True
     class_names = ("scene",)
 
     def __init__(self, num_images: int, seed: int):

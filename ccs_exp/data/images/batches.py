@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from PIL import Image
@@ -14,31 +14,44 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ccs_exp.clip.preprocessing import parted
-from ccs_exp.compute.processes import Share, in_order
+from ccs_exp.compute.processes import in_order
+from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.errors import CcsError
+from ccs_exp.files import some
 
 OnError = Literal["raise", "skip"]
 _MOST_WORKERS = 16  # more than that, and moving pixels between processes is what takes time
 
 
 class ImageBatch(NamedTuple):
-    """`pixels` ``[batch, 3, height, width]``, `targets` ``[batch]``; `skipped` says what could not be decoded, and why."""
+    """`pixels` ``[batch, 3, height, width]``, `targets` ``[batch]``; `skipped` says what could not be decoded, and why.
+
+    `digests` are equal where pixels are, and empty for images of one colour.
+    """
 
     pixels: Tensor
     targets: Tensor
     sample_ids: list[str]
     skipped: list[str]
+    digests: Sequence[bytes] = ()
 
 
-class ImageData(lightning.LightningDataModule):
+class _Seen(NamedTuple):
+    """What is remembered of a batch."""
+
+    skipped: list[str]
+    samples: list[tuple[str, Any, bytes]]  # identifier, target, digest
+
+
+class ImageData(SharedData):
     """Batches of a source's images, in its order, each image exactly once; of several processes, each has every n-th batch (`share`).
 
     Args:
         limit: at most that many images, drawn evenly from the whole collection with a fixed seed.
         on_error: `skip` leaves undecodable images out and lists them in `skipped`; `raise` stops with `CcsError`.
-        num_workers: decoding processes; by default none for sources held in memory.
+        num_workers: decoding processes; by default none for sources of one process.
         pixel_store: keeps decoded images between passes; `transform` is then in two parts, to the picture and on to its numbers.
     """
 
@@ -57,10 +70,9 @@ class ImageData(lightning.LightningDataModule):
         if limit is not None and limit < 1:
             raise CcsError(f"A limit of {limit} leaves no image; give a number of at least 1.")
         self.source, self.batch_size, self.on_error = source, batch_size, on_error
-        self.share = Share()
-        self._skipped: list[list[str]] = []  # of each batch
+        self._seen: list[_Seen] = []  # of each batch
         self.indices = _subset(len(source), limit)
-        self.num_workers = default_workers(getattr(source, "in_memory", False)) if num_workers is None else num_workers
+        self.num_workers = default_workers(source.one_process) if num_workers is None else num_workers
         self._dataset = _Decoded(source, transform, self.indices, pixel_store)
 
     def __len__(self) -> int:
@@ -69,10 +81,32 @@ class ImageData(lightning.LightningDataModule):
     @property
     def skipped(self) -> list[str]:
         """What could not be decoded in the latest pass, and why, in the order of the images."""
-        return [reason for batch in self._skipped for reason in batch]
+        return [reason for batch in self._seen for reason in batch.skipped]
+
+    @skipped.setter
+    def skipped(self, reasons: Sequence[str]) -> None:
+        """What an earlier pass, whose result is taken instead of another one, could not decode."""
+        self._seen = [_Seen(list(reasons), [])]
+
+    def oddities(self) -> list[str]:
+        """What a reader of the latest pass's results must be told of its images: where a plausible number would mean little."""
+        samples = [sample for batch in self._seen for sample in batch.samples]
+        first: dict[bytes, tuple[str, Any]] = {}
+        again, elsewhere = [], 0
+        for name, target, digest in samples:
+            if digest and digest in first:
+                again.append(f"{name} = {first[digest][0]}")
+                elsewhere += first[digest][1] != target
+            first.setdefault(digest, (name, target))
+        plain = [name for name, _, digest in samples if not digest]
+        told = [
+            (plain, f"{len(plain):,} of {len(samples):,} images are of one colour: {some(plain)}."),
+            (again, f"{len(again):,} of {len(samples):,} images repeat others, {elsewhere:,} of them in another class: {some(again)}."),
+        ]
+        return [text for found, text in told if found]
 
     def test_dataloader(self) -> DataLoader:
-        self._skipped = []
+        self._seen = []
         return DataLoader(
             self._dataset,
             batch_sampler=self._batches(),
@@ -87,25 +121,26 @@ class ImageData(lightning.LightningDataModule):
             raise CcsError(
                 f"{batch.skipped[0]} Mend or remove the file, or leave such images out and count them with on_error=skip."
             )
-        self._skipped.append(batch.skipped)
+        samples = zip(batch.sample_ids, batch.targets.tolist(), batch.digests, strict=True)
+        self._seen.append(_Seen(batch.skipped, list(samples)))
         return batch
 
-    def part(self) -> list[list[str]]:
-        return self._skipped
+    def share_result(self) -> list[_Seen]:
+        return self._seen
 
-    def merge(self, parts: Sequence[list[list[str]]]) -> None:
-        self._skipped = in_order(parts)
+    def combine_shares(self, results: Sequence[list[_Seen]]) -> None:
+        self._seen = in_order(results)
 
-    def _batches(self) -> list[range]:
+    def _batches(self) -> list[list[int]]:
         """The positions of the samples of each batch of this process's share."""
         whole, size = range(len(self._dataset)), self.batch_size
-        return [whole[batch * size : (batch + 1) * size] for batch in self.share.parts(-(-len(whole) // size))]
+        return [list(whole[batch * size : (batch + 1) * size]) for batch in self.share.parts(-(-len(whole) // size))]
 
 
-def default_workers(in_memory: bool) -> int:
-    """Decoding processes: none for what is in memory, else one for each core that this process may use."""
+def default_workers(one_process: bool) -> int:
+    """Decoding processes: none for sources of one process, else one for each core that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if in_memory else min(_MOST_WORKERS, cores)
+    return 0 if one_process else min(_MOST_WORKERS, cores)
 
 
 def _subset(size: int, limit: int | None) -> Sequence[int]:
@@ -119,7 +154,10 @@ class _Decoded(Dataset):
 
     def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int], pixel_store: PixelStore | None):
         self.source, self.indices, self.pixel_store = source, indices, pixel_store
-        self.to_picture, self.to_pixels = parted(transform) if pixel_store else (None, transform)
+        self.to_picture: Callable[[Image.Image], Image.Image] | None = None
+        self.to_pixels: Callable[[Image.Image], Tensor] = transform
+        if pixel_store:
+            self.to_picture, self.to_pixels = parted(transform)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -132,7 +170,7 @@ class _Decoded(Dataset):
             return str(error)
 
     def _sample(self, index: int) -> Sample:
-        if self.pixel_store is None:
+        if self.pixel_store is None or self.to_picture is None:
             return self.source[index]
         kept = self.pixel_store.get(index)
         if kept is None:
@@ -146,6 +184,14 @@ def _collate(samples: list[tuple[Tensor, int, str] | str]) -> ImageBatch:
     skipped = [sample for sample in samples if isinstance(sample, str)]
     decoded = [sample for sample in samples if not isinstance(sample, str)]
     if not decoded:
-        return ImageBatch(torch.empty(0), torch.empty(0, dtype=torch.long), [], skipped)
+        return ImageBatch(torch.empty(0), torch.empty(0, dtype=torch.long), [], skipped, [])
     pixels, targets, sample_ids = zip(*decoded, strict=True)
-    return ImageBatch(torch.stack(pixels), torch.tensor(targets), list(sample_ids), skipped)
+    return ImageBatch(torch.stack(pixels), torch.tensor(targets), list(sample_ids), skipped, [_digest(image) for image in pixels])
+
+
+def _digest(pixels: Tensor) -> bytes:
+    """Of an image's pixels ``[3, height, width]``: of some 64 x 64 of them, which two pictures hardly share; nothing if all are equal."""
+    every = max(1, min(pixels.shape[-2:]) // 64)
+    some_of_them = pixels[..., ::every, ::every].contiguous()
+    flat = bool((some_of_them == some_of_them[..., :1, :1]).all()) and bool((pixels == pixels[..., :1, :1]).all())
+    return b"" if flat else hashlib.blake2b(some_of_them.numpy().tobytes(), digest_size=16).digest()

@@ -2,58 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from ccs_exp.data.images.source import AS_IT_IS, Decoder, Sample
+from ccs_exp.data.images.class_names import names_in_file, names_of_folders
+from ccs_exp.data.images.decoding import Decoder, Decoding, decoder_of, image_suffixes, is_image
+from ccs_exp.data.images.source import ImageSource, Sample
 from ccs_exp.errors import CcsError
+from ccs_exp.files import some, walk
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
+_TRAINED_ON = frozenset({"train", "training"})
+_EVALUATED = ("test", "testing", "val", "valid", "validation", "eval", "dev")  # the first that is there is the one to take
 
 
-class ClassFolders:
-    """A folder of class folders; classes in the order of their names, `class_names` with underscores as spaces.
+class ClassFolders(ImageSource):
+    """A folder of class folders; classes in the order of their names, `class_names` as `names_of_folders` or a file says.
 
-    Raises `CcsError` for a missing folder, one without class folders, and class folders without images.
+    Args:
+        class_names: a CSV file with the columns ``folder,name``; None: by the folders' names.
+        decoding: `as_seen` or `standard`.
+
+    Raises `CcsError` for a missing folder, one without class folders, class folders without images, and a folder of splits.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = existing_folder(path)
-        folders = sorted(entry for entry in self.path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    def __init__(self, path: str | Path, class_names: str | None = None, decoding: Decoding = "as_seen"):
+        self.path, self._decode = existing_folder(path), decoder_of(decoding)
+        self.decoder = str(self._decode)
+        folders = class_folders_in(self.path)
+        names = [folder.name for folder in folders]
+        _refuse_splits(self.path, folders)
         if len(folders) < 2:
-            found = f"only the class folder {folders[0].name}" if folders else "no class folders"
+            found = f"only the class folder {names[0]}" if folders else "no class folders"
             raise CcsError(f"{self.path} has {found}. Expected is a folder for each of at least two classes, holding its images.")
-        per_class = [images_below(folder) for folder in folders]
-        empty = [folder.name for folder, images in zip(folders, per_class, strict=True) if not images]
+        tree = walk(self.path)
+        index = {name: target for target, name in enumerate(names)}
+        inside = [(file, file.relative_to(self.path).parts) for file in tree.files if is_image(file)]
+        self._samples = [(file, index[parts[0]]) for file, parts in inside if len(parts) > 1 and parts[0] in index]
+        there = {target for _, target in self._samples}
+        empty = [name for name in names if index[name] not in there]
         if empty:
+            linked = [str(link) for link in tree.again]
+            also = f" Links to what is in another folder already: {some(linked)}." if linked else ""
             raise CcsError(
-                f"{self.path}: no image in the class folder{'s' if len(empty) > 1 else ''} {', '.join(empty)}. "
-                f"Add images ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder."
+                f"{self.path}: no image in the class folder{'s' if len(empty) > 1 else ''} {some(empty)}.{also} "
+                f"Add images ({', '.join(sorted(image_suffixes()))}) or remove the folder."
             )
-        self.class_names = tuple(folder.name.replace("_", " ") for folder in folders)
-        self._samples = [(path, target) for target, images in enumerate(per_class) for path in images]
+        if class_names is None:
+            self.class_names, notes = names_of_folders(names)
+        else:
+            self.class_names, notes = names_in_file(class_names, names), ()
+        self.notes = (*notes, *tree.left_out(frozenset(file for file, _ in self._samples), "image in a class folder"))
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> Sample:
         path, target = self._samples[index]
-        return Sample(path.relative_to(self.path).as_posix(), read_image(path), target)
+        return _sample(self.path, path, target, self._decode)
 
 
-class ImageFolder:
+class ImageFolder(ImageSource):
     """All images below a folder, classes disregarded; with `num_images` that many of them, evenly spread over the sorted names."""
 
     class_names = ("image",)
 
-    def __init__(self, path: str | Path, num_images: int | None = None):
-        self.path = existing_folder(path)
-        paths = images_below(self.path)
+    def __init__(self, path: str | Path, num_images: int | None = None, decoding: Decoding = "as_seen"):
+        self.path, self._decode = existing_folder(path), decoder_of(decoding)
+        self.decoder = str(self._decode)
+        tree = walk(self.path)
+        paths = [file for file in tree.files if is_image(file)]
         if not paths:
             raise CcsError(
-                f"{self.path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Set probe.path to a folder of images."
+                f"{self.path} holds no image ({', '.join(sorted(image_suffixes()))}). Set probe.path to a folder of images."
             )
+        self.notes = tree.left_out(frozenset(paths), "image")
         if num_images is not None and num_images < len(paths):
             paths = [paths[position * len(paths) // num_images] for position in range(num_images)]
         self._paths = paths
@@ -62,13 +84,7 @@ class ImageFolder:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Sample:
-        path = self._paths[index]
-        return Sample(path.relative_to(self.path).as_posix(), read_image(path), 0)
-
-
-def read_image(path: Path, decode: Decoder = AS_IT_IS) -> Image.Image:
-    """Decode an image as RGB; raises `UnreadableImage` naming the file."""
-    return decode(path, str(path))
+        return _sample(self.path, self._paths[index], 0, self._decode)
 
 
 def existing_folder(path: str | Path) -> Path:
@@ -83,5 +99,25 @@ def existing_folder(path: str | Path) -> Path:
     return folder
 
 
-def images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+def class_folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, links to such included, hidden ones and ``__MACOSX`` left out, by name."""
+    inside = existing_folder(folder).iterdir()
+    return sorted(path for path in inside if path.is_dir() and path.name[0] != "." and path.name != "__MACOSX")
+
+
+def _sample(root: Path, path: Path, target: int, decode: Decoder) -> Sample:
+    return Sample(path.relative_to(root).as_posix(), decode(path, str(path)), target)
+
+
+def _refuse_splits(root: Path, folders: Sequence[Path]) -> None:
+    """Folders named like the parts of a data set are no classes."""
+    named = {folder.name.casefold(): folder for folder in folders}
+    evaluated = [named[name] for name in _EVALUATED if name in named]
+    trained_on = [named[name] for name in _TRAINED_ON if name in named]
+    others = len(folders) - len(evaluated) - len(trained_on)
+    if not folders or (others and not (evaluated and trained_on and class_folders_in(evaluated[0]))):
+        return
+    parts = ", ".join(folder.name for folder in (*trained_on, *evaluated))
+    inside = next((folder for folder in (*evaluated, *trained_on) if class_folders_in(folder)), None)
+    way_out = f"Evaluate one of them: dataset.path={inside}." if inside else "Expected is a folder for each class, holding its images."
+    raise CcsError(f"{root} holds the parts of a data set ({parts}), not its classes. {way_out}")

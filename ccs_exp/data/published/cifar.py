@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ccs_exp.data.images.source import Decoder, Sample
-from ccs_exp.data.published.classes import text_lines
+from ccs_exp.data.images.decoding import Decoder
+from ccs_exp.data.images.source import Sample
+from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_lines
 
 _SIDE = 32
 
 
-class CifarBinary:
+class CifarBinary(Labelled):
     """The records of a test file: of CIFAR-10 with one label byte, of CIFAR-100 with two, of which the second is the fine label.
 
     `label_names` are those of the text file beside it, None if it is not there. Raises `CcsError` for a file that is no whole number
     of records.
     """
 
-    in_memory = True
+    one_process = True
 
     def __init__(self, file: Path, label_bytes: int, names_file: str, decode: Decoder):
         record = label_bytes + 3 * _SIDE * _SIDE
@@ -34,9 +37,9 @@ class CifarBinary:
             records[:, label_bytes:].reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
         )  # [images, row, column, channel]
         self.labels = records[:, label_bytes - 1].tolist()
-        self.targets = self.labels
+        self.targets: Sequence[int] = self.labels
         names = file.with_name(names_file)
-        self.label_names = text_lines(names) if names.is_file() else None
+        self.label_names = read_lines(names) if names.is_file() else None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import ASSETS, look_alikes, read_csv, some
 
 _TABLES = ASSETS / "classes"
 
@@ -37,10 +35,10 @@ class ClassTable:
 
     def order_of(self, names: Sequence[str], where: str) -> list[int]:
         """For labels that number the classes as in `names`: the class of each. Raises `CcsError` unless each class is there once."""
-        order = [self.index(name) for name in names]
-        unknown = [name for name, index in zip(names, order, strict=True) if index is None]
+        order = [index for index in map(self.index, names) if index is not None]
+        unknown = [name for name in names if self.index(name) is None]
         missing = sorted(set(range(len(self))) - set(order))
-        if unknown or missing or len(order) != len(self):
+        if unknown or missing or len(names) != len(self):
             raise CcsError(
                 f"{where} names {len(names)} classes, expected are {len(self)}. "
                 + " ".join(
@@ -48,30 +46,15 @@ class ClassTable:
                     for what, what_names in (("Unknown", unknown), ("Missing", [self.names[index] for index in missing]))
                     if what_names
                 )
+                + look_alikes(unknown, self.names)
             )
         return order
 
 
 def class_table(name: str) -> ClassTable:
     """The table ``assets/classes/<name>.csv`` of this package."""
-    with open(_TABLES / f"{name}.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return ClassTable(*(tuple(row[column] for row in rows) for column in ("folder", "name", "also")))
-
-
-def text_lines(file: Path) -> list[str]:
-    """The lines of a text file in UTF-8, empty ones left out. Raises `CcsError` for what is none."""
-    try:
-        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CcsError(f"{file} cannot be read as lines of text in UTF-8 ({error}).") from error
-
-
-def some(items: Iterable[object], shown: int = 5) -> str:
-    """The first few of `items`, and how many more there are."""
-    items = [str(item) for item in items]
-    rest = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
+    rows = read_csv(_TABLES / f"{name}.csv", ("folder", "name", "also"))
+    return ClassTable(*(tuple(row[column] or "" for row in rows) for column in ("folder", "name", "also")))
 
 
 def _folded(name: str) -> str:
@@ -86,12 +69,19 @@ def targets_of(labels: Sequence[int | str | None], names: Sequence[str] | None, 
     strange = next((label for label in labels if label is not None and not isinstance(label, int | str)), None)
     if strange is not None:
         raise CcsError(f"{where} has labels like {str(strange)[:40]}, expected are names or whole numbers.")
-    if any(isinstance(label, str) for label in labels):
-        classes = {label: table.index(str(label)) for label in set(labels)}
-    else:
-        order = range(len(table)) if names is None else table.order_of(names, where)
-        classes = {label: order[label] if label is not None and 0 <= label < len(order) else None for label in set(labels)}
+    order: Sequence[int] = range(len(table)) if names is None else table.order_of(names, where)
+    by_name = any(isinstance(label, str) for label in labels)
+
+    def target(label: int | str | None) -> int | None:
+        if by_name or isinstance(label, str):
+            return table.index(str(label))
+        return order[label] if label is not None and 0 <= label < len(order) else None
+
+    classes = {label: target(label) for label in set(labels)}
     unknown = sorted(str(label) for label, index in classes.items() if index is None)
     if unknown:
-        raise CcsError(f"{where} has labels that are none of the {len(table)} classes: {some(unknown)}.")
-    return [classes[label] for label in labels]
+        raise CcsError(
+            f"{where} has labels that are none of the {len(table)} classes: {some(unknown)}.{look_alikes(unknown, table.names)}"
+        )
+    known = {label: index for label, index in classes.items() if index is not None}
+    return [known[label] for label in labels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,13 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.file_download import repo_folder_name
 
+from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.images.source import AS_IT_IS, ImageSource
-from ccs_exp.data.published.parquet import ParquetImages
+from ccs_exp.data.images.source import ImageSource
+from ccs_exp.data.published.parquet import ParquetImages, Unlabelled, check_row_groups
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, by_number
 from ccs_exp.errors import CcsError
+from ccs_exp.files import walk
 
 datasets.utils.logging.set_verbosity_error()
 huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
@@ -32,7 +35,8 @@ class HubSource:
 
     `revision` is a commit, whole or its first digits, or a branch. `files`, a pattern, names Parquet files, whose columns are
     `image_column` and `label_column`, or webdataset tars, each sample an image and a number under ``.cls``; `classnames.txt` at the
-    repository's root says what the numbers mean.
+    repository's root says what the numbers mean. `num_files` and, where the data set itself does not say it, `samples` are what
+    ``ccs-exp verify-hub`` compares.
     """
 
     repository: str
@@ -41,10 +45,19 @@ class HubSource:
     files: str
     image_column: str | None = None
     label_column: str = "label"
+    num_files: int | None = None
+    samples: int | None = None
 
     @property
     def is_tars(self) -> bool:
         return self.files.endswith(".tar")
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Of images and labels in Parquet files. Raises `CcsError` where none is named."""
+        if self.image_column is None:
+            raise CcsError(f"The files {self.files} of {self.repository} are Parquet files: name their image_column too.")
+        return self.image_column, self.label_column
 
     @property
     def page(self) -> str:
@@ -55,7 +68,7 @@ def local_files(hub: HubSource, folder: Path) -> list[Path]:
     """The hub's files in a local copy: laid out as on the hub, or all in one folder. Empty if there are none."""
     name = Path(hub.files).name
     if not hub.is_tars:
-        return sorted(path for path in folder.rglob(name) if path.is_file())
+        return [path for path in walk(folder).files if fnmatch.fnmatchcase(path.name, name)]
     below = folder / Path(hub.files).parent
     # shards are numbered: the archive in which a data set is distributed, lying there too, is none
     found = ([path for path in place.glob("*.tar") if path.stem.isdigit()] for place in (below, folder))
@@ -72,14 +85,17 @@ def downloaded_files(hub: HubSource) -> list[Path]:
     return local_files(hub, Path(folder))
 
 
-def parquet_rows(hub: HubSource, files: Sequence[Path] | None = None, streaming: bool = False):
+def parquet_rows(
+    hub: HubSource, files: Sequence[Path] | None = None, streaming: bool = False
+) -> datasets.Dataset | datasets.IterableDataset:
     """The split's rows as a `datasets.Dataset` (streaming: `IterableDataset`), from local Parquet files or from the hub."""
     with reaching_the_hub(hub, local=files is not None):
         if files is not None:
-            names = {hub.split: [str(path) for path in files]}
-            return datasets.load_dataset("parquet", data_files=names, split=hub.split, streaming=streaming)
-        names = {hub.split: hub.files}
-        return datasets.load_dataset(hub.repository, revision=commit(hub), split=hub.split, data_files=names, streaming=streaming)
+            check_row_groups(files)
+            local = {hub.split: [str(path) for path in files]}
+            return datasets.load_dataset("parquet", data_files=local, split=hub.split, streaming=streaming)
+        named = {hub.split: hub.files}
+        return datasets.load_dataset(hub.repository, revision=commit(hub), split=hub.split, data_files=named, streaming=streaming)
 
 
 def commit(hub: HubSource) -> str:
@@ -117,9 +133,8 @@ def balanced_images(hub: HubSource, num_images: int, seed: int, path: str | None
         files = local_files(hub, existing_folder(path))
         if not files:
             raise CcsError(f"{path} holds no {Path(hub.files).name}, the hub's files of {hub.repository}. Check the folder.")
-    images = ParquetImages(parquet_rows(hub, files), hub.image_column, hub.label_column, AS_IT_IS)
-    rows = balanced_rows(np.asarray(images.labels), num_images, seed)
-    return images.unlabelled(rows)
+    images = ParquetImages(parquet_rows(hub, files), *hub.columns, STANDARD)
+    return Unlabelled(images, balanced_rows(np.asarray(images.labels), num_images, seed), STANDARD)
 
 
 def balanced_rows(labels: np.ndarray, num_images: int, seed: int) -> list[int]:

@@ -6,25 +6,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ccs_exp.data.images.folder import IMAGE_SUFFIXES, images_below, read_image
-from ccs_exp.data.images.source import Decoder, Sample
+from ccs_exp.data.images.decoding import Decoder, image_suffixes, is_image
+from ccs_exp.data.images.folder import class_folders_in
+from ccs_exp.data.images.source import Sample
 from ccs_exp.data.published.cifar import CifarBinary
-from ccs_exp.data.published.classes import ClassTable, some, targets_of, text_lines
+from ccs_exp.data.published.classes import ClassTable, targets_of
+from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.errors import CcsError
+from ccs_exp.files import look_alikes, read_lines, some, walk
 
 
-class LabelledFiles:
+class LabelledFiles(Labelled):
     """Image files and their classes; names are relative to `root`."""
 
-    def __init__(self, root: Path, files: Sequence[Path], targets: Sequence[int], decode: Decoder):
-        self._root, self._files, self.targets, self._decode = root, files, targets, decode
+    def __init__(
+        self, root: Path, files: Sequence[Path], targets: Sequence[int], decode: Decoder, notes: tuple[str, ...] = ()
+    ):
+        self._root, self._files, self.targets, self._decode, self.notes = root, files, targets, decode, notes
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Sample:
         path = self._files[index]
-        return Sample(path.relative_to(self._root).as_posix(), read_image(path, self._decode), self.targets[index])
+        return Sample(path.relative_to(self._root).as_posix(), self._decode(path, str(path)), self.targets[index])
 
 
 class Look(NamedTuple):
@@ -70,23 +75,26 @@ def oxford_pets(look: Look) -> LabelledFiles | None:
 def class_folders(look: Look) -> LabelledFiles | None:
     """A folder for each class, named as the set is distributed or like the class; here, or in a folder ``test``."""
     for root in (look.folder / "test", look.folder):
-        folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".") if root.is_dir() else []
-        classes = [look.table.index(path.name) for path in folders]
-        if not any(index is not None for index in classes):
+        names = [path.name for path in class_folders_in(root)] if root.is_dir() else []
+        classes = {name: index for name in names if (index := look.table.index(name)) is not None}
+        if not classes:
             continue
-        unknown = [path.name for path, index in zip(folders, classes, strict=True) if index is None]
+        unknown = [name for name in names if name not in classes]
         if unknown:
             raise CcsError(
                 f"{root} holds folders that are none of the {len(look.table)} classes: {some(unknown)}. Class folders are named like "
-                f"{some(look.table.folders, 3)}. Rename or remove the others."
+                f"{some(look.table.folders, 3)}. Rename or remove the others.{look_alikes(unknown, look.table.names)}"
             )
-        twice = [path.name for path, index in zip(folders, classes, strict=True) if classes.count(index) > 1]
+        twice = [name for name, index in classes.items() if list(classes.values()).count(index) > 1]
         if twice:
             raise CcsError(f"{root} holds several folders of one class: {some(twice)}. Keep one folder for each class.")
-        found = [(file, index) for index, path in sorted(zip(classes, folders, strict=True)) for file in images_below(path)]
+        tree = walk(root)
+        inside = [(file, file.relative_to(root).parts) for file in tree.files if is_image(file)]
+        found = sorted((classes[parts[0]], file) for file, parts in inside if len(parts) > 1)
         if not found:
-            raise CcsError(f"{root} has class folders, but no image in them ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-        return LabelledFiles(root, [file for file, _ in found], [index for _, index in found], look.decode)
+            raise CcsError(f"{root} has class folders, but no image in them ({', '.join(sorted(image_suffixes()))}).")
+        files, targets = [file for _, file in found], [target for target, _ in found]
+        return LabelledFiles(root, files, targets, look.decode, tree.left_out(frozenset(files), "image in a class folder"))
     return None
 
 
@@ -121,7 +129,7 @@ def _lines(root: Path, name: str, needs: str) -> list[str] | None:
         return None
     if not (root / name).is_file():
         raise CcsError(f"{root} has {needs}/ but no {name}, the list of the test images. Both belong to the distributed archive.")
-    return text_lines(root / name)
+    return read_lines(root / name)
 
 
 def _listed(look: Look, root: Path, name: str, files: Sequence[str], class_names: Sequence[str]) -> LabelledFiles:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet
+from PIL import Image
 
-from ccs_exp.data.images.source import Decoder, Sample
+from ccs_exp.data.images.decoding import Decoder
+from ccs_exp.data.images.source import ImageSource, Sample
+from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.errors import CcsError
 
+MOST_BYTES = 2**31  # of one row group, unpacked
 
-class ParquetImages:
+
+class ParquetImages(Labelled):
     """Rows of a `datasets.Dataset`, their images decoded one at a time.
 
     Attributes:
@@ -27,23 +34,31 @@ class ParquetImages:
         check_columns(dataset, image_column, label_column)
         self._image_column, self._decode = image_column, decode
         self._dataset = dataset.cast_column(image_column, datasets.Image(decode=False))
-        self._rows: Sequence[int] = range(len(dataset))
         self.labels: list[Any] = list(dataset[label_column])
         self.label_names = names_of(dataset, label_column)
         self.targets: Sequence[int] = self.labels
 
     def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = encoded_image(self._dataset[index][self._image_column], self._decode, f"Row {index}")
+        return Sample(str(index), image, self.targets[index])
+
+
+class Unlabelled(ImageSource):
+    """Only some `rows` of a file, in that order, all of one class."""
+
+    class_names = ("image",)
+
+    def __init__(self, images: ParquetImages, rows: Sequence[int], decode: Decoder):
+        self._images, self._rows, self.decoder = images, rows, str(decode)
+
+    def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        row = int(self._rows[index])
-        image = encoded_image(self._dataset[row][self._image_column], self._decode, f"Row {row}")
-        return Sample(str(row), image, self.targets[index])
-
-    def unlabelled(self, rows: Sequence[int]) -> ParquetImages:
-        """Only these rows, in that order, all of one class."""
-        self._rows, self.targets, self.class_names = rows, [0] * len(rows), ("image",)
-        return self
+        return self._images[self._rows[index]]._replace(target=0)
 
 
 def check_columns(dataset: datasets.Dataset | datasets.IterableDataset, image_column: str, label_column: str) -> None:
@@ -60,10 +75,25 @@ def check_columns(dataset: datasets.Dataset | datasets.IterableDataset, image_co
         raise CcsError(f"The column {image_column} of the Parquet files holds no images.")
 
 
+def check_row_groups(files: Sequence[Path]) -> None:
+    """Raise `CcsError` for a file whose parts, each of which is read whole, are too large for memory, and for what is no Parquet file."""
+    for file in files:
+        try:
+            footer = pyarrow.parquet.read_metadata(file)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise CcsError(f"{file} cannot be read as a Parquet file ({' '.join(str(error).split())}). Fetch it again.") from error
+        largest = max((footer.row_group(number).total_byte_size for number in range(footer.num_row_groups)), default=0)
+        if largest > MOST_BYTES:
+            raise CcsError(
+                f"{file} has a row group of {largest:,} bytes, which would have to fit into memory; at most {MOST_BYTES:,} are read. "
+                "Write it anew with smaller row groups."
+            )
+
+
 def names_of(dataset: datasets.Dataset | datasets.IterableDataset, label_column: str) -> list[str] | None:
     return getattr(dataset.features[label_column], "names", None)
 
 
-def encoded_image(encoded: dict[str, Any] | None, decode: Decoder, where: str):
+def encoded_image(encoded: dict[str, Any] | None, decode: Decoder, where: str) -> Image.Image:
     """The image in a row's cell. A path there is a name only: no file outside the Parquet file is opened."""
     return decode(io.BytesIO((encoded or {}).get("bytes") or b""), where)

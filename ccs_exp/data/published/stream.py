@@ -10,22 +10,25 @@ import datasets
 import huggingface_hub
 from torch.utils.data import get_worker_info
 
-from ccs_exp.data.images.source import Decoder, Sample
-from ccs_exp.data.published.classes import ClassTable, targets_of, text_lines
+from ccs_exp.data.images.decoding import Decoder
+from ccs_exp.data.images.source import Sample
+from ccs_exp.data.published.classes import ClassTable, targets_of
 from ccs_exp.data.published.hub import HubSource, commit, parquet_rows, reaching_the_hub
+from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.data.published.parquet import check_columns, encoded_image, names_of
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, class_names_beside
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_lines
 
 
-class StreamedImages:
+class StreamedImages(Labelled):
     """`samples` images of a split, meant to be asked for in order: going back starts the stream again.
 
     `files` are local copies of the hub's files, None: they are read from the hub itself. Raises `CcsError` when the stream ends early,
     and in a process of a data loader, where `datasets` would give each process a part of the files only.
     """
 
-    in_memory = True  # read in the main process
+    one_process = True
     targets = None  # known only as samples come
 
     def __init__(self, hub: HubSource, files: Sequence[Path] | None, table: ClassTable, samples: int, decode: Decoder):
@@ -33,7 +36,7 @@ class StreamedImages:
         self._local = files is not None
         if not hub.is_tars:
             self._dataset = parquet_rows(hub, files, streaming=True)
-            self._image_column, self._label_column = hub.image_column, hub.label_column
+            self._image_column, self._label_column = hub.columns
             check_columns(self._dataset, self._image_column, self._label_column)
             self._names = names_of(self._dataset, self._label_column)
         else:
@@ -74,7 +77,7 @@ def _tar_samples(hub: HubSource, files: Sequence[Path] | None) -> tuple[datasets
     else:
         revision = commit(hub)
         file = huggingface_hub.hf_hub_download(hub.repository, CLASS_NAMES_FILE, repo_type="dataset", revision=revision)
-        names = text_lines(Path(file))
+        names = read_lines(Path(file))
         urls = [f"hf://datasets/{hub.repository}@{revision}/{hub.files}"]
     return datasets.load_dataset("webdataset", data_files={hub.split: urls}, split=hub.split, streaming=True), names
 

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ccs_exp.data.images.folder import IMAGE_SUFFIXES
-from ccs_exp.data.images.source import Decoder, Sample
-from ccs_exp.data.published.classes import some, text_lines
+from ccs_exp.data.images.decoding import Decoder, image_suffixes
+from ccs_exp.data.images.source import Sample
+from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_lines, read_text, some
 
 CLASS_NAMES_FILE, SHARD_COUNT_FILE = "classnames.txt", "nshards.txt"
 _LABEL_SUFFIX = ".cls"
+_MOST_BYTES = 2**28  # of one image as it is stored
 _LONGEST_LABEL = 9  # digits; a label is the number of a class
 _KEY_AND_SUFFIX = re.compile(r"((?:.*/)?[^./]+)(\.[^/]+)")  # the name is split at its first dot, as the format says
 
@@ -27,7 +29,7 @@ class _Member(NamedTuple):
     size: int
 
 
-class TarImages:
+class TarImages(Labelled):
     """The samples of some shards, in the shards' order.
 
     The shards' headers are read once; an image is then read at its offset, nothing is unpacked and no name of a member is ever used
@@ -61,9 +63,12 @@ class TarImages:
         labels: dict[str, int] = {}
         shard = self._shards[number]
         for key, suffix, member, content in _members(shard):
-            if (suffix in IMAGE_SUFFIXES and key in images) or (suffix == _LABEL_SUFFIX and key in labels):
+            is_image = suffix in image_suffixes()
+            if (is_image and key in images) or (suffix == _LABEL_SUFFIX and key in labels):
                 raise CcsError(f"{shard} holds the sample {key} twice. It is no webdataset, or a damaged one.")
-            if suffix in IMAGE_SUFFIXES:
+            if is_image and member.size > _MOST_BYTES:
+                raise CcsError(f"{shard}: {member.name} has {member.size:,} bytes; an image of at most {_MOST_BYTES:,} is read.")
+            if is_image:
                 images[key] = _Member(number, key, member.offset_data, member.size)
             elif suffix == _LABEL_SUFFIX:
                 labels[key] = _label(content, key, shard)
@@ -94,7 +99,8 @@ def _members(shard: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes]]:
                 if member.offset_data + member.size > size:
                     raise CcsError(f"{shard} is cut short: it ends within {member.name}. Fetch it again.")
                 key, suffix = split[1], split[2].lower()
-                yield key, suffix, member, tar.extractfile(member).read(_LONGEST_LABEL + 3) if suffix == _LABEL_SUFFIX else b""
+                file = tar.extractfile(member) if suffix == _LABEL_SUFFIX else None
+                yield key, suffix, member, file.read(_LONGEST_LABEL + 3) if file else b""
     except (tarfile.TarError, OSError, EOFError) as error:
         raise CcsError(f"{shard} cannot be read as a tar file ({error}). Fetch it again.") from error
 
@@ -121,14 +127,14 @@ def class_names_beside(shards: Sequence[Path], partial: bool = False) -> list[st
         )
     for place in (folder.parent, folder):
         if (place / CLASS_NAMES_FILE).is_file():
-            return text_lines(place / CLASS_NAMES_FILE)
+            return read_lines(place / CLASS_NAMES_FILE)
     raise CcsError(
         f"{folder.parent} has no {CLASS_NAMES_FILE}, which says what the numbers in the tars mean. It lies at the root of the repository."
     )
 
 
 def _number_in(file: Path) -> int:
-    text = file.read_text(encoding="utf-8", errors="replace").strip()
+    text = read_text(file).strip()
     if not text.isdecimal():
         raise CcsError(f"{file} should hold the number of shards, not {text[:20]!r}.")
     return int(text)

@@ -1,9 +1,8 @@
-"""``ccs-exp verify-hub``: is the hub as ``assets/hub.csv`` records it? Needs the network."""
+"""``ccs-exp verify-hub``: is the hub as ``conf/dataset`` and ``conf/probe`` record it? Needs the network."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import fnmatch
 import json
 import sys
@@ -16,29 +15,27 @@ from typing import Any
 import huggingface_hub
 import pyarrow.parquet
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from omegaconf import OmegaConf
 
-from ccs_exp.config.schema import prompt_templates
-from ccs_exp.data.published.classes import class_table, text_lines
+from ccs_exp.config.schema import config_dir, configure
+from ccs_exp.data.published.classes import class_table
 from ccs_exp.data.published.hub import HubSource, commit
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE
 from ccs_exp.errors import CcsError
-from ccs_exp.files import ASSETS
+from ccs_exp.files import read_lines, read_yaml
 
-_TABLE = ASSETS / "hub.csv"
 _TEMPLATES_FILE = "zeroshot_classification_templates.txt"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One data set as recorded; None is what was not known when it was recorded."""
+    """One data set or probe as recorded; None is what its file does not say."""
 
     name: str
     hub: HubSource
-    num_files: int | None
-    samples: int
+    samples: int | None
     classes: str | None
-    templates: str | None
-    evidence: str
+    templates: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,16 @@ class Seen:
 
 
 def recorded() -> list[Row]:
-    with open(_TABLE, encoding="utf-8", newline="") as file:
-        return [_row({key: value or None for key, value in row.items()}) for row in csv.DictReader(file)]
+    """Every data set and probe whose own file names files of the hub (a part of another data set takes that one's)."""
+    files = [path for group in ("dataset", "probe") for path in sorted(Path(config_dir(), group).glob("*.yaml"))]
+    return [_row(path.parent.name, path.stem) for path in files if "hub" in (read_yaml(path).get("source") or {})]
+
+
+def _row(group: str, name: str) -> Row:
+    node: Any = OmegaConf.to_container(configure(f"{group}={name}")[group], resolve=True)
+    source = dict(node["source"])
+    hub = HubSource(**{key: value for key, value in source["hub"].items() if key != "_target_"})
+    return Row(name, hub, hub.samples or source.get("samples"), source.get("classes"), tuple(node.get("templates", ())))
 
 
 def differences(row: Row, seen: Seen) -> list[str]:
@@ -67,8 +72,8 @@ def differences(row: Row, seen: Seen) -> list[str]:
         found.append(f"revision {row.hub.revision} stands for {seen.commit}")
     if not seen.files:
         found.append(f"no file matches {row.hub.files}")
-    elif row.num_files is not None and len(seen.files) != row.num_files:
-        found.append(f"{len(seen.files)} files match {row.hub.files}, recorded are {row.num_files}")
+    elif row.hub.num_files is not None and len(seen.files) != row.hub.num_files:
+        found.append(f"{len(seen.files)} files match {row.hub.files}, recorded are {row.hub.num_files}")
     if seen.shard_count is not None and seen.shard_count != len(seen.files):
         found.append(f"{SHARD_COUNT_FILE} says {seen.shard_count} shards, there are {len(seen.files)}")
     if seen.scripts:
@@ -77,15 +82,15 @@ def differences(row: Row, seen: Seen) -> list[str]:
         missing = [name for name in (row.hub.image_column, row.hub.label_column) if name and name not in seen.columns]
         if missing:
             found.append(f"no {' or '.join(missing)} among {', '.join(seen.columns)}")
-    if seen.samples is not None and seen.samples != row.samples:
+    if seen.samples is not None and row.samples is not None and seen.samples != row.samples:
         found.append(f"{seen.samples:,} samples, recorded are {row.samples:,}")
     if seen.class_names is not None and row.classes:
         try:
             class_table(row.classes).order_of(seen.class_names, "the hub")
         except CcsError as error:
             found.append(str(error))
-    if seen.templates is not None and row.templates and seen.templates != prompt_templates(row.templates):
-        found.append(f"{_TEMPLATES_FILE} is not assets/templates/{row.templates}.txt")
+    if seen.templates is not None and tuple(seen.templates) != row.templates:
+        found.append(f"{_TEMPLATES_FILE} has other templates than dataset={row.name}")
     return found
 
 
@@ -136,22 +141,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     return 1 if differing else 0
 
 
-def _row(cells: dict[str, str | None]) -> Row:
-    columns = ("repository", "revision", "split", "files", "image_column", "label_column")
-    return Row(
-        cells["name"],
-        HubSource(**{column: cells[column] for column in columns}),
-        int(cells["num_files"]) if cells["num_files"] else None,
-        int(cells["samples"]),
-        cells["classes"],
-        cells["templates"],
-        cells["evidence"],
-    )
-
-
 def _lines(row: Row, revision: str, name: str) -> list[str]:
     file = huggingface_hub.hf_hub_download(row.hub.repository, name, repo_type="dataset", revision=revision)
-    return text_lines(Path(file))
+    return read_lines(Path(file))
 
 
 def _columns_of_tar(folder: huggingface_hub.HfFileSystem, path: str) -> list[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,37 +12,21 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ccs_exp.data.images.folder import IMAGE_SUFFIXES, read_image
+from ccs_exp.data.images.decoding import STANDARD, Decoder, is_image
 from ccs_exp.data.videos.decoding import frame_indices, read_frames
 from ccs_exp.errors import CcsError
+from ccs_exp.files import Tree, look_alikes, some, walk
 
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".avi",
-        ".mkv",
-        ".webm",
-        ".mov",
-        ".m4v",
-        ".mpg",
-        ".mpeg",
-        ".wmv",
-        ".flv",
-        ".3gp",
-        ".3g2",
-        ".mts",
-        ".m2ts",
-        ".ts",
-        ".ogv",
-    ]
+    [".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".3g2", ".mts", ".m2ts", ".ts", ".ogv"]
 )
-_NAMED = 5  # that a message names
 
 
 class Video(Protocol):
     """One video. ``frames(n)`` gives n RGB images as `frame_indices` chooses them, or raises `UnreadableImage`."""
 
-    video_id: str
+    @property
+    def video_id(self) -> str: ...
 
     def frames(self, number: int) -> list[Image.Image]: ...
 
@@ -65,10 +48,11 @@ class FrameImages:
 
     video_id: str
     paths: tuple[Path, ...]
+    decode: Decoder = STANDARD
 
     def frames(self, number: int) -> list[Image.Image]:
         indices = frame_indices(len(self.paths), number)
-        images = {index: read_image(self.paths[index]) for index in set(indices)}
+        images = {index: self.decode(self.paths[index], str(self.paths[index])) for index in set(indices)}
         return [images[index] for index in indices]
 
 
@@ -79,15 +63,20 @@ class CaptionedVideos:
     Attributes:
         captions: all captions, those of a video together.
         of_video: for each caption the index of its video.
-        warnings: what a reader of results must know of this collection.
-        in_memory: nothing is decoded, so that processes to decode in parallel would only cost time.
+        notes: what a reader of results must be told about this collection.
+        one_process: nothing is decoded, so that processes to decode in parallel would only cost time.
     """
 
     videos: tuple[Video, ...]
     captions: tuple[str, ...]
     of_video: tuple[int, ...]
-    warnings: tuple[str, ...] = ()
-    in_memory: bool = field(default=False, kw_only=True)
+    notes: tuple[str, ...] = ()
+    one_process: bool = field(default=False, kw_only=True)
+
+    @property
+    def decoder(self) -> str | None:
+        """How frames that are kept as images become pictures; None without any."""
+        return next((str(video.decode) for video in self.videos if isinstance(video, FrameImages)), None)
 
     @property
     def caption_ids(self) -> list[str]:
@@ -110,14 +99,21 @@ class CaptionedVideos:
         pairs = [(text, place[video]) for text, video in zip(self.captions, self.of_video, strict=True) if video in place]
         captions, of_video = zip(*pairs, strict=True)
         return CaptionedVideos(
-            tuple(self.videos[video] for video in kept), captions, of_video, self.warnings, in_memory=self.in_memory
+            tuple(self.videos[video] for video in kept), captions, of_video, self.notes, one_process=self.one_process
         )
 
 
 def captioned(
-    videos: Mapping[str, Video], captions: Mapping[str, Sequence[str]], name: str, where: str, partial: bool
+    videos: Mapping[str, Video],
+    captions: Mapping[str, Sequence[str]],
+    name: str,
+    where: str,
+    partial: bool,
+    there_otherwise: Iterable[str] = (),
 ) -> CaptionedVideos:
     """Bring together the videos found and the captions of those that belong to the data set `name`, in the captions' order.
+
+    `there_otherwise` are names that lie there and belong to no caption: one that is missing may be among them, written otherwise.
 
     Raises `CcsError`, with numbers and names, for videos that `where` does not hold (unless `partial` says that the copy is known to
     be incomplete), for videos without captions, for empty captions, and for fewer than two videos.
@@ -125,32 +121,38 @@ def captioned(
     bare = [video for video, texts in captions.items() if not texts or any(not text.strip() for text in texts)]
     if bare:
         raise CcsError(
-            f"{name}: {counted(bare, 'video')} without a caption, or with an empty one: {listed(bare)}. Mend the captions."
+            f"{name}: {counted(bare, 'video')} without a caption, or with an empty one: {some(bare)}. Mend the captions."
         )
     missing = [video for video in captions if video not in videos]
     if missing and not partial:
         raise CcsError(
-            f"{name}: {len(missing):,} of {counted(captions, 'captioned video')} missing below {where}: {listed(missing)}. Add the "
-            "files, or say that the copy is known to be incomplete with dataset.partial=true."
+            f"{name}: {len(missing):,} of {counted(captions, 'captioned video')} missing below {where}: {some(missing)}. Add the "
+            f"files, or say that the copy is known to be incomplete with dataset.partial=true.{look_alikes(missing, there_otherwise)}"
         )
     there = [video for video in captions if video in videos]
     if len(there) < 2:
         raise CcsError(
             f"{name}: {where} holds {len(there)} of {counted(captions, 'captioned video')}, and retrieval needs at least two. Wanted "
-            f"are {listed(list(captions))}, each a video file, a folder of frames, or images <name>_<number>."
+            f"are {some(list(captions))}, each a video file, a folder of frames, or images <name>_<number>."
         )
     texts = [(" ".join(text.split()), index) for index, video in enumerate(there) for text in captions[video]]
-    warnings = (f"{name} is incomplete here: {len(there):,} of {len(captions):,} videos.",) if missing else ()
+    notes = [f"{name} is incomplete here: {len(there):,} of {len(captions):,} videos."] if missing else []
+    videos_of: dict[str, set[int]] = {}
+    for text, index in texts:
+        videos_of.setdefault(text, set()).add(index)
+    shared = [text for text, found in videos_of.items() if len(found) > 1]
+    if shared:
+        notes.append(f"{counted(shared, 'caption')} of {name} stand for several videos, of which only one counts: {some(shared)}.")
     return CaptionedVideos(
         tuple(videos[video] for video in there),
         tuple(text for text, _ in texts),
         tuple(index for _, index in texts),
-        warnings,
+        tuple(notes),
     )
 
 
-def find_videos(folder: Path, wanted: Iterable[str], key: Callable[[str], str] = lambda name: name) -> dict[str, Video]:
-    """The `wanted` videos below `folder`, at any depth, by identifier.
+def find_videos(tree: Tree, wanted: Iterable[str], key: Callable[[str], str] = lambda name: name) -> dict[str, Video]:
+    """The `wanted` videos in a folder, at any depth, by identifier.
 
     A video is a file ``<id>.<suffix>``, a folder ``<id>`` of images, or images ``<id>_<number>``; a file goes before images. `key` turns
     a name without suffix, and an identifier, into what is compared. Raises `CcsError` where two files have the same identifier.
@@ -158,56 +160,36 @@ def find_videos(folder: Path, wanted: Iterable[str], key: Callable[[str], str] =
     identifier = {key(video): video for video in wanted}
     files: dict[str, Path] = {}
     images: dict[str, list[Path]] = {}
-    for path in files_below(folder):
-        suffix = path.suffix.lower()
-        if suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
-            continue
-        if suffix in VIDEO_SUFFIXES:
+    for path in tree.files:
+        if is_video(path):
             video = identifier.get(key(path.stem))
             if video is not None and video in files:
                 raise CcsError(f"The video {video} is there twice: {files[video]} and {path}. Remove one of them.")
             if video is not None:
                 files[video] = path
-        else:
+        elif is_image(path):
             named_after = (path.parent.name, path.stem.rpartition("_")[0])
             video = next((identifier[key(name)] for name in named_after if key(name) in identifier), None)
             if video is not None:
                 images.setdefault(video, []).append(path)
-    found: dict[str, Video] = {
-        video: FrameImages(video, tuple(sorted(paths, key=_by_numbers))) for video, paths in images.items()
-    }
-    return found | {video: VideoFile(video, path) for video, path in files.items()}
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """The files below a folder, hidden ones left out, by name; links to folders are followed, each folder once."""
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
-        if real not in seen:
-            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-        seen.add(real)
+    found: dict[str, Video] = {video: FrameImages(video, tuple(sorted(paths, key=_by_numbers))) for video, paths in images.items()}
+    found.update((video, VideoFile(video, path)) for video, path in files.items())
+    return found
 
 
 def sorted_images(folder: Path) -> tuple[Path, ...]:
     """The images in a folder, by the numbers in their names."""
-    images = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
+    images = (path for path in walk(folder).files if is_image(path) and path.parent == folder)
     return tuple(sorted(images, key=_by_numbers))
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def counted(items: Sized, noun: str) -> str:
     return f"{len(items):,} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few of `names`, and how many more there are.
-
-    >>> listed(["a", "b"]), listed(list("abcdefgh"))
-    ('a, b', 'a, b, c, d, e and 3 more')
-    """
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _by_numbers(path: Path) -> tuple:

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from ccs_exp.data.images.decoding import MOST_PIXELS
 from ccs_exp.data.images.source import UnreadableImage
 from ccs_exp.errors import CcsError
 
+MOST_FRAMES = 10_000_000  # of one video: four days; each takes some memory before any is decoded
 _PACKET_IS_FRAME = frozenset({"h264", "hevc", "mjpeg"})
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
@@ -98,6 +100,9 @@ def _stream(container: Any) -> Any:
     stream = container.streams.best("video")  # FFmpeg's own choice among several: the largest, never the picture of a cover
     if stream is None:
         raise ValueError("the file has no video stream")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"frames of {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} are decoded")
     stream.codec_context.thread_count = 1  # videos are decoded side by side; and frames are skipped packet by packet
     return stream
 
@@ -113,6 +118,8 @@ def _read_packets(path: Path) -> _Packets:
             if not packet.size:
                 continue
             number, corrupt = number + 1, corrupt or packet.is_corrupt
+            if number > MOST_FRAMES:
+                raise ValueError(f"it has more than {MOST_FRAMES:,} frames")
             if packet.pts is not None:
                 end = max(end or 0, packet.pts + (packet.duration or 0))
             if packet.is_discard:  # outside what the file's edit list shows
@@ -137,6 +144,7 @@ def _check_complete(container: Any, stream: Any, number: int, seconds: float) ->
     if not number:
         raise ValueError("it holds no frames")
     rate = float(stream.average_rate or 0)
+    there: float
     if stream.frames:
         there, promised, slack, what = max(number, round(seconds * rate)), stream.frames, 2.0, "frames"
     else:

@@ -7,13 +7,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import lightning
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ccs_exp.compute.processes import Share
+from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.batches import OnError, default_workers
 from ccs_exp.data.images.source import UnreadableImage
 from ccs_exp.data.videos.captioned import CaptionedVideos
@@ -21,13 +20,17 @@ from ccs_exp.errors import CcsError
 
 
 class FrameBatch(NamedTuple):
-    """`pixels` ``[batch, 3, height, width]`` and for each frame the index of its `videos` ``[batch]``."""
+    """`pixels` ``[batch, 3, height, width]`` and for each frame the index of its `videos` ``[batch]``.
+
+    A frame's identifier is ``<video>#<its number among the video's frames>``.
+    """
 
     pixels: Tensor
     videos: Tensor
+    frame_ids: list[str]
 
 
-class FrameData(lightning.LightningDataModule):
+class FrameData(SharedData):
     """The frames of all videos, in order, in batches that do not end where a video does.
 
     Videos come in groups of so many that their frames fill whole batches; of several processes, each has every n-th group (`share`).
@@ -39,8 +42,10 @@ class FrameData(lightning.LightningDataModule):
         frames: of each video.
         on_error: `skip` leaves undecodable videos without frames, lists why in `skipped` and their indices in `unreadable`; `raise`
             stops with `CcsError`.
-        num_workers: decoding processes; by default none for videos held in memory.
+        num_workers: decoding processes; by default none for drawn videos.
     """
+
+    unit = "frames"
 
     def __init__(
         self,
@@ -54,8 +59,7 @@ class FrameData(lightning.LightningDataModule):
     ):
         super().__init__()
         self.captioned, self.frames, self.batch_size, self.on_error = videos, frames, batch_size, on_error
-        self.num_workers = default_workers(videos.in_memory) if num_workers is None else num_workers
-        self.share = Share()
+        self.num_workers = default_workers(videos.one_process) if num_workers is None else num_workers
         self._unreadable: dict[int, str] = {}
         self._dataset = _DecodedVideos(videos, transform, frames)
 
@@ -74,11 +78,11 @@ class FrameData(lightning.LightningDataModule):
         self._unreadable = {}
         return _FlatBatches(self)
 
-    def part(self) -> dict[int, str]:
+    def share_result(self) -> dict[int, str]:
         return self._unreadable
 
-    def merge(self, parts: Sequence[dict[int, str]]) -> None:
-        self._unreadable = dict(sorted(item for found in parts for item in found.items()))
+    def combine_shares(self, results: Sequence[dict[int, str]]) -> None:
+        self._unreadable = dict(sorted(item for found in results for item in found.items()))
 
     def groups(self) -> list[range]:
         """The videos of each group of this process's share."""
@@ -117,21 +121,24 @@ class _FlatBatches:
         size = self.data.batch_size
         pixels: list[Tensor] = []
         videos: list[Tensor] = []
+        ids: list[str] = []
         waiting = 0
         for index, frames in decoded:
             if frames is None:
                 continue
             pixels.append(frames)
             videos.append(torch.full((len(frames),), index))
+            ids += [f"{self.data.captioned.videos[index].video_id}#{number}" for number in range(len(frames))]
             waiting += len(frames)
             if waiting >= size:
                 flat, of_video = torch.cat(pixels), torch.cat(videos)
                 whole = waiting // size * size
                 for start in range(0, whole, size):
-                    yield FrameBatch(flat[start : start + size], of_video[start : start + size])
-                pixels, videos, waiting = [flat[whole:]], [of_video[whole:]], waiting - whole
+                    end = start + size
+                    yield FrameBatch(flat[start:end], of_video[start:end], ids[start:end])
+                pixels, videos, ids, waiting = [flat[whole:]], [of_video[whole:]], ids[whole:], waiting - whole
         if waiting:
-            yield FrameBatch(torch.cat(pixels), torch.cat(videos))
+            yield FrameBatch(torch.cat(pixels), torch.cat(videos), ids)
 
 
 class _DecodedVideos(Dataset):

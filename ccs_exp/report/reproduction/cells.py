@@ -47,7 +47,7 @@ class Book:
         ordered = sorted(runs, key=lambda run: (not run.limited, run.finished, str(run.path)))
         self._cells: dict[tuple[Edition, str, str], dict[str, Cell]] = {}
         self._scored: dict[tuple[str, str], Run] = {}
-        lost: dict[tuple[Run, Run], int] = {}
+        lost: dict[tuple[int, int], int] = {}
         for run in ordered:
             if run.contents.ccs_at_k:
                 self._scored[run.edition.scores, run.model] = run

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccs_exp.errors import CcsError
-from ccs_exp.files import read_csv
+from ccs_exp.files import read_csv, read_yaml
+from ccs_exp.heads import HIGH_FROM, LOW_TO
 from ccs_exp.report.contents import ConditionResult, Contents, gather
+from ccs_exp.run_folder.search import check_files, folders_below
+from ccs_exp.run_folder.summary import Summary
 
 PUBLISHED = "the authors' published heads"
 AGREEMENT_COLUMNS = ("model", "kappa", "spearman", "kendall")
 _MARKS = ("heads.csv", "accuracy.csv", ".hydra/overrides.yaml")  # of a folder in which a run at least began
-_NO_RUNS_BELOW = {".hydra", "wandb", "figures"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Run:
         return self.contents.path
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         return self.contents.summary
 
     @property
@@ -57,8 +56,7 @@ class Run:
 
     @property
     def choices(self) -> dict[str, Any]:
-        choices = self.summary["choices"]
-        return choices if isinstance(choices, dict) else {}
+        return self.summary["choices"] or {}
 
     @property
     def limited(self) -> bool:
@@ -92,13 +90,10 @@ def collect(directories: Iterable[str | Path]) -> Collection:
     Raises:
         CcsError: a directory that is not there, or nothing of ours below any of them.
     """
-    directories = [Path(directory) for directory in directories]
-    for directory in directories:
-        if not directory.is_dir():
-            raise CcsError(f"{directory} is not a folder. Name folders with runs in them, as in `multirun outputs`.")
+    directories = list(directories)
     read: list[tuple[Contents, float]] = []
     unfinished, damaged, agreement = [], [], []
-    for folder in _folders(directories):
+    for folder in folders_below(directories):
         if (folder / "agreement.csv").exists():
             try:
                 agreement += _agreement(folder / "agreement.csv")
@@ -117,36 +112,22 @@ def collect(directories: Iterable[str | Path]) -> Collection:
     return Collection(_named(read), tuple(unfinished), tuple(damaged), tuple(agreement))
 
 
-def _folders(directories: list[Path]) -> list[Path]:
-    found: dict[Path, Path] = {}
-    for directory in directories:
-        for path, below, _ in os.walk(directory):
-            below[:] = sorted(set(below) - _NO_RUNS_BELOW)
-            found.setdefault(Path(path).resolve(), Path(path))  # given twice, read once
-    return list(found.values())
-
-
 def _named(read: list[tuple[Contents, float]]) -> tuple[Run, ...]:
     """Runs with names that tell different weights apart: the newest keep the name, others bear their hash."""
     newest: dict[str, str] = {}
     for contents, _ in read:
-        sha256 = _weights(contents).get("sha256")
-        if sha256:
-            newest[contents.summary["model"]] = sha256
+        weights = contents.summary["weights"]
+        if weights and weights["sha256"]:
+            newest[contents.summary["model"]] = weights["sha256"]
     runs = []
     for contents, finished in read:
-        name, weights = contents.summary["model"], _weights(contents)
-        if weights and not weights.get("sha256"):
+        name, weights = contents.summary["model"], contents.summary["weights"]
+        if weights and not weights["sha256"]:
             name = f"{name} (random weights)"
-        elif weights and weights["sha256"] != newest[name]:
-            name = f"{name} ({str(weights['sha256'])[:8]})"
+        elif weights and weights["sha256"] and weights["sha256"] != newest[name]:
+            name = f"{name} ({weights['sha256'][:8]})"
         runs.append(Run(contents, finished, name))
     return tuple(runs)
-
-
-def _weights(contents: Contents) -> dict[str, Any]:
-    weights = contents.summary["weights"]
-    return weights if isinstance(weights, dict) else {}
 
 
 def _scores(choices: dict[str, Any]) -> str:
@@ -163,7 +144,7 @@ def _scores(choices: dict[str, Any]) -> str:
     text = f"labeler {choices.get('labeler')}, judge {judge}, {source}"
     if choices.get("textspan") == "reference":
         text += ", reference TEXTSPAN"
-    if choices.get("thresholds") not in (None, [5, 1]):
+    if choices.get("thresholds") not in (None, [HIGH_FROM, LOW_TO]):
         text += f", thresholds {choices['thresholds']}"
     return text
 
@@ -171,18 +152,19 @@ def _scores(choices: dict[str, Any]) -> str:
 def _asked(folder: Path) -> str:
     """The command line's choices of a job, as Hydra keeps them."""
     try:
-        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        check_files(folder)
+        overrides = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except CcsError:
         return ""  # nothing on record
-    return " ".join(map(str, overrides)) if isinstance(overrides, list) else ""
+    return " ".join(text for text in overrides if isinstance(text, str)) if isinstance(overrides, list) else ""
 
 
 def _agreement(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, row in enumerate(read_csv(path, AGREEMENT_COLUMNS), 1):
+    for row in read_csv(path, AGREEMENT_COLUMNS):
         try:
-            values = {name: None if row[name] is None else float(row[name]) for name in AGREEMENT_COLUMNS[1:]}
+            values = {name: None if (text := row[name]) is None else float(text) for name in AGREEMENT_COLUMNS[1:]}
         except ValueError as error:
-            raise CcsError(f"{path}, row {number}: {error}.") from error
+            raise CcsError(f"{row.where}: {error}.") from error
         rows.append({"model": str(row["model"]), "path": path.parent} | values)
     return rows

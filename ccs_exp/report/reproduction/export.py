@@ -13,7 +13,8 @@ from ccs_exp.run_folder.wording import plain
 
 CSV_COLUMNS = (
     *("table", "scores", "protocol", "model", "dataset", "condition", "metric", "num_pruned", "draws"),
-    *("ours", "sd", "interval_low", "interval_high", "delta", "delta_low", "delta_high", "p", "p_holm", "empirical_p"),
+    *("ours", "sd", "interval_low", "interval_high", "delta", "delta_low", "delta_high"),
+    *("lost", "gained", "p_original", "p_matched", "p_matched_holm", "matched_sets", "matched_delta"),
     *("paper", "paper_delta", "reference", "difference", "run"),
 )
 
@@ -26,8 +27,7 @@ def cells_csv(tables: Iterable[Table], at_k: dict[str, list[AtK]], agreement: It
 
 def _rows(table: Table) -> Iterator[dict[str, Any]]:
     for model, entry in table.entries:
-        interval, paired = entry.interval, entry.paired
-        delta = paired.interval if paired else None
+        interval, delta, result = entry.interval, entry.delta_interval, entry.condition_result
         yield dict.fromkeys(CSV_COLUMNS) | {
             "table": table.name,
             "scores": table.edition.scores,
@@ -45,9 +45,9 @@ def _rows(table: Table) -> Iterator[dict[str, Any]]:
             "delta": None if entry.condition == ORIGINAL else entry.delta,
             "delta_low": delta and delta.low,
             "delta_high": delta and delta.high,
-            "p": paired and paired.p,
-            "p_holm": entry.adjusted,
-            "empirical_p": entry.place and entry.place.p,
+            **{name: getattr(result, name) if result else None for name in ("lost", "gained", "p_original", "p_matched", "matched_sets")},
+            "p_matched_holm": entry.adjusted,
+            "matched_delta": entry.matched.deltas.get(entry.metric) if entry.matched else None,
             "paper": entry.paper,
             "paper_delta": entry.paper_delta,
             "reference": entry.reference,

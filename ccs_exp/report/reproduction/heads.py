@@ -13,6 +13,7 @@ from ccs_exp.report.contents import HeadResult
 from ccs_exp.report.reproduction.cells import Book
 from ccs_exp.report.reproduction.collect import Collection, Run
 from ccs_exp.report.reproduction.paper import Paper, PaperModel
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS
 from ccs_exp.scoring.concepts import load_concepts
 
 STATISTICS = ("kappa", "spearman", "kendall")
@@ -86,7 +87,7 @@ def _at_k(model: str, run: Run | None, paper: Paper) -> AtK:
     at_k = run.contents.ccs_at_k if run else None
     ours = tuple(at_k.get(k) if at_k else None for k in range(6))
     judged = sum(head.ccs is not None for head in run.contents.heads) if run else 0
-    return AtK(model, known.title if known else model, known, ours, paper.ccs_at_k.get(model, (None,) * 6), judged, run)
+    return AtK(model, paper.title(model), known, ours, paper.ccs_at_k.get(model, (None,) * 6), judged, run)
 
 
 def examples(book: Book, seed: int) -> dict[str, list[Example]]:
@@ -120,7 +121,7 @@ def paper_examples(paper: Paper) -> list[Example]:
             None,
             row["head"],
             row["label"],
-            tuple((row[f"description_{number}"], None) for number in range(1, 6)),
+            tuple((row[column], None) for column in DESCRIPTION_COLUMNS),
         )
         for row in paper.examples
     ]
@@ -131,11 +132,13 @@ def agreement(collection: Collection, paper: Paper) -> list[Agreement]:
     ours: dict[str, list[dict[str, Any]]] = {}
     for row in collection.agreement:
         ours.setdefault(row["model"], []).append(row)
-    rows = []
+    rows: list[Agreement] = []
     for model in [*paper.agreement, *(name for name in ours if name not in paper.agreement)]:
-        title = paper.models[model].title if model in paper.models else model
-        for row in ours.get(model, [None]):
-            rows.append(Agreement(model, title, row, paper.agreement.get(model), row["path"] if row else None))
+        found: list[dict[str, Any] | None] = [*ours.get(model, ())]
+        rows += [
+            Agreement(model, paper.title(model), mine, paper.agreement.get(model), mine["path"] if mine else None)
+            for mine in found or [None]
+        ]
     return rows
 
 

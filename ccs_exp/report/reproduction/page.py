@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from ccs_exp.report.reproduction import heads
 from ccs_exp.report.reproduction.arrange import Reproduction
+from ccs_exp.report.reproduction.cells import Cell
 from ccs_exp.report.reproduction.figures import bars
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
-from ccs_exp.report.reproduction.typeset import condition_title, value_text
+from ccs_exp.report.reproduction.typeset import condition_title, ends_text, value_text
+from ccs_exp.run_folder.web_page import policy, templates
 from ccs_exp.run_folder.wording import is_rank, metric_name, p_value, plain
 
 _HERE = Path(__file__).parent
@@ -27,14 +28,13 @@ _NEAR, _FAR = 0.005, 0.02  # differences up to the first are no colour, beyond t
 def render(found: Reproduction) -> str:
     """The page as text."""
     css = "\n".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "page.css", _HERE / "page.css"))
-    digest = base64.b64encode(hashlib.sha256(css.encode("utf-8")).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     return _template().render(
-        policy=policy,
+        policy=policy(css, more={"img-src": "data:"}),
         css=Markup(css),
         r=found,
         coverage=_coverage(found),
         paper_first=any(table.filled for _, tables in found.views for table in tables),
+        tested=any(table.tested for table in found.tables),
         warnings=_warnings(found),
         paper_examples=heads.paper_examples(found.paper),
         labels=heads.labels(found.book),
@@ -49,12 +49,10 @@ def render(found: Reproduction) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = templates(_HERE)
     environment.filters |= {"plain": plain, "condition_title": condition_title, "p": p_value, "metric_name": metric_name}
-    environment.filters |= {"shade": shade, "moment": _moment, "places": _places, "by_class": _by_class}
-    environment.globals |= {"value_text": value_text, "is_rank": is_rank, "tip": _tip, "SIGNIFICANT": SIGNIFICANT}
+    environment.filters |= {"shade": shade, "moment": _moment, "beside_matched": _beside_matched, "by_class": _by_class}
+    environment.globals |= {"value_text": value_text, "ends_text": ends_text, "is_rank": is_rank, "tip": _tip, "SIGNIFICANT": SIGNIFICANT}
     return environment.get_template("page.html.jinja")
 
 
@@ -72,20 +70,20 @@ def shade(difference: float | None, near: float = _NEAR, far: float = _FAR) -> s
 
 def _tip(entry: Entry) -> str:
     """What a cell says when pointed at."""
-    parts = [metric_name(entry.metric)]
+    parts, result = [metric_name(entry.metric)], entry.condition_result
+    over = f" of the mean of {entry.draws} draws" if entry.draws else ""
     if entry.interval:
-        low, high = (value_text(entry.metric, end) for end in entry.interval)
-        parts.append(f"95% interval {low} to {high}")
+        how = f" ({result.how[entry.metric]})" if result and entry.metric in result.how else ""
+        parts.append(f"95% interval{over} {ends_text(entry.metric, entry.interval, signed=False)}{how}")
     if entry.num_pruned:
         parts.append(f"{entry.num_pruned} heads pruned")
-    if entry.paired:
-        paired = entry.paired
-        ends = paired.interval
-        interval = "" if ends is None else f", 95% interval {value_text('', ends.low, True)} to {value_text('', ends.high, True)}"
-        parts.append(f"{paired.lost} samples lost, {paired.gained} gained{interval}")
-        parts.append(f"exact McNemar p {p_value(paired.p)}, {p_value(entry.adjusted)} after Holm's correction over this table")
-    if entry.draws:
-        parts.append(f"mean and standard deviation of {entry.draws} draws")
+    if entry.delta_interval:
+        parts.append(f"95% interval of the difference to the original{over} {ends_text(entry.metric, entry.delta_interval)}")
+    if result and result.lost is not None:
+        parts.append(f"{result.lost} samples lost, {result.gained} gained")
+    if result and result.p_matched is not None:
+        parts.append(f"beside {result.matched_sets} sets that match it layer by layer p {p_value(result.p_matched)}, two-sided")
+        parts.append(f"{p_value(entry.adjusted)} after Holm's correction over this table")
     if entry.difference is not None:
         against = "open_clip's" if entry.condition == "original" and entry.reference is not None else "the paper's"
         what = "accuracy" if entry.condition == "original" else "delta"
@@ -110,7 +108,26 @@ def _warnings(found: Reproduction) -> list[tuple[str, int]]:
     limited = sum(run.limited for run in found.collection.runs)
     if limited:
         said["Only the first samples of a data set were evaluated (dataset.limit); such cells are marked ‡."] = limited
+    for models, count in _alike(found):
+        said[f"{', '.join(models)} have the same high heads and the same numbers: they are one model, not {len(models)}."] = count
     return list(said.items())
+
+
+def _alike(found: Reproduction) -> list[tuple[list[str], int]]:
+    """Models that coincide: the same high heads and the same values on the same data sets; with the number of their runs."""
+    by_content: dict[Any, dict[str, int]] = defaultdict(dict)
+    for run in found.collection.runs:
+        high = tuple(head.name for head in run.contents.heads if head.ccs_class == "high")
+        values = tuple((item.name, tuple(item.values.items())) for item in run.conditions)
+        if high and values:
+            counted = by_content[high, values, run.dataset, run.edition]
+            counted[run.model] = counted.get(run.model, 0) + 1
+    groups: dict[tuple[str, ...], int] = {}
+    for counted in by_content.values():
+        if len(counted) > 1:
+            models = tuple(sorted(map(plain, counted)))
+            groups[models] = groups.get(models, 0) + sum(counted.values())
+    return [(list(models), count) for models, count in groups.items()]
 
 
 def other_conditions(found: Reproduction) -> list[dict[str, Any]]:
@@ -124,40 +141,28 @@ def other_conditions(found: Reproduction) -> list[dict[str, Any]]:
                 cells = found.book.others(edition, model, dataset, known)
                 singles = found.book.single_heads(edition, model, dataset)
                 if cells or singles:
-                    worst = min((cell for cell in singles if cell.delta is not None), key=lambda cell: cell.delta, default=None)
-                    extras.append(
-                        {
-                            "edition": edition,
-                            "model": model,
-                            "dataset": dataset,
-                            "cells": cells,
-                            "singles": singles,
-                            "worst": worst,
-                        }
-                    )
+                    worst = min(singles, key=_delta, default=None)
+                    extra = {"edition": edition, "model": model, "dataset": dataset}
+                    extras.append(extra | {"cells": cells, "singles": singles, "worst": worst})
     return extras
+
+
+def _delta(cell: Cell) -> float:
+    return 0.0 if cell.delta is None else cell.delta
 
 
 def _picture(table: Table) -> str:
     return "data:image/png;base64," + base64.b64encode(bars(table)).decode()
 
 
-def _places(table: Table) -> list[dict[str, Any]]:
-    """For each cell of high heads that has random draws beside it: where it falls among them."""
-    rows = []
-    for _, title, entries in table.rows:
-        random = {entry.dataset: entry for entry in entries if entry.condition == "random"}
-        rows += [
-            {
-                "title": title,
-                "dataset": table.dataset_titles.get(entry.dataset, entry.dataset),
-                "high": entry,
-                "random": random[entry.dataset],
-            }
-            for entry in entries
-            if entry.place and entry.dataset in random
-        ]
-    return rows
+def _beside_matched(table: Table) -> list[dict[str, Any]]:
+    """Each cell that has a matched null, with its row's title and its data set's."""
+    return [
+        {"title": title, "dataset": table.dataset_titles.get(entry.dataset, entry.dataset), "entry": entry}
+        for _, title, entries in table.rows
+        for entry in entries
+        if entry.p_matched is not None and entry.matched is not None
+    ]
 
 
 def _by_class(examples: list[heads.Example]) -> list[tuple[str, str, list[heads.Example]]]:

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import yaml
+from ccs_exp.files import ASSETS, read_csv, read_yaml
+from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS
 
-from ccs_exp.files import ASSETS, read_csv
-
+_FOLDER = ASSETS / "paper"
 _CONDITIONS = ("original", "high_ccs", "low_ccs")
 
 
@@ -60,6 +60,10 @@ class Paper:
     agreement: Mapping[str, Mapping[str, float]]
     examples: tuple[dict[str, str], ...]
 
+    def title(self, model: str) -> str:
+        """What people read for a model."""
+        return self.models[model].title if model in self.models else model
+
     def value(self, view: str, model: str, dataset: str, condition: str) -> float | None:
         """The paper's number, or None where it gives none. Figure 2 draws the conditions of Table 4."""
         key = (model, dataset, condition)
@@ -71,8 +75,7 @@ class Paper:
 @functools.cache
 def load_paper() -> Paper:
     """Read the packaged facts; kept once read."""
-    folder = ASSETS / "paper"
-    layout = yaml.safe_load((folder / "layout.yaml").read_text(encoding="utf-8"))
+    layout = read_yaml(_FOLDER / "layout.yaml")
     views = {
         name: View(
             name,
@@ -84,33 +87,29 @@ def load_paper() -> Paper:
         )
         for name, entry in layout["views"].items()
     }
-    columns = ("model", "dataset", *_CONDITIONS)
     values = {
         (row["model"], row["dataset"], condition): _fraction(row[condition])
-        for row in read_csv(folder / "accuracy.csv", columns)
+        for row in _facts("accuracy", "model", "dataset", *_CONDITIONS)
         for condition in _CONDITIONS
     }
-    in_text: dict[str, dict] = {}
-    for row in read_csv(folder / "figures.csv", ("figure", "model", "dataset", "condition", "value")):
+    in_text: dict[str, dict[tuple[str, str, str], float]] = {}
+    for row in _facts("figures", "figure", "model", "dataset", "condition", "value"):
         in_text.setdefault(row["figure"], {})[row["model"], row["dataset"], row["condition"]] = _fraction(row["value"])
     reference = {
         (row["model"], row["dataset"]): _fraction(row["accuracy"])
-        for row in read_csv(folder / "openclip_accuracy.csv", ("model", "dataset", "accuracy"))
+        for row in _facts("openclip_accuracy", "model", "dataset", "accuracy")
     }
-    by_k = [f"ccs@{k}" for k in range(6)]
-    at_k = {
-        row["model"]: tuple(float(row[column]) for column in by_k) for row in read_csv(folder / "ccs_at_k.csv", ("model", *by_k))
-    }
-    statistics = ("kappa", "spearman", "kendall")
-    agreement = {
-        row["model"]: {name: float(row[name]) for name in statistics}
-        for row in read_csv(folder / "agreement.csv", ("model", *statistics))
-    }
-    described = [f"description_{number}" for number in range(1, 6)]
-    examples = tuple(read_csv(folder / "examples.csv", ("class", "head", "label", *described)))
+    by_k, statistics = [f"ccs@{k}" for k in range(6)], ("kappa", "spearman", "kendall")
+    at_k = {row["model"]: tuple(float(row[column]) for column in by_k) for row in _facts("ccs_at_k", "model", *by_k)}
+    agreement = {row["model"]: {name: float(row[name]) for name in statistics} for row in _facts("agreement", "model", *statistics)}
+    examples = tuple(_facts("examples", "class", "head", "label", *DESCRIPTION_COLUMNS))
     models = {name: PaperModel(**entry) for name, entry in layout["models"].items()}
     own = tuple(layout["own_protocol"])
     return Paper(models, layout["datasets"], own, views, values, in_text, reference, at_k, agreement, examples)
+
+
+def _facts(name: str, *columns: str) -> list[dict[str, str]]:
+    return [{column: row.text(column) for column in columns} for row in read_csv(_FOLDER / f"{name}.csv", columns)]
 
 
 def _fraction(per_cent: str) -> float:

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ccs_exp.heads import ORIGINAL
+from ccs_exp.report.contents import ConditionResult
+from ccs_exp.report.intervals import mean_over_sets
 from ccs_exp.report.reproduction.cells import Book, Cell
 from ccs_exp.report.reproduction.collect import Edition, Run
 from ccs_exp.report.reproduction.paper import Paper, View
-from ccs_exp.statistics.intervals import Interval, Paired, Place, holm, place, spread
+from ccs_exp.report.uncertainty import RANDOM
+from ccs_exp.statistics.intervals import Interval, holm, spread
 
 TITLES = {"original": "Original", "high_ccs": "High CCS", "low_ccs": "Low CCS", "random": "Random"}
 SIGNIFICANT = 0.05
+_SECOND_METRIC = {"oxford_pets": "mean_per_class"}  # open_clip's table does not say which of two its number is
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,13 @@ class Entry:
     """One cell of a table. All values are fractions; what is not known is None.
 
     Attributes:
-        ours, delta: the primary metric and its difference to the same run's original; of several draws their means.
+        ours, delta: the primary metric and its difference to the same run's original; of several draws their means. A set without heads
+            has neither.
+        interval, delta_interval: 95%; of several draws of their mean, over the draws.
         sd, draws: sample standard deviation over the draws, and their number.
-        adjusted: the paired test's p-value after Holm's correction over the table.
-        place: of high heads, where the value falls among the random draws.
+        condition_result: of a single condition, all that its run says of it.
+        adjusted: p against the matched sets after Holm's correction over the table.
+        matched: the mean over the matched sets.
         paper, paper_delta, reference: the paper's numbers, and open_clip's (of the original).
         also: other metrics of ours, by name.
     """
@@ -35,11 +42,12 @@ class Entry:
     delta: float | None = None
     num_pruned: int | None = None
     interval: Interval | None = None
-    paired: Paired | None = None
+    delta_interval: Interval | None = None
+    condition_result: ConditionResult | None = None
     adjusted: float | None = None
+    matched: ConditionResult | None = None
     sd: float | None = None
     draws: int = 0
-    place: Place | None = None
     paper: float | None = None
     paper_delta: float | None = None
     reference: float | None = None
@@ -58,6 +66,15 @@ class Entry:
     def empty(self) -> bool:
         """Whether the condition silenced nothing, because there was nothing to silence."""
         return self.condition != ORIGINAL and self.num_pruned == 0
+
+    @property
+    def p_matched(self) -> float | None:
+        return self.condition_result.p_matched if self.condition_result else None
+
+    @property
+    def starred(self) -> bool:
+        """Whether the condition costs another amount than sets do that match it layer by layer."""
+        return self.adjusted is not None and self.adjusted < SIGNIFICANT
 
     @property
     def limited(self) -> bool:
@@ -82,7 +99,11 @@ class Table:
 
     @property
     def filled(self) -> int:
-        return sum(entry.ours is not None for _, entry in self.entries)
+        return sum(bool(entry.runs) for _, entry in self.entries)
+
+    @property
+    def tested(self) -> int:
+        return sum(entry.p_matched is not None for _, entry in self.entries)
 
     @property
     def groups(self) -> list[tuple[str, list[str]]]:
@@ -95,9 +116,8 @@ class Table:
 
 def paper_table(book: Book, paper: Paper, view: View, edition: Edition) -> Table:
     """A table or figure of the paper: its models and data sets, whether or not there are runs of them."""
-    columns = tuple((dataset, condition) for dataset in view.datasets for condition in view.conditions)
-    models = [(name, model.title) for name, model in paper.models.items()]
-    return _table(book, paper, view.name, view.title, view.what, edition, columns, models)
+    columns = [(dataset, condition) for dataset in view.datasets for condition in view.conditions]
+    return _Maker(book, paper, view.name, edition).table(view.title, view.what, columns, paper.models)
 
 
 def other_tables(book: Book, paper: Paper, edition: Edition, at_once: int = 3) -> list[Table]:
@@ -107,81 +127,71 @@ def other_tables(book: Book, paper: Paper, edition: Edition, at_once: int = 3) -
         dataset: [model for model in models if dataset not in shown or model not in paper.models]
         for dataset, models in book.datasets(edition).items()
     }
-    names = [dataset for dataset, models in datasets.items() if models]
-    tables = []
+    names, tables = [dataset for dataset, models in datasets.items() if models], []
     for start in range(0, len(names), at_once):
         some = names[start : start + at_once]
-        models = sorted({model for name in some for model in datasets[name]})
-        columns = tuple((name, condition) for name in some for condition in TITLES)
-        rows = [(model, paper.models[model].title if model in paper.models else model) for model in models]
+        columns = [(name, condition) for name in some for condition in TITLES]
         title = f"Other results {start // at_once + 1}" if len(names) > at_once else "Other results"
-        what = "models and data sets that the paper does not have"
-        tables.append(_table(book, paper, "other", title, what, edition, columns, rows))
+        maker = _Maker(book, paper, "other", edition)
+        models = sorted({model for name in some for model in datasets[name]})
+        tables.append(maker.table(title, "models and data sets that the paper does not have", columns, models))
     return tables
 
 
-def _table(
-    book: Book,
-    paper: Paper,
-    name: str,
-    title: str,
-    what: str,
-    edition: Edition,
-    columns: Sequence[tuple[str, str]],
-    models: Iterable[tuple[str, str]],
-) -> Table:
-    rows = [
-        (model, shown, [_entry(book, paper, name, edition, model, dataset, condition) for dataset, condition in columns])
-        for model, shown in models
-    ]
-    tested = iter(holm([entry.paired and entry.paired.p for _, _, entries in rows for entry in entries]))
-    corrected = tuple(
-        (model, shown, tuple(replace(entry, adjusted=next(tested)) for entry in entries)) for model, shown, entries in rows
-    )
-    return Table(name, title, what, edition, tuple(columns), dict(paper.datasets), corrected)
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the tables of one view from the runs of one edition."""
+
+    book: Book
+    paper: Paper
+    view: str
+    edition: Edition
+
+    def table(self, title: str, what: str, columns: Sequence[tuple[str, str]], models: Iterable[str]) -> Table:
+        rows = [(model, [self._entry(model, *column) for column in columns]) for model in models]
+        tested = iter(holm([entry.p_matched for _, entries in rows for entry in entries]))
+        corrected = tuple(
+            (model, self.paper.title(model), tuple(replace(entry, adjusted=next(tested)) for entry in entries)) for model, entries in rows
+        )
+        return Table(self.view, title, what, self.edition, tuple(columns), dict(self.paper.datasets), corrected)
+
+    def _entry(self, model: str, dataset: str, condition: str) -> Entry:
+        theirs, base = (self.paper.value(self.view, model, dataset, name) for name in (condition, ORIGINAL))
+        entry = Entry(
+            dataset,
+            condition,
+            paper=theirs,
+            paper_delta=None if condition == ORIGINAL or theirs is None or base is None else theirs - base,
+            reference=self.paper.reference.get((model, dataset)) if condition == ORIGINAL else None,
+        )
+        return _filled(entry, self.book.family(self.edition, model, dataset, condition))
 
 
-def _entry(book: Book, paper: Paper, view: str, edition: Edition, model: str, dataset: str, condition: str) -> Entry:
-    published = {ORIGINAL: paper.value(view, model, dataset, ORIGINAL), condition: paper.value(view, model, dataset, condition)}
-    theirs, base = published[condition], published[ORIGINAL]
-    entry = Entry(
-        dataset,
-        condition,
-        paper=theirs,
-        paper_delta=None if condition == ORIGINAL or theirs is None or base is None else theirs - base,
-        reference=paper.reference.get((model, dataset)) if condition == ORIGINAL else None,
-    )
-    cells = [cell for cell in book.family(edition, model, dataset, condition) if cell.value is not None]
-    return _filled(entry, cells, book.family(edition, model, dataset, "random")) if cells else entry
-
-
-def _filled(entry: Entry, cells: list[Cell], random: list[Cell]) -> Entry:
-    values = spread([cell.value for cell in cells])
-    deltas = spread([cell.delta for cell in cells if cell.delta is not None])
+def _filled(entry: Entry, cells: Sequence[Cell]) -> Entry:
+    """With the numbers of a condition, or of its draws."""
+    if not cells:
+        return entry
     first = cells[0]
-    alone = len(cells) == 1 and "/" not in first.condition.name.removeprefix(entry.condition)
+    runs = tuple({id(cell.run): cell.run for cell in cells}.values())
     metric = first.run.contents.primary
-    found = None
-    if entry.condition == "high_ccs" and first.condition.num_pruned and not metric.endswith("rank"):
-        draws = [
-            cell.value for cell in random if cell.value is not None and cell.condition.num_pruned == first.condition.num_pruned
-        ]
-        found = place(values.mean, draws)
+    entry = replace(entry, metric=metric, num_pruned=first.condition.num_pruned, runs=runs)
+    if len(cells) > 1 or first.condition.name.startswith((RANDOM, f"{entry.condition}/")):
+        values = [cell.value for cell in cells if cell.value is not None]
+        deltas = [cell.delta for cell in cells if cell.delta is not None]
+        over, of_deltas = spread(values), spread(deltas)
+        if over is None or of_deltas is None:
+            return entry
+        entry = replace(entry, ours=over.mean, delta=of_deltas.mean, sd=over.sd, draws=len(values))
+        return replace(entry, interval=mean_over_sets(values), delta_interval=mean_over_sets(deltas))
+    condition, second = first.condition, _SECOND_METRIC.get(entry.dataset, "")
+    other = condition.values.get(second)
     return replace(
         entry,
-        metric=metric,
-        ours=values.mean,
-        delta=None if deltas is None else deltas.mean,
-        num_pruned=first.condition.num_pruned,
-        interval=first.condition.intervals.get(metric) if alone else None,
-        paired=first.condition.paired if alone else None,
-        sd=values.sd,
-        draws=0 if alone else values.count,
-        place=found,
-        also=tuple(
-            (name, value)
-            for name, value in first.condition.values.items()
-            if alone and value is not None and name == "mean_per_class" and entry.dataset == "oxford_pets"
-        ),
-        runs=tuple({id(cell.run): cell.run for cell in cells}.values()),
+        ours=first.value,
+        delta=first.delta,
+        interval=condition.intervals.get(metric),
+        delta_interval=condition.delta_intervals.get(metric),
+        condition_result=condition,
+        matched=first.run.contents.matched(condition.name),
+        also=() if other is None else ((second, other),),
     )

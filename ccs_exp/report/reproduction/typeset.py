@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.reproduction.heads import COLUMNS, STATISTICS, Agreement, AtK, Example
-from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
+from ccs_exp.report.reproduction.tables import TITLES, Entry, Table
 from ccs_exp.run_folder.wording import is_rank, plain
+from ccs_exp.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -120,15 +121,20 @@ def value_text(metric: str, value: float | None, signed: bool = False) -> str:
     return "0.00" if float(text) == 0 else text
 
 
+def ends_text(metric: str, interval: Interval, signed: bool = True) -> str:
+    """An interval's ends, as `value_text` has them."""
+    return " to ".join(value_text(metric, end, signed) for end in interval)
+
+
 def _ours(entry: Entry) -> str:
     if entry.ours is None:
-        return _MISSING
+        return "no such head" if entry.empty else _MISSING
     text = value_text(entry.metric, entry.ours)
     if entry.sd is not None:
         text += f" ± {value_text(entry.metric, entry.sd)}"
     if entry.condition != ORIGINAL and entry.delta is not None:
-        star = "*" if entry.adjusted is not None and entry.adjusted < SIGNIFICANT else ""
-        text += f" ({value_text(entry.metric, entry.delta, signed=True)}{star})"
+        ends = f" [{ends_text(entry.metric, entry.delta_interval)}]" if entry.delta_interval else ""
+        text += f" ({value_text(entry.metric, entry.delta, signed=True)}{'*' if entry.starred else ''}{ends})"
     return text
 
 

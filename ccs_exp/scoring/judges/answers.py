@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+from ccs_exp.files import parse_json
 from ccs_exp.llm.failures import Rejected
-from ccs_exp.llm.request import strict_json
 from ccs_exp.scoring.judges.judge import Verdict
 
 Purpose = Literal["label", "verdicts"]
@@ -128,7 +128,7 @@ def _object(content: str) -> dict[str, Any]:
     text = content.replace("\ufeff", "", 1).strip()
     fenced = _FENCE.fullmatch(text)
     try:
-        found = strict_json(fenced[1] if fenced else text)
+        found = parse_json(fenced[1] if fenced else text)
     except ValueError as error:
         raise Rejected("unusable", f"no JSON: {_shown(content)}") from error
     if not isinstance(found, dict):

@@ -112,7 +112,7 @@ def _load(model: str, revision: str | None) -> SentenceTransformer:
         name = str(folder) if local else model
         return SentenceTransformer(name, device="cpu", revision=None if local else revision, local_files_only=local)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = str(error).strip().split("\n", 1)[0] if str(error).strip() else type(error).__name__
         raise CcsError(
             f"judge.model={model} could not be loaded ({type(error).__name__}: {first}). Without network, give a local folder: "
             "judge.model=DIR."

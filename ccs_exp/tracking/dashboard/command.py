@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.tracking.dashboard.view import CONDITIONS
+from ccs_exp.tracking.keys import CELL
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +26,8 @@ def _create(asked: argparse.Namespace) -> None:
     from ccs_exp.tracking.dashboard.view import default_entity, definition, save, workspace
 
     entity = asked.entity or ("" if asked.dry_run else default_entity())
-    view = workspace(asked.project, entity, asked.name, asked.conditions)
+    only = {what: getattr(asked, what) for what in CELL}
+    view = workspace(asked.project, entity, asked.name, asked.conditions, only)
     if asked.dry_run:
         print(json.dumps(definition(view), indent=1, ensure_ascii=False))
     else:
@@ -54,13 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument(
         "--conditions", nargs="+", default=list(CONDITIONS), metavar="C", help=f"to show ({' '.join(CONDITIONS)})"
     )
+    for what in CELL:
+        create.add_argument(f"--{what}", nargs="+", default=[], metavar="NAME", help=f"show runs of these alone (cell.{what})")
     create.add_argument("--dry-run", action="store_true", help="print the view's definition as JSON; nothing is sent")
     create.set_defaults(command=_create)
     send = commands.add_parser("upload", help="rebuild runs in W&B from their folders; of each cell the newest run")
     send.add_argument("directories", nargs="+", metavar="DIR", help="folders with runs anywhere below them, as outputs multirun")
     send.add_argument("--offline", action="store_true", help="write offline records into the run folders instead")
     send.set_defaults(command=_upload)
+    create.add_argument("--project", default="ccs_exp", help="W&B's project (ccs_exp)")
+    send.add_argument("--project", help="W&B's project; by default each run's own")
     for command in (create, send):
-        command.add_argument("--project", default="ccs_exp", help="W&B's project (ccs_exp)")
         command.add_argument("--entity", help="user or team; by default the login's own")
     return parser

@@ -1,24 +1,16 @@
-"""Runs rebuilt in W&B from their folders alone."""
+"""Runs rebuilt in W&B from their folders alone, which others may have made."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from ccs_exp.config.schema import register
 from ccs_exp.errors import CcsError
-from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.tracking.record_folders import sweep_folder
+from ccs_exp.run_folder.search import check_files, folders_below
+from ccs_exp.run_folder.summary import read_summary
 from ccs_exp.tracking.tracker import WandbTracker
-
-_NO_RUNS_BELOW = {".hydra", "wandb", "figures"}
 
 
 @dataclass
@@ -35,25 +27,23 @@ def upload(directories: Iterable[str | Path], tracker: WandbTracker) -> Uploaded
 
     Raises `CcsError` where a folder does not exist or there is no finished run.
     """
-    result = Uploaded()
+    directories, result = list(directories), Uploaded()
     newest: dict[str, Path] = {}
-    for path in _finished(directories):
+    for path in sorted((path for path in folders_below(directories) if (path / "summary.json").exists()), key=_age):
         try:
-            cell = str(RunFolder(path).read_summary()["config_hash"])
+            cell = _cell(path)
         except CcsError as error:
             result.failed.append((path, str(error)))
             continue
-        older = newest.get(cell)
-        if older is None or _age(path) >= _age(older):
-            newest[cell] = path
-        result.older += [path if newest[cell] != path else older] if older is not None else []
+        result.older += [newest[cell]] if cell in newest else []
+        newest[cell] = path
     if not newest and not result.failed:
         raise CcsError(
             f"There is no finished run below {', '.join(map(str, directories))}. Name folders such as outputs or multirun."
         )
     for path in newest.values():
         try:
-            mode = _record(path, tracker)
+            mode = tracker.track(path)
         except CcsError as error:
             result.failed.append((path, str(error)))
             continue
@@ -64,35 +54,32 @@ def upload(directories: Iterable[str | Path], tracker: WandbTracker) -> Uploaded
     return result
 
 
-def configuration(run_dir: Path) -> dict[str, Any]:
-    """The configuration that Hydra left in a run folder, with nothing left to fill in. Raises `CcsError` if it cannot be read."""
-    path = run_dir / ".hydra" / "config.yaml"
-    register()
-    try:
-        found = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise CcsError(f"{path} cannot be read: {' '.join(str(error).split())}. Run the job again.") from error
-    if not isinstance(found, dict):
-        raise CcsError(f"{path} is not a configuration. Run the job again.")
-    return found
+def _cell(path: Path) -> str:
+    """The key of the cell that a run fills. Raises `CcsError` for a folder that is not to be sent."""
+    check_files(path)
+    summary = read_summary(path)
+    if summary["asked"] is None:
+        raise CcsError(f"{path}/summary.json does not say what its job was asked: an older version of ccs_exp wrote it. Run the job again.")
+    for key, text in _texts(summary["asked"]["config"]):
+        if "${" in text:  # would be filled in from the environment of whoever reads it as a configuration
+            raise CcsError(
+                f"{path}/summary.json: {key} is {text[:60]!r}, an interpolation, where a run writes what it was filled in with. Nothing "
+                "of this folder is sent; run the job again."
+            )
+    return summary["config_hash"]
 
 
-def _record(path: Path, tracker: WandbTracker) -> str | None:
-    summary, sweep = RunFolder(path).read_summary(), sweep_folder(path)
-    tags = [summary["model"], summary["dataset"] or "scores"]
-    return tracker.track(path, config=configuration(path), name="-".join(tags), group=sweep and sweep.name, tags=tags)
-
-
-def _finished(directories: Iterable[str | Path]) -> list[Path]:
-    found = {}
-    for directory in map(Path, directories):
-        if not directory.is_dir():
-            raise CcsError(f"{directory} is not a folder. Name folders with runs in or below them, such as outputs or multirun.")
-        for folder, below, files in os.walk(directory):
-            below[:] = sorted(set(below) - _NO_RUNS_BELOW)
-            if "summary.json" in files:
-                found.setdefault(Path(folder).resolve(), Path(folder))
-    return list(found.values())
+def _texts(node: Any, key: str = "asked.config") -> Iterator[tuple[str, str]]:
+    """Every name and text of a configuration, with the key it stands under."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield key, str(name)
+            yield from _texts(value, f"{key}.{name}")
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value, key)
+    elif isinstance(node, str):
+        yield key, node
 
 
 def _age(path: Path) -> float:

@@ -16,7 +16,7 @@ from rich.console import Console
 from ccs_exp.report.command import main
 from ccs_exp.report.reproduction.arrange import reproduce
 from ccs_exp.report.reproduction.paper import load_paper
-from ccs_exp.report.reproduction.verdict import Outcome, Verdict, all_hold, show_verdicts, verdicts
+from ccs_exp.report.reproduction.verification import Comparison, Outcome, all_hold, comparisons, show_comparisons
 from ccs_exp.run_folder.folder import RunFolder
 
 PAPER = load_paper()
@@ -28,7 +28,7 @@ def exact_run(path: Path, model: str, dataset: str, values: dict[str, dict[str, 
     folder = RunFolder(path)
     folder.write_heads(head_rows(1, 2, model=model))
     folder.write_accuracy(
-        {"model": model, "dataset": dataset, "condition": condition, "num_pruned": 2 * (condition != "original")}
+        {"model": model, "dataset": dataset, "task": dataset, "condition": condition, "num_pruned": 2 * (condition != "original")}
         | {"metric": metric, "value": value, "delta": value - values["original"][metric]}
         for condition, metrics in values.items()
         for metric, value in metrics.items()
@@ -53,9 +53,9 @@ def write_all(root: Path, shift: float = 0.0, pruned_shift: float = 0.0) -> None
             exact_run(root / f"{model}-{dataset}-{protocol}", model, dataset, both, protocol=protocol)
 
 
-def judged(root: Path) -> list[Verdict]:
+def judged(root: Path) -> list[Comparison]:
     found = reproduce([root])
-    return verdicts(found.book, found.paper)
+    return comparisons(found.book, found.paper)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def published(tmp_path_factory) -> Path:
 def test_what_is_as_published_holds(published, tmp_path, capsys):
     main([str(published), "--output", str(tmp_path), "--verify"])
     printed = capsys.readouterr().out
-    with open(tmp_path / "verdicts.csv", newline="") as file:
+    with open(tmp_path / "verification.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     # 42 originals, Pets by two metrics; 84 pruned; the paper's originals of the two data sets with a protocol of their own
     assert len(rows) == 42 + 6 + 84 + 12 and {row["outcome"] for row in rows} == {"holds"}
@@ -113,10 +113,10 @@ def test_runs_of_another_kind_verify_nothing(tmp_path, choices):
 def test_a_missing_cell_is_no_success(published, tmp_path):
     only = [path for path in published.iterdir() if "imagenet_r" not in path.name]
     found = reproduce(only)
-    cells = verdicts(found.book, found.paper)
+    cells = comparisons(found.book, found.paper)
     assert sum(item.outcome is Outcome.MISSING for item in cells) == 18 and not all_hold(cells)
     output = io.StringIO()
-    show_verdicts(cells, Console(file=output))
+    show_comparisons(cells, Console(file=output))
     assert "126 holds, 0 delta holds, 0 differs, 18 no run" in output.getvalue()
     with pytest.raises(SystemExit) as caught:
         main([str(only[0]), "--output", str(tmp_path), "--verify"])

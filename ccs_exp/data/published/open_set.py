@@ -1,33 +1,36 @@
-"""A published data set of labelled images, from the hub or from a local copy in any of its layouts, checked against what is known of it."""
+"""Opens a published data set of labelled images, from the hub or a local copy in any of its layouts, and compares it with what is known.
+
+Which data sets there are, and what is known of each, stands in their files in ``conf/dataset``.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from ccs_exp.data.images.decoding import Decoder
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.images.source import Decoder, Sample
-from ccs_exp.data.published.classes import ClassTable, class_table, some, targets_of
+from ccs_exp.data.images.source import ImageSource, Sample
+from ccs_exp.data.published.classes import ClassTable, class_table, targets_of
 from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
+from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.data.published.layouts import LAYOUTS, Look
 from ccs_exp.data.published.parquet import ParquetImages
 from ccs_exp.data.published.stream import StreamedImages
 from ccs_exp.data.published.tars import TarImages, class_names_beside
 from ccs_exp.errors import CcsError
+from ccs_exp.files import some
 
 
-class NamedImages:
-    """The images of a source whose class has a number in `new_class`, which is the position of its name in `class_names`.
+class PublishedImages(ImageSource):
+    """The images of a source whose class has a number in `new_class`, which is the position of its name in `class_names`."""
 
-    Attributes:
-        notes: what a reader of the results must be told about the copy.
-    """
-
-    def __init__(self, source: Any, class_names: Sequence[str], new_class: dict[int, int], notes: Sequence[str] = ()):
-        self.class_names, self.notes = tuple(class_names), tuple(notes)
-        self.in_memory = getattr(source, "in_memory", False)
+    def __init__(
+        self, source: Labelled, class_names: Sequence[str], new_class: dict[int, int], decode: Decoder, notes: Sequence[str] = ()
+    ):
+        self.class_names, self.notes = tuple(class_names), (*notes, *source.notes)
+        self.one_process, self.decoder = source.one_process, str(decode)
         self._source, self._new_class = source, new_class
         targets = source.targets
         self._rows = range(len(source)) if targets is None else [row for row, old in enumerate(targets) if old in new_class]
@@ -40,7 +43,7 @@ class NamedImages:
         return sample._replace(target=self._new_class[sample.target])
 
 
-def named_images(
+def open_set(
     data_set: str,
     classes: str,
     samples: int,
@@ -53,7 +56,7 @@ def named_images(
     path: str | None = None,
     partial: bool = False,
     streaming: bool = False,
-) -> NamedImages:
+) -> PublishedImages:
     """The test set `data_set`.
 
     Args:
@@ -71,14 +74,14 @@ def named_images(
         CcsError: the hub or the copy cannot be read, or the copy has other classes or another number of images.
     """
     table, decode = class_table(classes), Decoder(jpeg_quality)
-    kept = range(len(table)) if only is None else [table.index(name) for name in only]
-    if None in kept:
+    kept = [index for index in (range(len(table)) if only is None else map(table.index, only)) if index is not None]
+    if only is not None and len(kept) < len(only):
         raise CcsError(f"dataset.source.only names what is no class of {classes}. Classes: {some(table.names, len(table))}.")
     where = hub.page if path is None else str(path)
     if streaming:
         if only is not None:
             raise CcsError(f"dataset.streaming reads whole test sets, and {data_set} is a part of one. Leave it out.")
-        source = StreamedImages(hub, None if path is None else _hub_files(hub, path), table, samples, decode)
+        source: Labelled = StreamedImages(hub, None if path is None else _hub_files(hub, path), table, samples, decode)
     elif path is None:
         look = Look(Path(), table, decode, partial=False)
         source = _tars(downloaded_files(hub), look) if hub.is_tars else _parquet(hub, None, look)
@@ -87,11 +90,11 @@ def named_images(
     names = [table.names[index].split()[0] if first_word else table.names[index] for index in kept]
     class_names = list(dict.fromkeys(names))
     new_class = {old: class_names.index(name) for old, name in zip(kept, names, strict=True)}
-    notes = [] if streaming else _compare(Counter(source.targets), table, kept, samples, per_class, data_set, where, partial)
-    return NamedImages(source, class_names, new_class, notes)
+    notes = [] if source.targets is None else _compare(Counter(source.targets), table, kept, samples, per_class, data_set, where, partial)
+    return PublishedImages(source, class_names, new_class, decode, notes)
 
 
-def _from_folder(hub: HubSource, look: Look, layouts: Sequence[str], data_set: str) -> Any:
+def _from_folder(hub: HubSource, look: Look, layouts: Sequence[str], data_set: str) -> Labelled:
     files = local_files(hub, look.folder)
     if files:
         return _tars(files, look) if hub.is_tars else _parquet(hub, files, look)
@@ -100,7 +103,7 @@ def _from_folder(hub: HubSource, look: Look, layouts: Sequence[str], data_set: s
         if source is not None:
             return source
     holds = some(sorted(path.name for path in look.folder.iterdir())) or "nothing"
-    known = "; ".join(LAYOUTS[layout].__doc__.splitlines()[0].rstrip(".") for layout in layouts)
+    known = "; ".join((LAYOUTS[layout].__doc__ or layout).split("\n", 1)[0].rstrip(".") for layout in layouts)
     raise CcsError(
         f"{look.folder} is no copy of {data_set}: it holds {holds}. Known layouts: {known}; or {hub.files} of {hub.page}. "
         f"Class folders are named like {some(look.table.folders, 3)}."
@@ -117,7 +120,7 @@ def _tars(files: Sequence[Path], look: Look) -> TarImages:
 
 
 def _parquet(hub: HubSource, files: Sequence[Path] | None, look: Look) -> ParquetImages:
-    images = ParquetImages(parquet_rows(hub, files), hub.image_column, hub.label_column, look.decode)
+    images = ParquetImages(parquet_rows(hub, files), *hub.columns, look.decode)
     images.targets = targets_of(images.labels, images.label_names, look.table, hub.repository)
     return images
 
@@ -141,7 +144,8 @@ def _compare(
 ) -> list[str]:
     """What to note about the number of images found. Raises `CcsError` if it is not that of the test set."""
     total, absent = sum(found[index] for index in kept), [table.names[index] for index in kept if not found[index]]
-    off = [index for index in kept if found[index] not in (0, per_class)] if per_class else []
+    each = per_class or 0  # 0: not the same number of each
+    off = [index for index in kept if each and found[index] not in (0, each)]
     if total == samples and not absent and not off:
         return []
     says = (
@@ -152,8 +156,8 @@ def _compare(
     if absent:
         says += f"; none of the classes {some(absent)}"
     if off:
-        says += f"; {some([f'{found[index]:,} of {table.names[index]}' for index in off])} instead of {per_class:,}"
-    too_many = total > samples or any(found[index] > per_class for index in off)
+        says += f"; {some([f'{found[index]:,} of {table.names[index]}' for index in off])} instead of {each:,}"
+    too_many = total > samples or any(found[index] > each for index in off)
     if too_many:
         raise CcsError(f"{says}. Give the test set alone, without the training images.")
     if not partial or not total:

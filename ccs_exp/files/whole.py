@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import errno
 import math
 import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccs_exp.errors import CcsError
+from ccs_exp.files.cells import to_cell
 
-if TYPE_CHECKING:
-    import pandas
-
-ASSETS = Path(__file__).resolve().parent / "assets"  # what the package brings
+ASSETS = Path(__file__).resolve().parents[1] / "assets"  # what the package brings
 DECIMALS = 6  # of every number in a run folder
 
 _HOST = re.sub(r"\W", "-", socket.gethostname())[:40]
@@ -36,6 +34,7 @@ def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise CcsError(
             f"{path.name} could not be written to the folder {path.parent}: {error.strerror or error}. Free some space there, "
@@ -74,12 +73,15 @@ def rounded(value: Any) -> Any:
 
 
 def clean(text: str) -> str:
-    """`text` as it can be encoded: lone surrogates, which undecodable file names bring, are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """`text` as files can hold it: lone surrogates, which undecodable file names bring, and NUL are written as escapes."""
+    return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals. Raises ValueError on other columns."""
+    """UTF-8 CSV with a header; None is an empty cell, floats have six decimals, texts are as in `to_cell`.
+
+    Raises ValueError on other columns.
+    """
     lines = [",".join(columns)]
     for row in rows:
         check_columns(row, columns)
@@ -94,57 +96,13 @@ def check_columns(row: Mapping[str, Any], columns: Sequence[str]) -> None:
         raise ValueError(f"a row lacks the columns {missing} and has the unknown columns {unknown}")
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str | None]]:
-    """The rows of a CSV file as text, empty cells as None. Raises `CcsError` for what is not such a file."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            missing = [column for column in columns if column not in header]
-            if missing:
-                raise CcsError(f"{path} lacks the columns {', '.join(missing)}. Needed are: {', '.join(columns)}.")
-            at = {column: header.index(column) for column in columns}
-            rows = []
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise CcsError(f"{path}, line {reader.line_num}: {len(cells)} cells, but the header names {len(header)}.")
-                rows.append({column: cells[index] or None for column, index in at.items()})
-            return rows
-    except OSError as error:
-        raise CcsError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CcsError(f"{path} is not a CSV file in UTF-8: {error}.") from error
-
-
-def typed_table(path: Path, rows: list[dict], columns: tuple[str, ...], numbers: Mapping[str, type]) -> pandas.DataFrame:
-    """Rows of text as a table of Python values, in which None stays None. Raises `CcsError` for what is no number but must be."""
-    import pandas
-
-    for number, row in enumerate(rows, 1):
-        for column, kind in numbers.items():
-            try:
-                row[column] = None if row[column] is None else _number(row[column], kind)
-            except (ValueError, OverflowError) as error:
-                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}, which is no number as needed.") from error
-    return pandas.DataFrame(rows, columns=list(columns), dtype=object)
-
-
-def _number(text: str, kind: type) -> int | float:
-    value = float(text)
-    if not math.isfinite(value) or (kind is int and value != int(value)):
-        raise ValueError(text)
-    return kind(value)
-
-
 def _cell(value: Any) -> str:
     value = rounded(value.item() if hasattr(value, "item") else value)  # .item(): numpy's and torch's numbers
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.{DECIMALS}f}"
-    return str(value)
+    return str(value) if isinstance(value, int) else to_cell(str(value))
 
 
 def _quoted(cell: str) -> str:
@@ -160,6 +118,18 @@ def _is_alive(process: int) -> bool:
     except OSError:
         return True  # another user's
     return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name that is not on disk is lost with the power, whatever the file's content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that keep no folder to be written
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -38,7 +38,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """One cell against one published number; all values are fractions."""
 
     model: str
@@ -58,8 +58,8 @@ class Verdict:
         return None if self.ours is None else self.ours - self.target
 
 
-def verdicts(book: Book, paper: Paper, tolerance: float = TOLERANCE, paper_tolerance: float = PAPER_TOLERANCE) -> list[Verdict]:
-    """A verdict for each cell of Tables 4 to 6, of runs with the authors' heads and on all samples.
+def comparisons(book: Book, paper: Paper, tolerance: float = TOLERANCE, paper_tolerance: float = PAPER_TOLERANCE) -> list[Comparison]:
+    """A comparison for each cell of Tables 4 to 6, of runs with the authors' heads and on all samples.
 
     Originals under protocol=standard are held against open_clip's accuracies. Pruned models are held against the paper, under
     protocol=paper (there with the original too) on the data sets that the authors evaluated in a way of their own.
@@ -72,17 +72,18 @@ def verdicts(book: Book, paper: Paper, tolerance: float = TOLERANCE, paper_toler
                 ours, _ = _value(book, "standard", model, dataset, ORIGINAL, metric)
                 target = paper.reference[model, dataset]
                 outcome = _outcome(ours, target, tolerance)
-                result.append(Verdict(model, dataset, ORIGINAL, metric, "standard", "open_clip", outcome, ours, target))
+                result.append(Comparison(model, dataset, ORIGINAL, metric, "standard", "open_clip", outcome, ours, target))
             base = paper.values[model, dataset, ORIGINAL]
             protocol = "paper" if own else "standard"
             for condition in (ORIGINAL, "high_ccs", "low_ccs") if own else ("high_ccs", "low_ccs"):
                 target = paper.values[model, dataset, condition]
                 ours, delta = _value(book, protocol, model, dataset, condition, "top1")
                 outcome = _outcome(ours, target, paper_tolerance)
-                deltas = (None, None) if condition == ORIGINAL else (delta, target - base)
-                if outcome is Outcome.FAILS and None not in deltas and abs(deltas[0] - deltas[1]) <= paper_tolerance + 1e-9:
+                theirs = None if condition == ORIGINAL else target - base
+                delta = None if theirs is None else delta
+                if outcome is Outcome.FAILS and delta is not None and theirs is not None and abs(delta - theirs) <= paper_tolerance + 1e-9:
                     outcome = Outcome.DELTA
-                result.append(Verdict(model, dataset, condition, "top1", protocol, "paper", outcome, ours, target, *deltas))
+                result.append(Comparison(model, dataset, condition, "top1", protocol, "paper", outcome, ours, target, delta, theirs))
     return result
 
 
@@ -99,21 +100,21 @@ def _outcome(ours: float | None, target: float, tolerance: float) -> Outcome:
     return Outcome.HOLDS if abs(ours - target) <= tolerance + 1e-9 else Outcome.FAILS
 
 
-def all_hold(found: Iterable[Verdict]) -> bool:
+def all_hold(found: Iterable[Comparison]) -> bool:
     """Whether every cell holds. Where one number is held against two metrics, one of them is enough."""
-    by_cell: dict[tuple[str, str, str, str], list[Verdict]] = {}
-    for verdict in found:
-        by_cell.setdefault((verdict.model, verdict.dataset, verdict.condition, verdict.against), []).append(verdict)
-    return all(any(verdict.outcome is Outcome.HOLDS for verdict in cell) for cell in by_cell.values())
+    by_cell: dict[tuple[str, str, str, str], list[Comparison]] = {}
+    for item in found:
+        by_cell.setdefault((item.model, item.dataset, item.condition, item.against), []).append(item)
+    return all(any(item.outcome is Outcome.HOLDS for item in cell) for cell in by_cell.values())
 
 
-def verdicts_csv(found: Iterable[Verdict]) -> bytes:
-    """One row for each verdict; fractions."""
-    return csv_bytes(({column: getattr(verdict, column) for column in COLUMNS} for verdict in found), COLUMNS)
+def comparisons_csv(found: Iterable[Comparison]) -> bytes:
+    """One row for each comparison; fractions."""
+    return csv_bytes(({column: getattr(item, column) for column in COLUMNS} for item in found), COLUMNS)
 
 
-def show_verdicts(found: list[Verdict], console: Console | None = None) -> None:
-    """Print every cell with its verdict, and how many hold."""
+def show_comparisons(found: list[Comparison], console: Console | None = None) -> None:
+    """Print every cell with its outcome, and how many hold."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH, file=console.file)  # a file has no width of its own
@@ -122,7 +123,7 @@ def show_verdicts(found: list[Verdict], console: Console | None = None) -> None:
         table.add_column(name, overflow="fold")
     for name in ("Ours", "Published", "Difference", "Delta", "Published delta"):
         table.add_column(name, justify="right")
-    table.add_column("Verdict")
+    table.add_column("Outcome")
     styles = {Outcome.HOLDS: "green", Outcome.DELTA: "yellow", Outcome.FAILS: "red", Outcome.MISSING: "dim"}
     for item in found:
         against = item.against if item.protocol == "standard" else f"{item.against} (protocol=paper)"

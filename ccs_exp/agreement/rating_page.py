@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
+from ccs_exp.agreement.rating_terminal import print_state
 from ccs_exp.agreement.ratings import NO, YES, Ratings
-from ccs_exp.agreement.terminal import print_state
 from ccs_exp.errors import CcsError
+from ccs_exp.run_folder.web_page import policy, templates
 
 _HERE = Path(__file__).parent
 _MOST_BYTES = 1024  # of a form
@@ -69,13 +70,13 @@ class RatingServer(ThreadingHTTPServer):
             )
         return text.encode("utf-8", "backslashreplace")
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """A browser that hangs up early is no error; anything else is shown as usual."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
     @staticmethod
-    def _kept(act) -> str | None:
+    def _kept(act: Callable[[], object]) -> str | None:
         try:
             act()
         except CcsError as error:
@@ -133,11 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, body: bytes = b"", location: str | None = None) -> None:
         self.send_response(status)
-        policy = _assets()[2]
         headers = {
             "Content-Type": "text/html; charset=utf-8",
             "Content-Length": str(len(body)),
-            "Content-Security-Policy": policy,
+            "Content-Security-Policy": _assets()[2],
             "Cache-Control": "no-store",
             "Referrer-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
@@ -169,14 +169,9 @@ def serve(ratings: Ratings, console: Console) -> None:
 def _assets() -> tuple[str, str, str]:
     """Style, script, and a policy that lets the browser use these two and nothing else."""
     css, js = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    style, script = ("sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode() for text in (css, js))
-    policy = f"default-src 'none'; style-src '{style}'; script-src '{script}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    return css, js, policy
+    return css, js, policy(css, js, {"form-action": "'self'", "frame-ancestors": "'none'"})
 
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.jinja")
+    return templates(_HERE).get_template("page.html.jinja")

@@ -1,34 +1,26 @@
-"""Scores and evaluations as the rows of a run folder."""
+"""What stands in the CSV files of a run folder: scores, opinions and evaluations as rows (columns: `ccs_exp.run_folder.columns`)."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL, Condition, Head
+from ccs_exp.heads import ORIGINAL, Condition, Head
+from ccs_exp.run_folder.columns import VERDICT_COLUMNS
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.opinion import Opinion
+from ccs_exp.scoring.robustness import Rescored
 from ccs_exp.tasks.evaluation import Evaluation
 
 
-def head_rows(model: str, scores: Scores) -> list[dict]:
+def head_rows(model: str, scores: Scores) -> list[dict[str, Any]]:
     """One row for each scored head, for ``heads.csv``."""
-    rows = []
-    for score in scores.heads:
-        descriptions = score.descriptions or (None,) * DESCRIPTIONS_PER_HEAD
-        verdicts = score.verdicts or (None,) * DESCRIPTIONS_PER_HEAD
-        rows.append(
-            {"model": model, "layer": score.head.layer, "head": str(score.head), "label": score.label, "ccs": score.ccs}
-            | {"ccs_class": score.ccs_class}
-            | {f"description_{number}": text for number, text in enumerate(descriptions, 1)}
-            | {f"verdict_{number}": verdict and str(verdict) for number, verdict in enumerate(verdicts, 1)}
-            | {"explained_variance": score.explained_variance}
-        )
-    return rows
+    return [{"model": model} | row for row in scores.rows()]
 
 
-def verdict_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
+def verdict_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict[str, Any]]:
     """One row for each description and judge, for ``verdicts.csv``; the judges in the order in which they speak."""
     return [
         {"head": str(head), "label": opinion.question.label, "number": number, "description": opinion.question.description}
@@ -40,15 +32,26 @@ def verdict_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
     ]
 
 
-def judge_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict]:
+def judge_rows(scores: Scores, opinions: Sequence[Opinion]) -> list[dict[str, Any]]:
     """One row for each head and judge, for ``judges.csv``: the CCS that this judge alone gives, and the one it expects."""
     rows = []
     for head, given in _opinions_of_heads(scores, opinions):
-        verdicts, shares = [opinion.verdict for opinion in given], [opinion.p_aligned for opinion in given]
+        verdicts = [opinion.verdict for opinion in given]
+        shares = [opinion.p_aligned for opinion in given if opinion.p_aligned is not None]
         ccs = None if Verdict.UNJUDGED in verdicts else verdicts.count(Verdict.ALIGNED)
-        expected = None if None in shares else sum(shares)
+        expected = sum(shares) if len(shares) == len(given) else None
         rows.append({"head": str(head), "judge": given[0].judge, "ccs": ccs, "expected_ccs": expected})
     return rows
+
+
+def rescored_rows(rescored: Sequence[Rescored]) -> list[dict[str, Any]]:
+    """One row for each head judged once more, for ``robustness.csv``."""
+    return [
+        {"kind": item.kind, "draw": item.draw, "head": str(item.head), "label": item.label}
+        | {"label_of": item.label_of and str(item.label_of), "ccs": item.ccs, "ccs_class": item.ccs_class}
+        | {column: str(verdict) for column, verdict in zip(VERDICT_COLUMNS, item.verdicts, strict=True)}
+        for item in rescored
+    ]
 
 
 def _opinions_of_heads(scores: Scores, opinions: Sequence[Opinion]) -> Iterator[tuple[Head, list[Opinion]]]:
@@ -57,17 +60,19 @@ def _opinions_of_heads(scores: Scores, opinions: Sequence[Opinion]) -> Iterator[
     for opinion in opinions:
         by_judge.setdefault(opinion.judge, {})[opinion.question] = opinion
     for score in scores.heads:
-        for given in by_judge.values() if score.label is not None and score.descriptions else ():
-            yield score.head, [given[Question(text, score.label)] for text in score.descriptions]
+        label = score.label
+        for given in by_judge.values() if score.descriptions else ():
+            if label is not None:
+                yield score.head, [given[Question(text, label)] for text in score.descriptions]
 
 
-def ccs_at_k_rows(scores: Scores) -> list[dict] | None:
+def ccs_at_k_rows(scores: Scores) -> list[dict[str, Any]] | None:
     """``k, fraction`` for K = 0..5, or None where no CCS was judged."""
     fractions = scores.ccs_at_k()
     return None if fractions is None else [{"k": k, "fraction": fraction} for k, fraction in fractions.items()]
 
 
-def accuracy_rows(model: str, dataset: str, conditions: Sequence[Condition], evaluation: Evaluation) -> list[dict]:
+def accuracy_rows(model: str, dataset: str, conditions: Sequence[Condition], evaluation: Evaluation) -> list[dict[str, Any]]:
     """One row for each task, condition and metric, with the difference to the original."""
     original = next(condition for condition in conditions if condition.name == ORIGINAL)
     return [

@@ -1,0 +1,71 @@
+"""Every setting by itself: whether anything reads one of that name, and whether its value is of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ccs_exp.config.mistakes import unknown_setting
+from ccs_exp.config.plain import plain
+from ccs_exp.config.signatures import signature
+from ccs_exp.errors import CcsError
+
+_OF_HYDRA = {"_target_", "_args_", "_partial_", "_convert_", "_recursive_", "name"}  # and what the command line calls the choice
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Raise `CcsError` for a setting that nothing reads, and for a value that is not of its setting's kind.
+
+    Nodes of the schema have its types already; what a ``_target_`` names has the parameters of its source (`signature`).
+    """
+    _check_node(cfg, "")
+
+
+def _check_node(node: DictConfig, path: str) -> None:
+    """A node of the schema, down to what is built by ``_target_``."""
+    schema = OmegaConf.get_type(node)
+    names = {field.name for field in fields(schema)} if is_dataclass(schema) else None
+    for key in map(str, node):
+        where = f"{path}{key}"
+        if OmegaConf.is_missing(node, key):
+            continue
+        value = node[key]
+        if names is not None and key not in names:
+            raise CcsError(unknown_setting(where))
+        if isinstance(value, DictConfig):
+            if "_target_" in value:
+                check_built(plain(value), where)
+            else:
+                _check_node(value, f"{where}.")
+    gone = sorted((names or set()) - set(node))
+    if gone:
+        raise CcsError(f"{path}{gone[0]} cannot be taken away. Leave out ~{path}{gone[0]}.")
+
+
+def check_built(node: Mapping[str, Any], path: str) -> None:
+    """The settings of what a ``_target_`` names, by its parameters, and those of what is built inside."""
+    found = signature(str(node["_target_"]))
+    for key, value in node.items():
+        kind = found.parameters.get(key) if found else None
+        for inner, part in _built_inside(value, f"{path}.{key}"):
+            check_built(part, inner)
+        if found and found.closed and kind is None and key not in _OF_HYDRA:
+            raise CcsError(unknown_setting(f"{path}.{key}", {f"{path}.{name}" for name in found.parameters}))
+        if kind is not None and key not in _OF_HYDRA and value != "???" and not kind.admits(value):
+            raise CcsError(f"{f'Still needed: {path}.{key}=...' if value is None else f'{path}.{key}={_shown(value)}'}: give {kind.words}.")
+
+
+def _built_inside(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield path, value
+        else:
+            for key, item in value.items():
+                yield from _built_inside(item, f"{path}.{key}")
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value) if value == "" else str(value)

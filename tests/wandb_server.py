@@ -1,0 +1,79 @@
+"""A server on loopback that takes what `wandb sync` sends, as far as the client needs answers to go on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Received:
+    """What came: the last upsert of each run, the bytes of each file, the summary that was streamed last."""
+
+    url: str = ""
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def wandb_server() -> Iterator[Received]:
+    received = Received()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            received.files[self.path.removeprefix("/put/")] = self._body()
+            self._send({})
+
+        def do_POST(self) -> None:
+            body = self._body()
+            if self.path.endswith("/graphql"):
+                asked = json.loads(body)
+                self._send({"data": self._answer(asked.get("operationName"), asked.get("variables") or {})})
+                return
+            if "file_stream" in self.path:
+                for line in json.loads(body).get("files", {}).get("wandb-summary.json", {}).get("content", ()):
+                    received.summary = json.loads(line)
+            self._send({})
+
+        def _answer(self, operation: str | None, variables: dict[str, Any]) -> dict[str, Any]:
+            if operation == "UpsertBucket":
+                known = received.runs.setdefault(variables["name"], {})
+                known.update({name: value for name, value in variables.items() if value is not None})
+                project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "e"}}
+                bucket = {"id": "b", "name": variables["name"], "displayName": variables["displayName"], "project": project}
+                return {"upsertBucket": {"bucket": bucket | {"historyLineCount": 0, "config": variables["config"]}, "inserted": True}}
+            if operation == "CreateRunFiles":
+                files = [{"name": name, "uploadUrl": f"{received.url}/put/{name}"} for name in variables["files"]]
+                return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+            return {}
+
+        def _body(self) -> bytes:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+
+        def _send(self, content: dict[str, Any]) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield received
+    finally:
+        server.shutdown()
+        server.server_close()
