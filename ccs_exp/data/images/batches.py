@@ -162,7 +162,7 @@ class _Decoded(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int, str] | str:
+    def __getitem__(self, position: int) -> tuple[Tensor, int | tuple[int, ...], str] | str:
         try:
             sample = self._sample(self.indices[position])
             return self.to_pixels(sample.image), sample.target, sample.sample_id

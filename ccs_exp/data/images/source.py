@@ -49,7 +49,6 @@ class ImageSource(Protocol):
     one_process: bool = False
     notes: tuple[str, ...] = ()
     decoder: str | None = None
-    tasks: Mapping[str, tuple[str, ...]] | None = None
 
     def __len__(self) -> int: ...
 
