@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,9 @@ def causal_map_figure(view: CausalMapView) -> Figure:
     return figure
 
 
-def findings(summary: dict[str, Any]) -> list[str]:
+def findings(summary: Mapping[str, object]) -> list[str]:
     """What follows from a run's evidence, in words that say no more than the numbers; empty where there is none."""
-    evidence = summary.get("evidence") or {}
+    evidence: Any = summary.get("evidence") or {}
     return [
         *_correlation(evidence.get("ccs_against_cost")),
         *_labels(evidence.get("labels_right") or {}),
