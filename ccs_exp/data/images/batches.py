@@ -162,7 +162,7 @@ class _Decoded(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int, str] | str:
+    def __getitem__(self, position: int) -> tuple[Tensor, int | tuple[int, ...], str] | str:
         try:
             sample = self._sample(self.indices[position])
             return self.to_pixels(sample.image), sample.target, sample.sample_id
@@ -180,7 +180,7 @@ class _Decoded(Dataset):
         return kept
 
 
-def _collate(samples: list[tuple[Tensor, int, str] | str]) -> ImageBatch:
+def _collate(samples: list[tuple[Tensor, int | tuple[int, ...], str] | str]) -> ImageBatch:
     skipped = [sample for sample in samples if isinstance(sample, str)]
     decoded = [sample for sample in samples if not isinstance(sample, str)]
     if not decoded:

@@ -40,6 +40,8 @@ class PublishedImages(ImageSource):
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._source[self._rows[index]]
+        if not isinstance(sample.target, int):
+            raise TypeError(f"{sample.sample_id} has several label columns, published sets have one")
         return sample._replace(target=self._new_class[sample.target])
 
 
