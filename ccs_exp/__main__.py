@@ -98,6 +98,7 @@ def main() -> None:
     _check_working_directory()
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     if first in _COMMANDS:
+        use_own_folder()
         try:
             sys.exit(import_module(_COMMANDS[first]).main(sys.argv[2:]))
         except OSError as error:

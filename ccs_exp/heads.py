@@ -25,7 +25,7 @@ class Head(NamedTuple):
     """
 
     layer: int
-    index: int
+    index: int  # type: ignore[assignment]  # the field hides the method tuple.index
 
     def __str__(self) -> str:
         return f"L{self.layer}.H{self.index}"

@@ -39,11 +39,11 @@ class HeadAttention(nn.MultiheadAttention):
             replacement = cls(attention.embed_dim, attention.num_heads, batch_first=True)
         replacement.in_proj_weight = attention.in_proj_weight
         replacement.in_proj_bias = attention.in_proj_bias
-        replacement.out_proj = PackedLinear.replacing(attention.out_proj)
+        replacement.out_proj = PackedLinear.replacing(attention.out_proj)  # type: ignore[assignment]  # a Linear too
         replacement.head_outputs = HeadOutputs()
         return replacement.train(attention.training)
 
-    def forward(  # the signature is torch's; only what a transformer block passes is used
+    def forward(  # type: ignore[override]  # the signature is torch's; only what a transformer block passes is used
         self,
         query: Float[Tensor, "batch tokens width"],
         key: Float[Tensor, "batch tokens width"],

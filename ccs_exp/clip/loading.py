@@ -8,7 +8,7 @@ import json
 import logging
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from open_clip.pretrained import HF_WEIGHTS_NAME, download_pretrained, get_pretr
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from open_clip.transformer import QuickGELU
 from safetensors import SafetensorError
-from torch import nn
 
+from ccs_exp.clip.hugging_face import from_hugging_face
 from ccs_exp.clip.model import ClipModel, WeightsOrigin, check_encoder
+from ccs_exp.clip.torchscript import archived_state, is_torchscript
+from ccs_exp.clip.tower import OpenClip
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
 
@@ -75,13 +77,14 @@ def load_clip(
     check_encoder(clip, name)
     _check_activation(clip, name, pretrained, tag)
     if weights is not None:
-        path = _bundled(weights.removeprefix("bundled:")) if str(weights).startswith("bundled:") else Path(weights).expanduser()
+        bundled = str(weights).startswith("bundled:")
+        path = _bundled(str(weights).removeprefix("bundled:")) if bundled else Path(weights).expanduser()
         if not path.is_file():
             raise CcsError(
                 f"model.weights={weights}: there is no such file. Give a checkpoint of {name} (safetensors, .bin or .pt)."
             )
         origin = _load_weights(clip, path, name, pretrained, described=str(weights))
-    elif tag is not None:
+    elif pretrained is not None and tag is not None:
         path = _download(name, pretrained, tag)
         origin = _load_weights(clip, path, name, pretrained, described=f"{name}/{pretrained}")
     else:
@@ -91,7 +94,7 @@ def load_clip(
     return ClipModel(clip, tokenizer, transform, variant or f"{name}/{pretrained or 'random'}", origin)
 
 
-def preprocess_settings(clip: nn.Module, tag: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None) -> PreprocessCfg:
+def preprocess_settings(clip: OpenClip, tag: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None) -> PreprocessCfg:
     """The checkpoint's own image preprocessing: the tag's, also for weights from a file, then the overrides."""
     settings = merge_preprocess_dict(asdict(PreprocessCfg()), dict(tag or {}))
     settings = merge_preprocess_dict(settings, {"size": clip.visual.image_size})
@@ -117,17 +120,17 @@ def _pretrained_tag(name: str, pretrained: str | None) -> dict | None:
     return tag
 
 
-def _build(name: str, seed: int, device: str | torch.device) -> nn.Module:
+def _build(name: str, seed: int, device: str | torch.device) -> OpenClip:
     if name not in open_clip.list_models():
         close = difflib.get_close_matches(name, open_clip.list_models(), n=8)
         raise CcsError(f"open_clip has no model {name!r}. Similar names: {', '.join(close) or 'none'}. Set model.name.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        with _quiet_open_clip():
+        with _quiet_open_clip(), from_hugging_face(name, "hf_model_name"):
             return open_clip.create_model(name, pretrained=None, pretrained_text=False, device=device)
 
 
-def unloaded(name: str, architecture: str | None = None) -> nn.Module:
+def unloaded(name: str, architecture: str | None = None) -> OpenClip:
     """The model without its weights, on torch's meta device. Raises `CcsError` for a name that open_clip does not know."""
     if architecture is not None:
         open_clip.add_model_config(_bundled(architecture))
@@ -141,11 +144,11 @@ class _quiet_open_clip:
         self.root, self.level = logging.getLogger(), logging.getLogger().level
         self.root.setLevel(logging.ERROR)
 
-    def __exit__(self, *_exception) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.root.setLevel(self.level)
 
 
-def _check_activation(clip: nn.Module, name: str, pretrained: str | None, tag: Mapping[str, Any] | None) -> None:
+def _check_activation(clip: OpenClip, name: str, pretrained: str | None, tag: Mapping[str, Any] | None) -> None:
     """Weights trained with QuickGELU lose several points under GELU, silently; so a mismatch is refused."""
     if tag is None or not hasattr(clip.visual, "transformer"):
         return
@@ -175,9 +178,9 @@ def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _load_weights(clip: nn.Module, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
+def _load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
     try:
-        if _is_torchscript(path):
+        if is_torchscript(path):
             if pretrained != "openai":
                 raise CcsError(
                     f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
@@ -196,24 +199,17 @@ def _load_weights(clip: nn.Module, path: Path, name: str, pretrained: str | None
         ) from error
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
-
-
-def _load_openai_archive(clip: nn.Module, path: Path) -> None:
-    # The one exception to weights_only: torch refuses these archives there, and jit.load runs no pickled Python.
-    state = torch.jit.load(path, map_location="cpu").state_dict()
+def _load_openai_archive(clip: OpenClip, path: Path) -> None:
+    state = archived_state(path)
     for setting in ("input_resolution", "context_length", "vocab_size"):
         state.pop(setting, None)
     clip.load_state_dict(state)
 
 
-def _tokenizer(name: str, architecture: str | None):
+def _tokenizer(name: str, architecture: str | None) -> Callable:
     if architecture is None:
-        return open_clip.get_tokenizer(name)
+        with from_hugging_face(name, "hf_tokenizer_name"):
+            return open_clip.get_tokenizer(name)
     config_file = _bundled(architecture)
     text = json.loads(config_file.read_text())["text_cfg"]
     options = dict(text.get("tokenizer_kwargs", {}))

@@ -46,7 +46,7 @@ def stated(need: MemoryNeed, device: str) -> str:
     """One line for people.
 
     >>> stated(MemoryNeed(6 * 10**8, 25 * 10**7), "a CPU")
-    'memory on a CPU: about 0.85 GB beside the libraries (weights 0.60, batches up to 0.25)'
+    'about 0.85 GB on a CPU, beside the libraries (weights 0.60, batches up to 0.25)'
     """
     weights, batches = need.weights / 1e9, need.activations / 1e9
-    return f"memory on {device}: about {weights + batches:.2f} GB beside the libraries (weights {weights:.2f}, batches up to {batches:.2f})"
+    return f"about {weights + batches:.2f} GB on {device}, beside the libraries (weights {weights:.2f}, batches up to {batches:.2f})"

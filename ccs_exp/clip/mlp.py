@@ -19,6 +19,10 @@ _QUICK = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 class Mlp(nn.Sequential):
     """open_clip's MLP with the same parameters under the same names, and the same numbers up to rounding."""
 
+    c_fc: nn.Linear
+    gelu: nn.Module
+    c_proj: nn.Linear
+
     @classmethod
     def replacing(cls, mlp: nn.Sequential) -> Mlp:
         """Take over the layers ``c_fc``, ``gelu`` and ``c_proj`` of `mlp`."""

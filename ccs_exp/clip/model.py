@@ -16,6 +16,7 @@ from ccs_exp.clip import encoder
 from ccs_exp.clip.attention import HeadAttention, HeadOutputs
 from ccs_exp.clip.mlp import Mlp
 from ccs_exp.clip.text import kept_text_embeddings, text_blocks
+from ccs_exp.clip.tower import Block, OpenClip
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
 
@@ -39,7 +40,9 @@ class ClipModel(nn.Module):
     Masks are hooks on the model, so one model serves one thread at a time.
     """
 
-    def __init__(self, clip: nn.Module, tokenizer: Callable, transform: Callable, name: str, origin: WeightsOrigin):
+    clip: OpenClip
+
+    def __init__(self, clip: OpenClip, tokenizer: Callable, transform: Callable, name: str, origin: WeightsOrigin):
         super().__init__()
         self.clip, self.tokenizer, self.transform = clip.eval().requires_grad_(False), tokenizer, transform
         self.name, self.origin = name, origin
@@ -49,7 +52,7 @@ class ClipModel(nn.Module):
             block.mlp = Mlp.replacing(block.mlp)
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> Sequence[Block]:
         return self.clip.visual.transformer.resblocks
 
     @property
@@ -105,7 +108,7 @@ class ClipModel(nn.Module):
         return F.normalize(kept_text_embeddings(self.clip, self.tokenizer, texts, self.device), dim=-1)
 
 
-def check_encoder(clip: nn.Module, name: str) -> None:
+def check_encoder(clip: OpenClip, name: str) -> None:
     """Raise `CcsError`, naming what was found, unless the image encoder is a ViT with class-token pooling.
 
     Refused are timm towers, ResNets, attentional and average pooling, and blocks other than open_clip's `ResidualAttentionBlock`.

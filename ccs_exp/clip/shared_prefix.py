@@ -118,7 +118,7 @@ class _Walk:
             if not runs:
                 raise CcsError(f"Layer {layer} of {model.name} ran past its hook point, so its heads were not silenced.")
             if len(stacks) == 1:
-                x = z = None  # nothing else needs them, and memory is held down the tree
+                del x, z  # nothing else needs them, and memory is held down the tree
             if not last:
                 self.descend(layer + 1, y, parting)
                 continue

@@ -12,18 +12,19 @@ from open_clip import CLIP
 from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
 
+from ccs_exp.clip.tower import Block, OpenClip
 from ccs_exp.store import as_bytes, code_of, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
 
 
-def text_blocks(clip: nn.Module) -> list[nn.Module]:
+def text_blocks(clip: OpenClip) -> list[Block]:
     """The blocks of open_clip's own text tower; none where a model has another."""
     blocks = clip.transformer.resblocks if type(clip) is CLIP else []
     return [block for block in blocks if type(block) is ResidualAttentionBlock]
 
 
-def encode_texts(clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device) -> Float[Tensor, "texts dim"]:
+def encode_texts(clip: OpenClip, tokenizer: Callable, texts: Sequence[str], device: torch.device) -> Float[Tensor, "texts dim"]:
     """Text embeddings in the order of `texts`, not normalised.
 
     Texts are encoded by length, each batch cut to its longest: the tower is causal and reads out at the end token, so that what
@@ -79,7 +80,7 @@ def _precision(device: torch.device) -> str:
     return str(torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else "as the weights"
 
 
-def encode_cut(clip: nn.Module, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
+def encode_cut(clip: OpenClip, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
     """Embeddings of tokens whose context is cut; every text's end token must lie within `length`."""
     length, dtype = tokens.shape[1], clip.transformer.get_cast_dtype()
     x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)

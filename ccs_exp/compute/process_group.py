@@ -95,7 +95,7 @@ class ProcessGroup:
         """Answer the first process's calls until it says that there will be no more."""
         while (task := self._next_task()) is not None:
             function, arguments, threads = pickle.loads(task)  # from our own first process
-            torch.set_num_threads(threads)  # the same in all: on a CPU, sums may depend on it
+            torch.set_num_threads(threads)  # the same in all: on a CPU, last digits may depend on it
             self._collect(self._attempt(function, arguments)[0])
             del function, arguments
         if self._heartbeat is not None:

@@ -52,8 +52,8 @@ class Place:
     sharing: int
 
     def of_machine(self, count: int) -> int:
-        """Of `count` threads or helpers on this machine those of this process."""
-        return -(-count // self.sharing)
+        """Of `count` threads or helpers on this machine those of this process: its part, and one at least where there are any."""
+        return count and max(1, count // self.sharing)
 
 
 def started() -> Place | None:

@@ -33,7 +33,8 @@ class Compute:
     """Where and how to compute: Lightning's accelerator (`auto`, `cpu`, `gpu` ...) and precision, and whether to show progress.
 
     `devices` (`auto`: all GPUs) on each of `num_nodes` share a pass, each a process with a Lightning Trainer of its own over its share
-    of the batches (``data.share``); the parts are put together in this process. Batches are the same as with one device, so results are.
+    of the batches (``data.share``); what they find is put together in this process. Batches are the same as with one device, so results
+    are: on a CPU up to last digits, which may depend on the number of threads, and the processes divide the machine's among them.
 
     Raises `CcsError` where the machine has no such device, or the device no such precision.
     """

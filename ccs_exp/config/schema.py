@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -113,6 +114,16 @@ class RobustnessConfig:
 
 
 @dataclass
+class EvidenceConfig:
+    """Beyond what follows from the conditions evaluated."""
+
+    reading: bool = False  # one more pass over the data set: what heads represent, whether they detect what their texts name
+    sufficiency: bool = False  # in that pass: what is left of a task where heads keep five directions alone
+    concept_tests: str | None = None  # a CSV concept,dataset,task: which tasks test which labels, beside the packaged ones
+    seed: int = 0  # of bootstraps, permutations and intruders
+
+
+@dataclass
 class TrainerConfig:
     devices: Any = 1  # of each node; auto: all GPUs
     num_nodes: int = 1
@@ -131,6 +142,7 @@ class Config:
     judge: dict[str, Any] = field(default_factory=dict)
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     textspan: str = "direct"
     ablation: str = "zero"
     resample: ResampleConfig = field(default_factory=ResampleConfig)
@@ -172,10 +184,14 @@ def prompt_templates(name: str) -> list[str]:
 def configure(*overrides: str) -> DictConfig:
     """The configuration that the command line would give for `overrides`, checked. Raises `CcsError` where there is none."""
     register()
+    state = GlobalHydra.instance()
+    theirs, state.hydra = state.hydra, None  # of a program around this one, which has a configuration of its own
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides))
         check(cfg)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise CcsError(explained(error)) from error
+    finally:
+        state.hydra = theirs
     return cfg

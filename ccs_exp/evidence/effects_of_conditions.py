@@ -62,8 +62,9 @@ class Effects:
                     found += flip_rows(task, names, original, silenced[0])
                 else:  # under several seeds a sample is right in part
                     lost = costs(original.astype(np.float32), silenced.astype(np.float32), seed=self.seed)
-                    no = {"standardised": None, "standardised_low": None, "standardised_high": None}  # margins alone are
-                    found += [replace(row, **no) for row in cost_rows(task, "accuracy", names, lost)]
+                    of_accuracy = cost_rows(task, "accuracy", names, lost)
+                    # in standard deviations of the task's margins, or not at all
+                    found += [replace(row, standardised=None, standardised_low=None, standardised_high=None) for row in of_accuracy]
         return found
 
     def mean_standardised(self, conditions: Sequence[Condition]) -> Float[np.ndarray, " conditions"]:

@@ -20,6 +20,7 @@ from ccs_exp.statistics.roc import Area
 COLUMNS = (
     *("head", "label", "ccs", "ccs_class", "most_affected", "standardised", "specificity", "specificity_low", "specificity_high"),
     *("label_most_affected", "represents", "label_represents", "detection", "detection_low", "detection_high", "intruder_found"),
+    *("concepts_as_good", "label_tasks"),
 )
 
 
@@ -31,6 +32,7 @@ class HeadEvidence:
         represented: the factor that each head represents, by its place; None: nothing was measured.
         detection: the area of each head's label.
         intruders: the share of intruders found among each head's descriptions.
+        easily_had: how many other concepts would have got each head a CCS as high.
     """
 
     scores: Sequence[HeadScore]
@@ -40,6 +42,7 @@ class HeadEvidence:
     factors: Sequence[Task] = ()
     detection: Mapping[Head, Area | None] = field(default_factory=dict)
     intruders: Mapping[Head, IntruderShare] = field(default_factory=dict)
+    easily_had: Sequence[int | None] = ()
 
     @property
     def labels(self) -> list[str | None]:
@@ -81,9 +84,15 @@ class HeadEvidence:
                 *(found and str(found.task), found and found.cost, found and found.specificity, *ends),
                 *(effects and effects.right[place], represented and str(represented), represents and represents.right[place]),
                 *(area and area.value, *area_ends, intruder and intruder.found),
+                *(self.easily_had[place] if self.easily_had else None, "; ".join(self._tasks_of(score.label)) or None),
             )
             rows.append(dict(zip(COLUMNS, values, strict=True)))
         return rows
+
+    def _tasks_of(self, label: str | None) -> list[str]:
+        """The tasks measured that test a label."""
+        tasks = self.factors if self.map is None else self.map.tasks
+        return [str(task) for task in tasks if self.tests.tests(label, task)]
 
     def summary(self, seed: int = 0) -> dict[str, Any]:
         """What ``summary.json`` says under ``evidence``."""

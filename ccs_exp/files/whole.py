@@ -74,7 +74,11 @@ def rounded(value: Any) -> Any:
 
 def clean(text: str) -> str:
     """`text` as files can hold it: lone surrogates, which undecodable file names bring, and NUL are written as escapes."""
-    return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    return _encodable(text.replace("\0", r"\x00"))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
@@ -97,6 +101,8 @@ def check_columns(row: Mapping[str, Any], columns: Sequence[str]) -> None:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return to_cell(_encodable(value))
     value = rounded(value.item() if hasattr(value, "item") else value)  # .item(): numpy's and torch's numbers
     if value is None:
         return ""

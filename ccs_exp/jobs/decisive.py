@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_NEVER = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")
+NEVER = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")  # and what stands in them
+SOMETIMES = ("seed", "stack_size", "prune.match_seeds", "robustness.seed")  # without effect beside some other choices
 _NEVER_OF_REPLIES = (
     *("concurrency", "attempts", "timeout_s", "poll_s", "batch", "thinking_tokens"),
     *("price", "max_cost_usd", "kept_only", "replies"),
@@ -14,7 +15,7 @@ _NEVER_OF_REPLIES = (
 
 def decisive_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """A job's configuration, as plain data, without what cannot change its result: jobs that are equal in it find the same."""
-    left_out = {*_NEVER, *without_effect(config)}
+    left_out = {*NEVER, *without_effect(config)}
     found = {
         group: {key: value for key, value in node.items() if f"{group}.{key}" not in left_out} if isinstance(node, Mapping) else node
         for group, node in config.items()
@@ -35,7 +36,7 @@ def decisive_of_replies(part: Mapping[str, Any]) -> dict[str, Any]:
 def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
     """The settings that the other choices of this configuration leave without effect, and why."""
     model, prune, robustness = config["model"], config["prune"], config["robustness"]
-    reasons = {
+    reasons: dict[str, str | None] = {
         "seed": None if model["weights"] is None and model["pretrained"] is None else "it draws random weights, and these are given",
         "stack_size": None if config["engine"] == "shared" else "engine=plain stacks nothing",
         "prune.match_seeds": None if prune["match_count"] else "no classes are matched without prune.match_count",

@@ -15,6 +15,7 @@ from ccs_exp.jobs.ablation import Gathering, build_engine
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
+from ccs_exp.jobs.evidence_stage import find_evidence
 from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
@@ -73,6 +74,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluation:
         folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
+    evidence = find_evidence(cfg, loaded, scored, evaluation, compute, stages)
+    for file, table in evidence.tables.items():
+        folder.write_table(file, table.columns, table.rows)
 
     finished = Finished(
         config=plain(cfg),
@@ -81,6 +85,7 @@ def run(cfg: DictConfig, job: Job) -> None:
         rescored=rescored,
         conditions=chosen,
         evaluation=evaluation,
+        evidence=evidence.summary,
         scorers=scorers,
         stages=stages,
         device=compute.device_type,
@@ -90,7 +95,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     report(folder, finished)
     with stage("track"):
         tracker.track(folder.path)
-    show_run(folder.path)
+    show_run(folder.path, alone=job.sweep is None)
 
 
 def prune(cfg: DictConfig, strategies: Sequence[Strategy], loaded: Loaded, scores: Scores) -> tuple[Condition, ...]:

@@ -40,23 +40,24 @@ def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
 
 def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """The passes over images, and the memory that they need at most."""
-    passes = []
-    if (cfg.ccs.name == "computed" and cfg.spans.name != "file") or (evaluates and cfg.ablation in ("mean", "direct")):
-        passes.append(
-            f"one over the probe {cfg.probe.name}" + (f" ({cfg.probe.num_images:,} images)" if cfg.probe.num_images else "")
-        )
+    lines = []
+    number = f"{cfg.probe.num_images:,} images" if cfg.probe.num_images else "the images"
+    if cfg.ccs.name == "computed" and cfg.spans.name != "file":
+        lines.append(PlanLine("describe", f"each head by {DESCRIPTIONS_PER_HEAD} texts, from {number} of {cfg.probe.name}"))
+    if evaluates and cfg.ablation in ("mean", "direct"):
+        lines.append(PlanLine("replace", f"what silenced heads add by its mean over {number} of {cfg.probe.name}"))
     if evaluates and cfg.ablation == "resample":
-        passes.append(f"one over at most {cfg.resample.donors} donors of the probe {cfg.probe.name}")
+        lines.append(PlanLine("replace", f"what silenced heads add by that of at most {cfg.resample.donors} images of {cfg.probe.name}"))
     if evaluates:
-        how = "all conditions at once" if cfg.engine == "shared" else "a full forward pass for each condition"
-        passes.append(f"one over {cfg.dataset.name}, {how}")
-    if not passes:
+        how = "in one pass" if cfg.engine == "shared" else "a full pass for each choice of heads"
+        lines.append(PlanLine("evaluate", f"{cfg.dataset.name}, with all heads and with chosen heads silenced, {how}"))
+    if not lines:
         return []
     device = "the GPU" if torch.cuda.is_available() and cfg.device in ("auto", "gpu", "cuda") else "a CPU"
     device = "MPS" if torch.backends.mps.is_available() and cfg.device in ("auto", "gpu", "mps") else device
     shape = encoder_shape(cfg.model.name, cfg.model.architecture)
     if shape is None:
-        return [PlanLine("encode", f"passes over images: {'; '.join(passes)}")]
+        return lines
     anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads or cfg.prune.own  # masks may part before the scored layers
     need = memory_need(
         cfg.model.name,
@@ -67,15 +68,12 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         parting_layers=shape[0] if anywhere else SCORED_LAYERS,
         workers=default_workers(one_process=False) if cfg.num_workers is None else cfg.num_workers,
     )
-    lines = [
-        PlanLine("encode", f"passes over images: {'; '.join(passes)}"),
-        PlanLine("encode", stated(need, device)),
-    ]
+    lines.append(PlanLine("memory", stated(need, device)))
     if evaluates and cfg.ablation == "resample":
         tokens, width = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.positional_embedding").shape
         layers = range(0 if anywhere else max(0, shape[0] - SCORED_LAYERS), shape[0])
         size = donors_bytes(cfg.resample.donors, layers, shape[0] - 1, tokens, width, str(cfg.precision))
-        lines.append(PlanLine("encode", f"outputs of donors: at most {size / 1e9:.2f} GB, in memory and in the store"))
+        lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
     return lines
 
 
@@ -135,7 +133,7 @@ def show(lines: list[PlanLine], console: Console | None = None) -> None:
     console = console or Console()
     stage = ""
     for line in lines:
-        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:8}", "bold"), plain(line.text)), soft_wrap=True)
+        console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:10}", "bold"), plain(line.text)), soft_wrap=True)
         stage = line.stage
 
 

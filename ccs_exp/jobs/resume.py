@@ -102,10 +102,23 @@ def unpack_job(members: Members) -> KeptJob:
     parts: tuple[dict[str, bytes], dict[str, bytes]] = {}, {}
     for name in names:
         parts[name.startswith(f"{_RECORDS}/")][name] = members[name]
-    summary = check_summary(json.loads(members[SUMMARY_FILE]), SUMMARY_FILE)
-    if not isinstance(summary["computed"], list):
-        raise ValueError("its summary does not say what was computed")
-    return KeptJob(tracker, summary, *parts)
+    return KeptJob(tracker, _summary(members[SUMMARY_FILE]), *parts)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of a summary")
+
+
+def _summary(content: bytes) -> dict[str, Any]:
+    """As much of a summary as is read here; numbers that a summary cannot hold are refused."""
+    summary = check_summary(json.loads(content, parse_constant=_refuse), SUMMARY_FILE)
+    accuracy = summary["accuracy"]
+    numbers = [summary["accuracy"]["original"], *accuracy.values()] if accuracy else []
+    if not all(isinstance(number, float | int) for number in numbers):
+        raise ValueError("its accuracies are no numbers")
+    if not all(isinstance(stage, str) for stage in [*summary["from_store"], *summary["computed"]]):
+        raise ValueError("its stages have no names")
+    return summary
 
 
 def refuse_own_input(cfg: DictConfig, run_dir: str) -> None:

@@ -39,6 +39,7 @@ class Finished:
     rescored: tuple[Rescored, ...]
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
+    evidence: dict[str, Any]
     scorers: Scorers
     stages: Stages
     device: str
@@ -80,6 +81,7 @@ def summarise(job: Finished) -> dict[str, Any]:
         else None,
         **_of_scores(job),
         **_of_evaluation(job.evaluation),
+        "evidence": job.evidence or None,
         "skipped": job.skipped,
         "device": job.device,
         "asked": {"config": without_secrets(job.config), "sweep": job.sweep, "varied": list(job.varied)},

@@ -52,6 +52,7 @@ class _Stream(io.TextIOWrapper):
 def make_lasting() -> None:
     """Whatever a terminal, pipe or file does or cannot show, printing raises nothing from here on."""
     codecs.register_error("plain", _plain)
+    logging.raiseExceptions = False  # a log file on a full disk has no place for a line, and nobody a use for a traceback of that
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
 
 

@@ -36,9 +36,9 @@ def write_report(run_dir: Path) -> None:
     write_page(contents)
 
 
-def show_run(run_dir: Path, console: Console | None = None) -> None:
-    """Print a finished run's main numbers, warnings and folder."""
+def show_run(run_dir: Path, console: Console | None = None, alone: bool = True) -> None:
+    """Print a finished run's main numbers, warnings and folder, and, if it is no cell of a sweep, what to do next."""
     from ccs_exp.report.contents import gather
     from ccs_exp.report.terminal import show
 
-    show(gather(Path(run_dir)), console)
+    show(gather(Path(run_dir)), console, alone)

@@ -13,6 +13,7 @@ from ccs_exp.files import write_whole
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents, HeadResult
 from ccs_exp.report.drawing import CCS_COLOURS, GAIN, GRID, INK, LOSS, QUIET, grid, panels, png, styled, title
+from ccs_exp.report.evidence import causal_map_figure, causal_map_view
 from ccs_exp.report.robustness import draws_of_heads, robustness
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, percent, plain
@@ -22,11 +23,12 @@ _MOST_ROWS = 400  # a figure of more is higher than a PNG can be
 
 
 def write_figures(contents: Contents) -> None:
-    """Write ``ccs_at_k, heads_map, accuracy, delta, null_ccs, relabel`` as PNG, those that the run has rows for."""
-    rescored = robustness(contents)
+    """Write ``causal_map, ccs_at_k, heads_map, accuracy, delta, null_ccs, relabel`` as PNG, those that the run has rows for."""
+    rescored, causal = robustness(contents), causal_map_view(contents)
     conditions = tuple(item for item in contents.conditions if not item.empty)[:_MOST_ROWS]
     with styled():
         drawn = {
+            "causal_map": causal_map_figure(causal) if causal else None,
             "ccs_at_k": ccs_at_k_figure(contents) if contents.ccs_at_k else None,
             "heads_map": heads_map_figure(contents) if contents.heads else None,
             "accuracy": accuracy_figure(contents, conditions) if conditions else None,

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ccs_exp.files import write_whole
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
+from ccs_exp.report.evidence import causal_map_view, findings
 from ccs_exp.report.figures import head_step
 from ccs_exp.report.robustness import robustness
 from ccs_exp.run_folder.web_page import policy, templates
@@ -23,7 +24,8 @@ _PLOT_WIDTH = 220  # of the intervals drawn in the table of conditions
 _VERDICTS = {"aligned": ("✓", "aligned"), "not_aligned": ("✕", "not aligned"), "unjudged": ("?", "unjudged")}
 _FILES = (
     *("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "uncertainty.csv", "predictions.parquet"),
-    *("robustness.csv", "figures"),
+    *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "evidence.csv", "represents.csv", "detection.csv"),
+    *("intruder.csv", "sufficiency.csv", "robustness.csv", "figures"),
 )
 
 
@@ -51,6 +53,8 @@ def render(contents: Contents) -> str:
         kinds=_kinds(contents),
         head_map=_head_map(contents),
         robustness=robustness(contents),
+        findings=findings(summary),
+        causal=causal_map_view(contents),
         layers=sorted({head.layer for head in contents.heads}),
         classes=[name for name, count in contents.class_counts.items() if count],
         files=[name for name in _FILES if (contents.path / name).exists()],

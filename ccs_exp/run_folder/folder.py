@@ -36,16 +36,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, read_lines, rounded, typed_table, write_whole
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
     CCS_AT_K_COLUMNS,
     CCS_CLASSES,
+    EVIDENCE_FILES,
     HEADS_COLUMNS,
     OPTIONAL_SUMMARY_KEYS,
     PREDICTION_COLUMNS,
@@ -65,11 +66,12 @@ if TYPE_CHECKING:
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
 SUMMARY_FILE = "summary.json"
-FIGURES = ("ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
+FIGURES = ("causal_map", "ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
 _FILES = (
     *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "uncertainty.csv"),
     *("robustness.csv", SUMMARY_FILE, "report.html"),
     *VERDICT_FILES,
+    *EVIDENCE_FILES,
 )
 
 
@@ -146,6 +148,27 @@ class RunFolder:
 
     def write_uncertainty(self, rows: Rows) -> None:
         write_whole(self.path / "uncertainty.csv", csv_bytes(_rows(rows), UNCERTAINTY_COLUMNS))
+
+    def write_table(self, name: str, columns: Sequence[str], rows: Rows) -> None:
+        """One of `EVIDENCE_FILES`."""
+        if name not in EVIDENCE_FILES:
+            raise ValueError(f"{name} is no file of a run folder")
+        write_whole(self.path / name, csv_bytes(_rows(rows), columns))
+
+    def read_table(self, name: str) -> pandas.DataFrame | None:
+        """One of `EVIDENCE_FILES`: columns of numbers as numbers, what is absent as NaN or None."""
+        import pandas
+
+        path = self.path / name
+        if not path.exists():
+            return None
+        columns = read_lines(path)[0].split(",")
+        table = pandas.DataFrame(read_csv(path, columns), columns=columns, dtype=object)
+        for column in columns:
+            numbers = pandas.to_numeric(table[column], errors="coerce")
+            if (numbers.isna() == table[column].isna()).all():
+                table[column] = numbers
+        return table
 
     def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
         """Predictions, or the ranks of retrieval, as Parquet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -48,26 +48,15 @@ def describe_heads(
     stages, sums_key = keeping.stages, keeping.sums
 
     def describe() -> tuple[HeadSpans, ...]:
-        found = kept("moments", keeping.moments, gather, pack, unpack, stages)
+        found = probe_moments(model, probe, compute, keeping.moments, stages, gather if sums_key is not None else None)
         with compute.placed(model):
             texts = model.encode_texts(pool.descriptions).cpu()
         return describe_from(found, model, pool, texts, shares)
 
-    @stage("decompose")
     def gather() -> HeadMoments:
-        note(images=len(probe))
-        if sums_key is None:
-            return decompose(model, probe, compute)
         moments, sums = decompose_with_sums(model, probe, compute)
         output_sums(model, probe, compute, sums_key, stages, lambda: sums)
         return moments
-
-    def pack(moments: HeadMoments) -> dict[str, bytes]:
-        return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
-
-    def unpack(members: Members) -> HeadMoments:
-        probe.skipped = unpack_skipped(members)
-        return unpack_moments(members)
 
     def pack_described(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
         return {"heads": json.dumps(spans_as_json(spans)).encode(), "skipped": json.dumps(probe.skipped).encode()}
@@ -77,6 +66,31 @@ def describe_heads(
         return unpack_spans(members)
 
     return kept("descriptions", keeping.descriptions, describe, pack_described, unpack_described, stages)
+
+
+def probe_moments(
+    model: ClipModel,
+    probe: ImageData,
+    compute: Compute,
+    key: Mapping[str, Any] | None,
+    stages: Stages | None = None,
+    gather: Callable[[], HeadMoments] | None = None,
+) -> HeadMoments:
+    """The moments of the scored heads over the probe: those kept under `key`, or of a pass, which `gather` may make."""
+
+    @stage("decompose")
+    def of_pass() -> HeadMoments:
+        note(images=len(probe))
+        return decompose(model, probe, compute) if gather is None else gather()
+
+    def pack(moments: HeadMoments) -> dict[str, bytes]:
+        return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
+
+    def unpack(members: Members) -> HeadMoments:
+        probe.skipped = unpack_skipped(members)
+        return unpack_moments(members)
+
+    return kept("moments", key, of_pass, pack, unpack, stages)
 
 
 def describe_from(

@@ -65,7 +65,8 @@ def textspan(
     total = _trace(covariance)
     nothing = _rounding(second)[:, 0] * (texts**2).sum(dim=-1).amax(dim=-1)  # a variance that may be rounding alone
     variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
-    picks, removed = [], []
+    picks: list[Int[Tensor, " heads"]] = []
+    removed: list[Float[Tensor, "heads r"]] = []
     while True:
         pick, most = variance.argmax(dim=1), variance.amax(dim=1)  # argmax, unlike max, promises the first among equals
         if (most <= nothing).any():

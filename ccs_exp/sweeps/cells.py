@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.resume import is_kept
 from ccs_exp.journal.state import SweepRecord
+from ccs_exp.run_folder.wording import plain
 from ccs_exp.sweeps import failures
+from ccs_exp.sweeps.look_ahead import Cells, check_cells, same_jobs
 
 _IN_TURN = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -32,6 +34,7 @@ class SweepCallback(Callback):
             failures.begin(folder)
             cells = sweep_cells(config)
             if cells is not None:
+                _look_ahead(cells)
                 launcher = OmegaConf.select(config, "hydra.runtime.choices", default={}).get("hydra/launcher") or "basic"
                 SweepRecord(cells, launcher, time.time()).write(folder)
             return
@@ -50,6 +53,15 @@ class SweepCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         print(f"\nSweep:  {folder}\nNext:   ccs-exp report {shlex.quote(str(folder))}   # its tables and figures on one page")
+
+
+def _look_ahead(cells: Cells) -> None:
+    try:
+        check_cells(cells)
+    except CcsError as error:  # Hydra would make a warning of it and start the sweep
+        sys.exit(f"Error: {plain(error)}")
+    for line in same_jobs(cells):
+        print(plain(f"Note: {line}"))
 
 
 def sweep_cells(config: DictConfig) -> tuple[tuple[str, ...], ...] | None:

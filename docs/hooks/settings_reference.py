@@ -61,7 +61,8 @@ def job_settings() -> list[Setting]:
         if field.name in groups():
             continue
         for setting in _field_settings(schema.Config, field):
-            found.append(described.get(setting.key, setting))
+            here = described.get(setting.key, setting)
+            found.append(here if here.description else here._replace(description=setting.description))
     return found
 
 

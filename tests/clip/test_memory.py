@@ -44,12 +44,12 @@ def test_texts_count_where_they_are_more():
 
 def test_a_plan_says_passes_and_memory():
     cfg = configure("model=vitb32_openai", "dataset=digits")
-    passes, memory = (line.text for line in plan.encoding_lines(cfg, evaluates=True))
-    assert "one over the probe imagenet_val (5,000 images); one over digits, all conditions at once" in passes
+    probe, evaluated, memory = (line.text for line in plan.encoding_lines(cfg, evaluates=True))
+    assert "from 5,000 images of imagenet_val" in probe and "digits" in evaluated and "in one pass" in evaluated
     assert "about" in memory and "GB" in memory
     deeper = plan.encoding_lines(configure("model=vitb32_openai", "prune.random.layers=all"), evaluates=True)
-    assert deeper[1] != plan.encoding_lines(configure("model=vitb32_openai"), evaluates=True)[1]
-    assert "a full forward pass for each" in plan.encoding_lines(configure("engine=plain"), evaluates=True)[0].text
+    assert deeper[2] != plan.encoding_lines(configure("model=vitb32_openai"), evaluates=True)[2]
+    assert "a full pass for each" in plan.encoding_lines(configure("engine=plain"), evaluates=True)[1].text
     assert plan.encoding_lines(configure("ccs=published", "model=vitb32_openai"), evaluates=False) == []
 
 

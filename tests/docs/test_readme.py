@@ -16,6 +16,11 @@ def test_it_is_read_in_a_few_minutes():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
 
+def test_its_example_in_python_is_short():
+    (example,) = (block.text for block in pages.blocks(README) if block.language == "python")
+    assert len(example.strip().splitlines()) <= 11
+
+
 def test_its_picture_is_light():
     assert (ROOT / "docs" / "images" / "report.png").stat().st_size < 250_000
 

@@ -10,9 +10,12 @@ from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.jobs import plan
+from ccs_exp.jobs.assemble import build
+from ccs_exp.jobs.encode import build_compute, build_model, image_data
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.report.answers import read_answers
 from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.scoring.donors import donors, donors_bytes
 
 PROBE = ("tracker=none", "probe.num_images=120", "prune=high_ccs")
 QUICK = (*PROBE, "dataset=scenes_shape", "dataset.source.num_images=40")
@@ -142,6 +145,15 @@ def test_a_plan_says_how_large_donors_are(capsys):
     lines = [line.text for line in plan.encoding_lines(cfg, evaluates=True)]
     assert any("at most 256 donors of the probe" in line for line in lines)
     assert "outputs of donors: at most 0.12 GB, in memory and in the store" in lines
+
+
+def test_donors_are_as_large_as_was_said():
+    cfg = configure(*PROBE)
+    model = build_model(cfg)
+    probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model, 9)
+    found = donors(model, probe, range(2, 6), build_compute(cfg, False), None)
+    tokens, width = model.clip.visual.positional_embedding.shape
+    assert donors_bytes(9, range(2, 6), 5, tokens, width, "32") == sum(outputs.nbytes for outputs in found.outputs.values())
 
 
 def test_a_notebook_can_choose_the_kind():

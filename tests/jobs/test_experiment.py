@@ -12,6 +12,7 @@ from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import experiment, load_stage
 from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.run_folder.columns import PREDICTION_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 
 QUICK = ("tracker=none", "dataset.source.num_images=60", "probe.num_images=200")
@@ -79,7 +80,8 @@ def test_the_same_job_gives_the_same_bytes(finished, stored, tmp_path, monkeypat
     now, then = again.read_summary(), finished.read_summary()
     assert now.pop("computed") == ([] if stored else ["moments", "descriptions", "scores", "evaluation"])
     assert now.pop("from_store") == (["descriptions", "scores", "evaluation"] if stored else [])
-    assert now == {name: value for name, value in then.items() if name not in ("computed", "from_store")}
+    assert now.pop("ran").keys() == then["ran"].keys()  # times and memory
+    assert now == {name: value for name, value in then.items() if name not in ("computed", "from_store", "ran")}
 
 
 def test_only_heads_not_evaluated_before_are_evaluated(tmp_path, monkeypatch):
@@ -276,8 +278,8 @@ def test_bad_input_is_a_paragraph_and_leaves_no_half(name, finished, tmp_path):
 
 def test_predictions_are_typed(finished):
     table = pandas.read_parquet(finished.path / "predictions.parquet")
-    assert list(table.columns) == ["sample_id", "condition", "target", "prediction", "correct"]
-    assert table["correct"].dtype == bool and table["target"].dtype == np.int64
+    assert tuple(table.columns) == PREDICTION_COLUMNS
+    assert table["correct"].dtype == bool and table["target"].dtype == np.int32 and table["margin"].dtype == np.float32
 
 
 @pytest.mark.full

@@ -80,7 +80,7 @@ def test_numbers_have_six_decimals_and_no_negative_zero(tmp_path):
     folder = RunFolder(tmp_path)
     row = dict.fromkeys(ACCURACY_COLUMNS, "x") | {"num_pruned": 3, "value": 2 / 3, "delta": -1e-9}
     folder.write_accuracy([row, row | {"value": None}])
-    cells = [line[4:] for line in csv.reader((tmp_path / "accuracy.csv").open())]
+    cells = [line[-3:] for line in csv.reader((tmp_path / "accuracy.csv").open())]
     assert cells[1:] == [["x", "0.666667", "0.000000"], ["x", "", "0.000000"]]
     assert folder.read_accuracy()["value"].tolist() == [0.666667, None]
 
@@ -103,7 +103,8 @@ def test_wrong_columns_are_refused_and_write_nothing(tmp_path, change):
 
 def test_retrieval_ranks_are_written_as_such(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.write_predictions([{"query_id": "q", "condition": "original", "direction": "t2v", "rank": 1.5}])
+    row = {"query_id": "q", "task": "videos", "condition": "original", "direction": "t2v", "rank": 1.5, "margin": 0.25}
+    folder.write_predictions([row])
     table = folder.read_predictions()
     assert tuple(table.columns) == RETRIEVAL_COLUMNS and table["rank"].tolist() == [1.5]
 
@@ -175,7 +176,7 @@ def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
 
 def test_heads_csv_errors_name_what_is_wrong(tmp_path):
     path = tmp_path / "heads.csv"
-    with pytest.raises(CcsError, match="cannot be read"):
+    with pytest.raises(CcsError, match="there is no such file"):
         read_heads_csv(path)
     path.write_text("head,label\nL1.H1,colors\n")
     with pytest.raises(CcsError, match="lacks the columns model, layer, ccs"):

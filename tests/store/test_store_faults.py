@@ -74,8 +74,8 @@ def test_a_killed_job_holds_nothing_up(tmp_path):
 def test_what_a_killed_job_was_writing_is_taken_away(store):
     killed_while_writing = f"""
 import os, signal
-from ccs_exp import files, store
-files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+from ccs_exp import store
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 store.write_entry("kind", {KEY!r}, {{"value": b"half"}})
 """
     start(killed_while_writing).communicate(timeout=60)

@@ -1,0 +1,141 @@
+"""The evidence of a job: what silencing costs, what heads represent, whether their labels are true; as tables and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.readout import contribution_maps
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.videos.captioned import CaptionedVideos
+from ccs_exp.evidence import heads_table, sufficiency
+from ccs_exp.evidence.concept_tests import load_concept_tests
+from ccs_exp.evidence.easily_had import easily_had
+from ccs_exp.evidence.effects_of_conditions import Effects
+from ccs_exp.evidence.from_evaluation import Table, single_heads, tables
+from ccs_exp.evidence.from_reading import detection, label_factors, represented
+from ccs_exp.evidence.from_reading import sufficiency as sufficiency_table
+from ccs_exp.evidence.heads_table import HeadEvidence
+from ccs_exp.evidence.intruder import TaxonomyChooser, intruder_items, intruder_shares, mean_share
+from ccs_exp.evidence.reading import Reading, Wanted, read
+from ccs_exp.evidence.sufficiency import Replacement
+from ccs_exp.jobs import keys
+from ccs_exp.jobs.encode import image_data
+from ccs_exp.jobs.evaluate_stage import image_tasks
+from ccs_exp.jobs.load_stage import Loaded
+from ccs_exp.jobs.score_stage import Scored
+from ccs_exp.journal.log import note, stage
+from ccs_exp.scoring.ccs import HeadScore
+from ccs_exp.scoring.describe import probe_moments
+from ccs_exp.scoring.taxonomy import load_taxonomy
+from ccs_exp.store import Stages
+from ccs_exp.tasks.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """`tables` by the names of their files, and what the summary says under ``evidence``."""
+
+    tables: dict[str, Table]
+    summary: dict[str, Any]
+
+
+@stage("evidence")
+def find_evidence(
+    cfg: DictConfig, loaded: Loaded, scored: Scored, evaluation: Evaluation | None, compute: Compute, stages: Stages
+) -> Evidence:
+    """All that follows from what was computed already; with ``evidence.reading=true`` one more pass over the data set."""
+    scores, asked = scored.scores.heads, cfg.evidence
+    found = HeadEvidence(scores, load_concept_tests(asked.concept_tests), easily_had=easily_had(scores, load_taxonomy()))
+    result, summary = _intruders(scores, asked.seed)
+    found = replace(found, intruders={share.head: share for share in summary.pop("shares")})
+    if evaluation is not None:
+        effects = Effects(evaluation, cfg.dataset.name, asked.seed)
+        causal = single_heads(effects, [score.head for score in scores])
+        of_evaluation, told = tables(effects, causal)
+        result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
+        reads = asked.reading or asked.sufficiency
+        if reads and not isinstance(loaded.data, CaptionedVideos) and all(score.descriptions for score in scores):
+            reading = _read(cfg, loaded, scores, found, effects, compute, stages)
+            of_reading, found = _of_reading(cfg, reading, found, effects)
+            result |= of_reading
+    rows = found.rows()
+    return Evidence(result | {"evidence.csv": Table(heads_table.COLUMNS, rows)}, summary | found.summary(asked.seed))
+
+
+def _intruders(scores: Sequence[HeadScore], seed: int) -> tuple[dict[str, Table], dict[str, Any]]:
+    """The intruder test by the taxonomy, which costs nothing."""
+    items, chooser = intruder_items(scores, seed=seed), TaxonomyChooser(load_taxonomy())
+    shares = intruder_shares(items, chooser.choose([item.texts for item in items]))
+    mean = mean_share(shares, seed)
+    told = None if mean is None else {"judge": chooser.name, "found": mean[0], "interval": mean[1] and list(mean[1])}
+    columns = ("head", "judge", "found", "answered", "unanswered")
+    tables = {"intruder.csv": Table(columns, [share.row(chooser.name) for share in shares])} if shares else {}
+    return tables, {"shares": shares} | ({"intruder": told} if told else {})
+
+
+@stage("read heads")
+def _read(
+    cfg: DictConfig,
+    loaded: Loaded,
+    scores: Sequence[HeadScore],
+    found: HeadEvidence,
+    effects: Effects,
+    compute: Compute,
+    stages: Stages,
+) -> Reading:
+    source = loaded.data
+    assert not isinstance(source, CaptionedVideos)  # the caller asks of images only
+    data = image_data(cfg, cfg.dataset, source, loaded.encoder, cfg.dataset.limit)
+    note(images=len(data))
+    with compute.placed(loaded.encoder):
+        texts = _own_texts(loaded.encoder, scores)
+    replacements = _replacements(cfg, loaded, texts, compute, stages) if cfg.evidence.sufficiency else {}
+    wanted = Wanted(texts, label_factors(scores, effects.tasks, found.tests), replacements)
+    return read(loaded.encoder, data, image_tasks(cfg.dataset, source), wanted, compute)
+
+
+def _of_reading(cfg: DictConfig, reading: Reading, found: HeadEvidence, effects: Effects) -> tuple[dict[str, Table], HeadEvidence]:
+    scores, tasks = found.scores, effects.tasks
+    represents, factors = represented(reading, tasks, cfg.evidence.seed)
+    detected, areas = detection(reading, scores, tasks, label_factors(scores, tasks, found.tests))
+    found = replace(
+        found,
+        represented=[None if place is None else tasks[place] for place in factors.represented],
+        factors=tasks,
+        detection=areas,
+    )
+    result = {"represents.csv": represents, "detection.csv": detected}
+    return result | ({"sufficiency.csv": sufficiency_table(reading)} if reading.margins else {}), found
+
+
+def _own_texts(model: ClipModel, scores: Sequence[HeadScore]) -> torch.Tensor:
+    """Embeddings of each head's label, then of its descriptions, ``[heads, texts, dim]``; zeros for a label that is missing."""
+    texts = [[score.label or "", *score.descriptions] for score in scores]
+    distinct = list(dict.fromkeys(text for of_head in texts for text in of_head if text))
+    place = {text: number for number, text in enumerate(distinct, 1)}
+    embeddings = torch.cat([torch.zeros(1, model.embedding_dim), model.encode_texts(distinct).float().cpu()])
+    return embeddings[torch.tensor([[place.get(text, 0) for text in of_head] for of_head in texts])]
+
+
+def _replacements(
+    cfg: DictConfig, loaded: Loaded, texts: torch.Tensor, compute: Compute, stages: Stages
+) -> dict[str, Replacement]:
+    """What heads are replaced by: projections on their descriptions, on random ones of theirs all, on principal directions, and means."""
+    model, layers = loaded.encoder, {head.layer for head in loaded.encoder.scored_heads}
+    key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
+    moments = probe_moments(model, loaded.probed, compute, key, stages)
+    maps = contribution_maps(model, range(min(layers), max(layers) + 1), "direct")
+    own = texts[:, 1:].double()
+    pool = own.flatten(0, 1).unique(dim=0)
+    return {
+        "descriptions": sufficiency.of_descriptions(moments, maps, own),
+        "random": sufficiency.of_random_descriptions(moments, maps, pool, cfg.evidence.seed),
+        "principal": sufficiency.of_principal_directions(moments, maps),
+        "means": sufficiency.of_means(moments, maps),
+    }

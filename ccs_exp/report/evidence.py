@@ -1,0 +1,138 @@
+"""What a run's evidence says: three findings in words, and the causal map as a table and a figure; from the run folder's files alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ccs_exp.report.contents import Contents
+from ccs_exp.report.drawing import CCS_COLOURS, INK, panels
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.wording import p_value, percent, plain
+
+_STEPS = len(CCS_COLOURS) - 1
+_STRONG = 0.05
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """A head of the causal map. `cells`: for each task the standardised cost, its shade 0..5, and whether its label names the task."""
+
+    head: str
+    label: str | None
+    ccs: int | None
+    cells: tuple[tuple[float | None, int, bool], ...]
+    represents: str | None
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class CausalMapView:
+    tasks: tuple[str, ...]
+    rows: tuple[MapRow, ...]
+
+
+def causal_map_view(contents: Contents) -> CausalMapView | None:
+    """None for a run in which not every scored head was silenced alone."""
+    folder = RunFolder(contents.path)
+    cells, heads = folder.read_table("causal_map.csv"), folder.read_table("evidence.csv")
+    if cells is None or heads is None:
+        return None
+    found = {(row["head"], row["task"]): _number(row["standardised"]) for row in cells.to_dict("records")}
+    tasks = tuple(dict.fromkeys(cells["task"]))
+    largest = max((value for value in found.values() if value is not None), default=0.0) or 1.0
+    rows = []
+    for row in heads.to_dict("records"):
+        named = set(str(row["label_tasks"] or "").split("; "))
+        values = [found.get((row["head"], task)) for task in tasks]
+        shaded = [(value, _shade(value, largest), task in named) for value, task in zip(values, tasks, strict=True)]
+        represents = row["represents"] if isinstance(row["represents"], str) else None
+        right = {"True": True, "False": False}.get(str(row["label_most_affected"]))
+        ccs = _number(row["ccs"])
+        rows.append(MapRow(row["head"], row["label"] or None, None if ccs is None else int(ccs), tuple(shaded), represents, right))
+    return CausalMapView(tasks, tuple(rows))
+
+
+def causal_map_figure(view: CausalMapView) -> Figure:
+    """Heads by layer, tasks as columns; a frame marks the tasks that test a head's label."""
+    figure, (axes,) = panels(1.0 * len(view.tasks) + 2.6, 0.26 * len(view.rows) + 1.3)
+    for y, row in enumerate(view.rows):
+        for x, (value, shade, named) in enumerate(row.cells):
+            colour = "white" if value is None else CCS_COLOURS[shade]
+            axes.barh(y, 0.94, left=x - 0.47, height=0.94, color=colour, edgecolor=INK if named else colour, linewidth=1.2)
+            if value is not None:
+                axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if shade > 2 else INK)
+    axes.set_xticks(range(len(view.tasks)), [plain(task.rpartition("/")[2], 20) for task in view.tasks])
+    axes.set_yticks(range(len(view.rows)), [f"{row.head}  {plain(row.label or '–', 16)}" for row in view.rows], fontsize=7)
+    axes.set_ylim(len(view.rows) - 0.5, -0.5)
+    axes.set_xlabel("cost of silencing the head alone, in standard deviations of the task's margins; framed: what its label names")
+    axes.tick_params(length=0)
+    return figure
+
+
+def findings(summary: dict[str, Any]) -> list[str]:
+    """What follows from a run's evidence, in words that say no more than the numbers; empty where there is none."""
+    evidence = summary.get("evidence") or {}
+    return [
+        *_correlation(evidence.get("ccs_against_cost")),
+        *_labels(evidence.get("labels_right") or {}),
+        *_foremost(evidence.get("heads") or []),
+        *(_null(row) for row in evidence.get("nulls") or []),
+    ]
+
+
+def _correlation(found: dict[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    if found["rho"] is None:
+        return [f"Whether heads of higher CCS matter more cannot be told: {found['reason']}."]
+    interval = "" if found["low"] is None else f", 95% interval {_signed(found['low'])} to {_signed(found['high'])}"
+    told = f"rho {_signed(found['rho'])} within layers{interval}, p {p_value(found['p'])}, {found['heads']} heads"
+    if found["p"] >= _STRONG:
+        return [f"CCS does not tell here which heads matter ({told})."]
+    return [f"Heads of higher CCS matter {'more' if found['rho'] > 0 else 'less'} here ({told})."]
+
+
+def _labels(found: dict[str, Any]) -> list[str]:
+    ways = {"most_affected": "what silencing the head hurts most", "represents": "what the head represents"}
+    parts = []
+    for key, way in ways.items():
+        shares = found.get(key)
+        if shares and shares["all"]["tested"]:
+            counts = [f"{shares[of]['right']} of {shares[of]['tested']} {of}" for of in ("high", "others") if shares[of]["tested"]]
+            chance = percent(shares["all"]["permuted"], 0)
+            parts.append(f"{way}: {' and '.join(counts)} (labels dealt out at random: {chance}%)")
+    return [f"Labels that name {'; '.join(parts)}."] if parts else []
+
+
+def _foremost(heads: Sequence[dict[str, Any]]) -> list[str]:
+    named = [
+        f"{item['head']} ({plain(item['label'] or 'no label')}, CCS {'–' if item['ccs'] is None else item['ccs']}) for "
+        f"{item['task'].rpartition('/')[2]}, {item['standardised']:.1f} sd"
+        for item in heads[:3]
+    ]
+    return [f"Heads that matter most: {'; '.join(named)}."] if named else []
+
+
+def _null(row: dict[str, Any]) -> str:
+    return (
+        f"Silencing {plain(row['condition'])} costs {row['cost']:.2f} sd on average over tasks; {row['draws']} random sets with as many "
+        f"heads in each layer cost {row['null_mean']:.2f} ({row['null_low']:.2f} to {row['null_high']:.2f}), "
+        f"p {p_value(row['p'])}, two-sided."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else ''}{abs(value):.2f}"
+
+
+def _shade(value: float | None, largest: float) -> int:
+    return 0 if value is None else max(0, min(_STEPS, round(_STEPS * value / largest)))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(float(value)) else float(value)

@@ -1,0 +1,67 @@
+"""A job's evidence, as files and findings."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ccs_exp.config.schema import configure
+from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.report.contents import gather
+from ccs_exp.report.evidence import causal_map_view, findings
+from ccs_exp.run_folder.folder import RunFolder
+
+HEADS, TASKS = 32, ("shape", "colour", "texture", "size", "place", "count", "background")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    small = ("dataset.source.num_images=210", "probe.num_images=400", "prune.matched.draws=4", "evidence.sufficiency=true")
+    run(configure("+experiment=causal_map", "tracker=none", *small), Job(str(path)))
+    return RunFolder(path)
+
+
+def test_the_map_has_every_head_and_task_and_holm_is_no_smaller(folder):
+    cells = folder.read_table("causal_map.csv")
+    assert len(cells) == HEADS * len(TASKS) and set(cells["task"]) == {f"scenes/{task}" for task in TASKS}
+    assert (cells["p_holm"] >= cells["p"] - 1e-9).all() and (cells["cost_low"] <= cells["cost_high"]).all()
+    view = causal_map_view(gather(folder.path))
+    assert len(view.rows) == HEADS and {len(row.cells) for row in view.rows} == {len(TASKS)}
+
+
+def test_costs_are_those_of_the_predictions(folder):
+    rows, effects = folder.read_predictions(), folder.read_table("effects.csv")
+    means = rows.groupby(["task", "condition"], observed=True)["margin"].mean()
+    of = effects.query("measure == 'margin' and task == 'colour'").set_index("condition")["cost"]
+    for condition in ("high_ccs", "head/L5.H6"):
+        assert of[condition] == pytest.approx(means["colour", "original"] - means["colour", condition], abs=2e-5)
+
+
+def test_heads_are_told_with_all_that_was_found(folder):
+    table = folder.read_table("evidence.csv")
+    assert len(table) == HEADS and table["most_affected"].notna().all() and table["intruder_found"].between(0, 1).all()
+    known = table[table["label_represents"].notna()]
+    assert len(known) == HEADS  # the scenes' tasks test every concept that their labels name
+    detected = folder.read_table("detection.csv").query("is_label == 'True'")
+    assert detected["area"].between(0, 1).all() and len(detected) == HEADS
+    represents = folder.read_table("represents.csv")
+    assert len(represents) == HEADS * len(TASKS) and represents.groupby("head")["null95"].nunique().max() == 1
+
+
+def test_five_principal_directions_leave_no_less_than_random_ones(folder):
+    table = folder.read_table("sufficiency.csv")
+    together = table[table["head"].isna()].groupby("replacement")["margin"].mean()
+    assert together["means"] < together["descriptions"] and together["random"] < together["principal"]
+
+
+def test_the_findings_say_the_numbers(folder):
+    summary = json.loads((folder.path / "summary.json").read_text())
+    told = " ".join(findings(summary))
+    evidence = summary["evidence"]
+    assert f"p {evidence['ccs_against_cost']['p']:.3f}" in told and evidence["heads"][0]["head"] in told
+    share = evidence["labels_right"]["most_affected"]["all"]
+    assert share["tested"] + share["untested"] == HEADS and "labels dealt out at random" in told
+    page = (folder.path / "report.html").read_text()
+    assert "Does the score say what the head does?" in page and (folder.path / "figures" / "causal_map.png").exists()
+    assert np.isfinite(evidence["nulls"][0]["cost"])

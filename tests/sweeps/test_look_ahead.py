@@ -1,0 +1,61 @@
+"""What is said of a sweep before its first cell: settings that a cell lacks, and cells that find the same."""
+
+import subprocess
+import sys
+
+import pytest
+from hydra import initialize_config_dir
+
+from ccs_exp.config.place import config_dir
+from ccs_exp.config.plain import plain
+from ccs_exp.config.schema import configure, register
+from ccs_exp.errors import CcsError
+from ccs_exp.jobs.decisive import decisive_settings, without_effect
+from ccs_exp.sweeps.look_ahead import check_cells, same_jobs
+
+
+@pytest.fixture(autouse=True)
+def hydra():
+    register()
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        yield
+
+
+def test_a_setting_that_a_cell_lacks_ends_the_sweep_before_it_starts(tmp_path):
+    command = ["-m", "prune=random,high_ccs", "prune.random.seeds=[0,1]", "tracker=none", "hydra.sweep.dir=sweep"]
+    done = subprocess.run([sys.executable, "-m", "ccs_exp", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "Cell 1 of the sweep" in done.stderr and "'prune=[high_ccs,random]' prune.random.seeds=..." in done.stderr
+    assert not list(tmp_path.rglob("heads.csv"))
+
+
+def test_cells_that_have_their_settings_are_left_alone():
+    check_cells([["prune=[random,high_ccs]", "prune.random.seeds=[0]"], ["prune=random", "prune.random.seeds=[0]"]])
+    check_cells([["judge=embedding", "judge.threshold=0.1"], ["judge=embedding", "judge.threshold=0.2"]])
+    with pytest.raises(CcsError, match=r"judge\.threshold is a setting of judge=embedding, which is not chosen here"):
+        check_cells([["judge=embedding", "judge.threshold=0.1"], ["judge=taxonomy", "judge.threshold=0.1"]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([["seed=0"], ["seed=1"]], "Cells 0, 1 of the sweep are the same job, computed once: seed cannot change the result: it draws"),
+        ([["model.weights=null", "seed=0"], ["model.weights=null", "seed=1"]], None),
+        ([["engine=plain", "stack_size=1"], ["engine=plain", "stack_size=2"]], "stack_size cannot change the result: engine=plain"),
+        ([["stack_size=1"], ["stack_size=2"]], None),
+        ([["num_workers=1"], ["num_workers=2"]], "num_workers cannot change the result."),
+        ([["tracker.project=a"], ["tracker.project=b"]], "tracker.project cannot change the result."),
+        ([["dataset=digits"], ["dataset=scenes_shape"]], None),
+        ([["seed=0", "dataset=digits"], ["seed=1", "dataset=scenes_shape"]], None),
+    ],
+)
+def test_cells_that_find_the_same_are_named(cells, said):
+    lines = list(same_jobs(cells))
+    assert (not lines) if said is None else (len(lines) == 1 and said in lines[0])
+
+
+def test_what_cannot_change_a_result_is_no_part_of_what_decides_it():
+    one, other = (plain(configure(f"seed={seed}", f"num_workers={seed}")) for seed in (0, 1))
+    assert decisive_settings(one) == decisive_settings(other) and "seed" in without_effect(one)
+    drawn, again = (plain(configure("model.weights=null", f"seed={seed}")) for seed in (0, 1))
+    assert decisive_settings(drawn) != decisive_settings(again)
