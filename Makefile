@@ -20,7 +20,7 @@ bench: .venv/.ready ## every claim of speed, measured here: about a quarter of a
 	$(BIN)/python benchmarks
 	$(BIN)/python benchmarks/growth.py
 
-verify-hub: .venv/.ready ## is the hub as ccs_exp/assets/hub.csv records it? needs the network
+verify-hub: .venv/.ready ## is the hub as the data sets' configurations record it? needs the network
 	$(BIN)/ccs-exp verify-hub
 
 verify-paper: .venv/.ready ## Tables 4 to 6 with real models, against what was published (needs the network)

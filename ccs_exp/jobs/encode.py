@@ -14,6 +14,7 @@ from ccs_exp.config.plain import plain
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.pixel_store import pixel_store
 from ccs_exp.data.images.source import ImageSource
+from ccs_exp.errors import CcsError
 from ccs_exp.journal.log import stage
 
 
@@ -28,7 +29,9 @@ def build_compute(cfg: DictConfig, progress: bool = True) -> Compute:
 
 
 def image_data(cfg: DictConfig, node: DictConfig, source: ImageSource, model: ClipModel, limit: int | None = None) -> ImageData:
-    """The images of a data set or a probe as batches, preprocessed for `model`."""
+    """The images of a data set or a probe as batches, preprocessed for `model`. Raises `CcsError` for what is no source of images."""
+    if not isinstance(source, ImageSource):
+        raise CcsError(f"{type(source).__name__} is no source of images: derive it from ccs_exp.data.images.source.ImageSource.")
     return ImageData(
         source,
         model.transform,

@@ -11,9 +11,11 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.schema import configure
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.folder import ClassFolders, ImageFolder
+from ccs_exp.data.images.source import ImageSource
 from ccs_exp.data.published.hub import balanced_rows
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build
+from ccs_exp.jobs.encode import image_data
 
 
 def picture(path, value=0):
@@ -156,3 +158,22 @@ def test_precision_and_device_reach_the_trainer(folders):
     (folders / "ant" / "9.png").write_bytes(b"x")
     with pytest.raises(CcsError, match=r"ant/9\.png cannot be decoded"):
         Compute(device="cpu", progress=False).run(module, ImageData(ClassFolders(folders), to_tensor, batch_size=4), "Counting")
+
+
+def test_what_is_no_source_of_images_is_told_how_to_become_one(folders):
+    class Mine:
+        class_names = ("a", "b")
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return ClassFolders(folders)[index]
+
+    class Derived(Mine, ImageSource):
+        pass
+
+    cfg = configure("dataset=folder", f"dataset.path={folders}")
+    with pytest.raises(CcsError, match=r"Mine is no source of images: derive it from ccs_exp\.data\.images\.source\.ImageSource"):
+        image_data(cfg, cfg.dataset, Mine(), None)
+    assert isinstance(Derived(), ImageSource) and Derived().notes == () and not Derived().one_process

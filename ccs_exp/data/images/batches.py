@@ -180,7 +180,7 @@ class _Decoded(Dataset):
         return kept
 
 
-def _collate(samples: list[tuple[Tensor, int, str] | str]) -> ImageBatch:
+def _collate(samples: list[tuple[Tensor, int | tuple[int, ...], str] | str]) -> ImageBatch:
     skipped = [sample for sample in samples if isinstance(sample, str)]
     decoded = [sample for sample in samples if not isinstance(sample, str)]
     if not decoded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -30,8 +30,9 @@ class UnreadableImage(Exception):
     """An image that could not be decoded; the message names the sample and the reason."""
 
 
+@runtime_checkable
 class ImageSource(Protocol):
-    """A finite, indexable collection of images.
+    """A finite, indexable collection of images; sources derive from this class, which has what most of them leave as it is.
 
     ``source[i]`` decodes image ``i`` and raises `UnreadableImage` if it cannot. Targets index `class_names`; those of a source with
     several `tasks` instead, each, the class names of its task, in their order.

@@ -117,7 +117,7 @@ def look(row: Row) -> Seen:
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Print a line for each row; 0: all as recorded, 1: something differs, 2: the hub cannot be reached."""
-    description = "Is the hub as assets/hub.csv records it? Needs the network."
+    description = "Is the hub as conf/dataset and conf/probe record it? Needs the network."
     argparse.ArgumentParser(prog="ccs-exp verify-hub", description=description).parse_args(arguments)
     differing = 0
     for row in recorded():
