@@ -17,9 +17,10 @@ from PIL import Image
 
 import ccs_exp
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
-from ccs_exp.compute.processes import Share, in_order
+from ccs_exp.compute.process_group import Member
+from ccs_exp.compute.processes import OURS, Place, Share, in_order
 from ccs_exp.compute.start_processes import process_group
-from ccs_exp.compute.trainer import Compute
+from ccs_exp.compute.trainer import Compute, _share_of_pass
 from ccs_exp.config.schema import configure
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Sample, Task, UnreadableImage
@@ -27,7 +28,7 @@ from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition, Head
-from ccs_exp.scoring.decompose import decompose, decompose_with_sums
+from ccs_exp.scoring.decompose import Decomposition, decompose, decompose_with_sums
 from ccs_exp.scoring.donors import donors
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.retrieval import retrieve
@@ -298,5 +299,35 @@ def test_no_process_stays_when_the_first_ends(ending, tmp_path):
 
 @pytest.fixture(scope="module", autouse=True)
 def group():
-    yield
-    process_group(2).close()
+    """With as many threads in each process as in one alone: on a CPU last digits may depend on their number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+        yield
+        process_group(2).close()
+
+
+def threads(member):
+    return torch.get_num_threads()
+
+
+def test_processes_divide_the_threads_of_a_machine_unless_the_user_has_set_them(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(6)
+        assert process_group(2).call(threads) == [6, 6]
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert process_group(2).call(threads) == [3, 3] and torch.get_num_threads() == 6
+        torch.set_num_threads(1)
+        assert process_group(2).call(threads) == [1, 1]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("asked", "each"), [(0, 0), (1, 1), (5, 2), (8, 4)])
+def test_processes_divide_the_decoding_ones(tiny, asked, each):
+    seen = []
+    data = images(tiny, num_workers=asked)
+    data.test_dataloader = lambda: seen.append(data.num_workers) or ()  # no batch: nothing is started
+    member = Member(Share(), Place(0, 0, 2, OURS, 2), lambda: None)
+    _share_of_pass(member, ONE, Decomposition(tiny), data, "")
+    assert seen == [each] and data.num_workers == asked
