@@ -25,6 +25,7 @@ from ccs_exp.llm.reply_files import jsonl
 from ccs_exp.pruning.conditions import check_given, conditions
 from ccs_exp.pruning.context import PruningContext, Strategy
 from ccs_exp.report import show_run, write_report
+from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
@@ -76,7 +77,7 @@ def run(cfg: DictConfig, job: Job) -> None:
         folder.write_predictions(evaluation.predictions)
     evidence = find_evidence(cfg, loaded, scored, evaluation, compute, stages)
     for file, table in evidence.tables.items():
-        folder.write_table(file, table.columns, table.rows)
+        write_evidence(folder.path, file, table.columns, table.rows)
 
     finished = Finished(
         config=plain(cfg),

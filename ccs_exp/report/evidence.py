@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ccs_exp.report.contents import Contents
 from ccs_exp.report.drawing import CCS_COLOURS, INK, panels
-from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.wording import p_value, percent, plain
 
 _STEPS = len(CCS_COLOURS) - 1
@@ -38,8 +38,7 @@ class CausalMapView:
 
 def causal_map_view(contents: Contents) -> CausalMapView | None:
     """None for a run in which not every scored head was silenced alone."""
-    folder = RunFolder(contents.path)
-    cells, heads = folder.read_table("causal_map.csv"), folder.read_table("evidence.csv")
+    cells, heads = (read_evidence(contents.path, name) for name in ("causal_map.csv", "evidence.csv"))
     if cells is None or heads is None:
         return None
     found = {(row["head"], row["task"]): _number(row["standardised"]) for row in cells.to_dict("records")}

@@ -36,16 +36,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, read_lines, rounded, typed_table, write_whole
+from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
     CCS_AT_K_COLUMNS,
-    CCS_CLASSES,
     EVIDENCE_FILES,
     HEADS_COLUMNS,
     OPTIONAL_SUMMARY_KEYS,
@@ -54,9 +53,8 @@ from ccs_exp.run_folder.columns import (
     SCHEMA_VERSION,
     SUMMARY_KEYS,
     UNCERTAINTY_COLUMNS,
-    VERDICT_COLUMNS,
-    VERDICTS,
 )
+from ccs_exp.run_folder.heads_csv import read_heads_csv
 from ccs_exp.run_folder.judge_files import VERDICT_FILES
 
 if TYPE_CHECKING:
@@ -149,27 +147,6 @@ class RunFolder:
     def write_uncertainty(self, rows: Rows) -> None:
         write_whole(self.path / "uncertainty.csv", csv_bytes(_rows(rows), UNCERTAINTY_COLUMNS))
 
-    def write_table(self, name: str, columns: Sequence[str], rows: Rows) -> None:
-        """One of `EVIDENCE_FILES`."""
-        if name not in EVIDENCE_FILES:
-            raise ValueError(f"{name} is no file of a run folder")
-        write_whole(self.path / name, csv_bytes(_rows(rows), columns))
-
-    def read_table(self, name: str) -> pandas.DataFrame | None:
-        """One of `EVIDENCE_FILES`: columns of numbers as numbers, what is absent as NaN or None."""
-        import pandas
-
-        path = self.path / name
-        if not path.exists():
-            return None
-        columns = read_lines(path)[0].split(",")
-        table = pandas.DataFrame(read_csv(path, columns), columns=columns, dtype=object)
-        for column in columns:
-            numbers = pandas.to_numeric(table[column], errors="coerce")
-            if (numbers.isna() == table[column].isna()).all():
-                table[column] = numbers
-        return table
-
     def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
         """Predictions, or the ranks of retrieval, as Parquet."""
         import pyarrow
@@ -256,21 +233,6 @@ def check_summary(summary: Any, path: str | Path) -> dict[str, Any]:
     if missing:
         raise CcsError(f"{path} lacks {', '.join(missing)}. Run the job again.")
     return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
-
-
-def read_heads_csv(path: str | Path) -> pandas.DataFrame:
-    """The rows of a ``heads.csv``; what is absent is None. Raises `CcsError` naming what is missing or cannot be."""
-    path = Path(path)
-    rows = read_csv(path, HEADS_COLUMNS)
-    for number, row in enumerate(rows, 1):
-        for column, allowed in [("ccs_class", CCS_CLASSES), *((column, VERDICTS) for column in VERDICT_COLUMNS)]:
-            if row[column] is not None and row[column] not in allowed:
-                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}. It is one of {', '.join(allowed)}, or empty.")
-    table = typed_table(path, rows, HEADS_COLUMNS, {"layer": int, "ccs": int, "explained_variance": float})
-    for number, ccs in enumerate(table["ccs"], 1):
-        if ccs is not None and not 0 <= ccs <= 5:
-            raise CcsError(f"{path}, row {number}: ccs is {ccs}. It is a whole number from 0 to 5, or empty.")
-    return table
 
 
 def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, read_json
 from ccs_exp.heads import SCORED_LAYERS, Head, scored_heads
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
-from ccs_exp.run_folder.folder import read_heads_csv
+from ccs_exp.run_folder.heads_csv import read_heads_csv
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
 from ccs_exp.scoring.judges.judge import Verdict
 

@@ -9,6 +9,7 @@ from ccs_exp.config.schema import configure
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.report.contents import gather
 from ccs_exp.report.evidence import causal_map_view, findings
+from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.folder import RunFolder
 
 HEADS, TASKS = 32, ("shape", "colour", "texture", "size", "place", "count", "background")
@@ -23,7 +24,7 @@ def folder(tmp_path_factory):
 
 
 def test_the_map_has_every_head_and_task_and_holm_is_no_smaller(folder):
-    cells = folder.read_table("causal_map.csv")
+    cells = read_evidence(folder.path, "causal_map.csv")
     assert len(cells) == HEADS * len(TASKS) and set(cells["task"]) == {f"scenes/{task}" for task in TASKS}
     assert (cells["p_holm"] >= cells["p"] - 1e-9).all() and (cells["cost_low"] <= cells["cost_high"]).all()
     view = causal_map_view(gather(folder.path))
@@ -31,7 +32,7 @@ def test_the_map_has_every_head_and_task_and_holm_is_no_smaller(folder):
 
 
 def test_costs_are_those_of_the_predictions(folder):
-    rows, effects = folder.read_predictions(), folder.read_table("effects.csv")
+    rows, effects = folder.read_predictions(), read_evidence(folder.path, "effects.csv")
     means = rows.groupby(["task", "condition"], observed=True)["margin"].mean()
     of = effects.query("measure == 'margin' and task == 'colour'").set_index("condition")["cost"]
     for condition in ("high_ccs", "head/L5.H6"):
@@ -39,18 +40,18 @@ def test_costs_are_those_of_the_predictions(folder):
 
 
 def test_heads_are_told_with_all_that_was_found(folder):
-    table = folder.read_table("evidence.csv")
+    table = read_evidence(folder.path, "evidence.csv")
     assert len(table) == HEADS and table["most_affected"].notna().all() and table["intruder_found"].between(0, 1).all()
     known = table[table["label_represents"].notna()]
     assert len(known) == HEADS  # the scenes' tasks test every concept that their labels name
-    detected = folder.read_table("detection.csv").query("is_label == 'True'")
+    detected = read_evidence(folder.path, "detection.csv").query("is_label == 'True'")
     assert detected["area"].between(0, 1).all() and len(detected) == HEADS
-    represents = folder.read_table("represents.csv")
+    represents = read_evidence(folder.path, "represents.csv")
     assert len(represents) == HEADS * len(TASKS) and represents.groupby("head")["null95"].nunique().max() == 1
 
 
 def test_five_principal_directions_leave_no_less_than_random_ones(folder):
-    table = folder.read_table("sufficiency.csv")
+    table = read_evidence(folder.path, "sufficiency.csv")
     together = table[table["head"].isna()].groupby("replacement")["margin"].mean()
     assert together["means"] < together["descriptions"] and together["random"] < together["principal"]
 

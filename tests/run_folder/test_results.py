@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
 from ccs_exp.run_folder.columns import ACCURACY_COLUMNS, HEADS_COLUMNS, RETRIEVAL_COLUMNS, SCHEMA_VERSION
-from ccs_exp.run_folder.folder import RunFolder, read_heads_csv
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.heads_csv import read_heads_csv
 
 FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json")
 
