@@ -47,7 +47,8 @@ def test_no_setting_is_missing():
 
 def test_descriptions_and_defaults_are_the_files_own():
     found = {setting.key: setting for setting in all_settings()}
-    assert found["judge.attempts"] == ("judge.attempts", "8", "of one request, its retries included, for outages and unusable replies alike")
+    attempts = "of one request, its retries included, for outages and unusable replies alike"
+    assert found["judge.attempts"] == ("judge.attempts", "8", attempts)
     assert found["prune.random.seeds"].default == "[0, 1, 2]"
     assert found["ccs.high"] == ("ccs.high", "5", "CCS from here on is high")
     assert found["trainer.devices"].description.startswith("that share each pass")
