@@ -20,6 +20,7 @@ MARK = "<!-- settings -->"
 _CONF = Path(schema.config_dir())
 _ENTRY = re.compile(r"^(?P<indent> *)(?P<key>[\w.]+):(?P<value>(?:[^#]|(?<! )#)*?)(?: +# ?(?P<comment>.*))?$")
 _FOR_HYDRA = ("defaults", "hydra", "_target_")  # keys that say how a file is read, not what a user sets
+_NOT_CHOSEN = {"hydra/hydra_logging", "hydra/job_logging"}  # the program's own
 
 
 class Setting(NamedTuple):
@@ -49,7 +50,7 @@ def page() -> str:
 def groups() -> list[str]:
     """Those that the schema names first, in its order, then the others that have a folder."""
     fields = [field.name for field in dataclasses.fields(schema.Config)]
-    folders = {path.parent.relative_to(_CONF).as_posix() for path in _CONF.rglob("*/*.yaml")}
+    folders = {path.parent.relative_to(_CONF).as_posix() for path in _CONF.rglob("*/*.yaml")} - _NOT_CHOSEN
     return [name for name in fields if name in folders] + sorted(folders - set(fields))
 
 
