@@ -166,7 +166,7 @@ def _followed() -> bool:
 
 
 def _paragraph(error: Exception) -> str:
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):  # a choice that is not known is both
         return plain(system_error(error))
     return plain(explained(error))
 

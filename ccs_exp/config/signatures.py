@@ -119,8 +119,13 @@ def _tree(module: str) -> ast.Module | None:
 
 
 def _assigned(module: str, name: str) -> ast.expr | None:
-    """What `name` stands for in the module, as ``Shares = Literal[...]`` says."""
+    """What `name` stands for in the module, as ``Shares = Literal[...]`` says, there or where it is imported from."""
     tree = _tree(module)
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            origins = [alias.name for alias in node.names if (alias.asname or alias.name) == name]
+            if origins:
+                return _assigned(node.module, origins[0])
     values = [
         node.value
         for node in (tree.body if tree else [])

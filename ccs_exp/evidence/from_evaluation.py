@@ -39,7 +39,10 @@ def single_heads(effects: Effects, heads: Sequence[Head]) -> CausalMap | None:
 def tables(effects: Effects, found: CausalMap | None) -> tuple[dict[str, Table], dict[str, Any]]:
     """The tables by file name, and what the summary says of them."""
     told = [condition for condition in effects.silenced if not condition.name.startswith(_OF_A_CURVE)]
-    result, summary = {"effects.csv": Table(EFFECT_COLUMNS, [effect.row() for effect in effects.rows(told)])}, {}
+    result: dict[str, Table] = {}
+    summary: dict[str, Any] = {}
+    if told:
+        result["effects.csv"] = Table(EFFECT_COLUMNS, [effect.row() for effect in effects.rows(told)])
     if found is not None:
         result["causal_map.csv"] = Table(causal_map.COLUMNS, found.rows())
     against = nulls.against_nulls(effects)

@@ -295,7 +295,7 @@ def test_every_preset_asks_for_nothing_that_its_service_lacks(service):
         (["judge=openai", "judge.max_cost_usd=-1"], "give a number of at least 0, or null"),
         (["judge=openai", "judge.max_cost_usd=cheap"], "judge.max_cost_usd=cheap"),
         (["judge=openai", "judge.timeout_s=nan"], "judge.timeout_s=nan"),
-        (["judge=openai", "judge.attempts=1.5"], "give a whole number of at least 1"),
+        (["judge=openai", "judge.attempts=1.5"], "judge.attempts=1.5: give a whole number"),
         (["judge=openai", "judge.temperature=hot"], "judge.temperature=hot"),
         (["judge=openai", "judge.batch=maybe"], "judge.batch=maybe: give true or false"),
         (["judge=openai", "judge.base_url=https://me:hunter22@example.org/v1"], "user name or password"),

@@ -77,7 +77,7 @@ def other_heads(**changes):
 
 HOSTILE = {
     "a later schema": (summary_with(schema_version=99), "schema version 99"),
-    "an earlier schema": (summary_with(schema_version=0), "schema version 0; this version of ccs_exp reads schema version 1. Run"),
+    "an earlier schema": (summary_with(schema_version=0), "schema version 0; this version of ccs_exp reads schema version 2. Run"),
     "no schema": (summary_with(schema_version=None), "schema version None"),
     "texts for numbers": (summary_with(accuracy={"original": "<script>"}), "accuracy.original is '<script>'"),
     "no finite number": (summary_with(random={"mean": float("nan"), "sd": None, "seeds": []}), "random.mean is 'nan'"),

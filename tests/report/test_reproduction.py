@@ -259,7 +259,7 @@ def test_what_is_unfinished_or_damaged_is_told_and_the_rest_shown(table4, tmp_pa
     printed = capsys.readouterr()
     assert "1 runs, 1 unfinished, 4 damaged" in printed.out and printed.err.count("Damaged: ") == 4
     page = (tmp_path / "page" / "reproduction.html").read_text()
-    assert "model=&lt;b&gt; dataset=cifar10" in page and "schema_version 0; this release" in page and "4 run folders are damaged" in page
+    assert "model=&lt;b&gt; dataset=cifar10" in page and "is of schema version 0" in page and "4 run folders are damaged" in page
 
 
 @pytest.mark.parametrize(
