@@ -1,5 +1,6 @@
 """One pass shared by two processes gives what one process gives: moments, predictions, accuracies, and the same failures."""
 
+import json
 import os
 import signal
 import subprocess
@@ -254,7 +255,7 @@ def program(*command, cwd):
 
 
 QUICK = ("tracker=none", "device=cpu", "dataset.source.num_images=90", "probe.num_images=150", "batch_size=16", "prune=high_ccs")
-SAME_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json")
+SAME_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "effects.csv", "predictions.parquet")
 
 
 def test_a_job_over_two_devices_leaves_the_same_files(tmp_path):
@@ -263,6 +264,8 @@ def test_a_job_over_two_devices_leaves_the_same_files(tmp_path):
         assert done.returncode == 0, done.stderr
     for name in SAME_FILES:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    one, two = (json.loads((tmp_path / devices / "summary.json").read_text()) for devices in ("1", "2"))
+    assert {key for key in one if one[key] != two[key]} == {"asked", "ran"}  # how many devices there were, and how long it took
     assert len(pandas.read_parquet(tmp_path / "2" / "predictions.parquet")) == 2 * 90
 
 

@@ -6,9 +6,9 @@ from subprocess import CalledProcessError
 
 import pages
 import pytest
-from hydra.errors import HydraException
 from pages import ROOT
 
+from ccs_exp.errors import CcsError
 from ccs_exp.run_folder import columns
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -70,10 +70,10 @@ def test_every_column_and_key_of_a_run_folder_is_described():
 def test_a_command_that_is_neither_run_nor_composed_is_found(command, tmp_path, reader):
     page = tmp_path / "page.md"
     page.write_text(f"```bash\n{command}\n```\n")
-    with pytest.raises((AssertionError, CalledProcessError, HydraException)):
+    with pytest.raises((AssertionError, CalledProcessError, CcsError)):
         reader(page)
     page.write_text(f"<!-- not run: needs the network -->\n```bash\n{command}\n```\n")
-    with pytest.raises((AssertionError, CalledProcessError, HydraException)):
+    with pytest.raises((AssertionError, CalledProcessError, CcsError)):
         test_what_cannot_run_here_is_composed_or_parsed(page)
 
 

@@ -45,7 +45,7 @@ def rows(folder):
 def computed(folder):
     """How often each stage was computed, by the logs of the jobs."""
     logs = "".join(path.read_text() for path in folder.glob("sweep/*/ccs_exp.log"))
-    return Counter(re.findall(r" - (\w+): computed", logs))
+    return Counter(re.findall(r": (\w+): computed", logs))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_changed_settings_are_other_jobs(kind, undisturbed, no_libraries):
     store = str(undisturbed / "store")
     finish(folder, [*arguments, *change], status=1, PYTHONPATH=no_libraries, CCS_EXP_CACHE=store)
     output = (folder / "output.txt").read_text()
-    assert "2 jobs of the sweep" in output and "torch was imported" in output
+    assert "2 jobs of the sweep" in output and re.search("(torch|lightning) was imported", output)
 
 
 @pytest.mark.full
