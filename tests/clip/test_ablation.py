@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import small_model, small_open_clip
 from PIL import Image
 from plain_vit import plain_contributions, plain_encode
+from small_models import small_model, small_open_clip
 
 from ccs_exp.clip import shared_prefix
 from ccs_exp.clip.ablation import Donors, Means, fingerprints

@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from conftest import small_model, small_open_clip
+from small_models import small_model, small_open_clip
 from torch.nn import functional as F
 
 from ccs_exp.clip import shared_prefix

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import small_model, small_open_clip
+from small_models import small_model, small_open_clip
 
 from ccs_exp.clip.attention import HeadAttention
 from ccs_exp.clip.hooks import masked, recorded

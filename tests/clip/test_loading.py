@@ -5,8 +5,8 @@ import json
 import open_clip
 import pytest
 import torch
-from conftest import SMALL_TEXT, SMALL_VISION
 from safetensors.torch import save_file
+from small_models import SMALL_TEXT, SMALL_VISION
 
 from ccs_exp.clip import loading
 from ccs_exp.clip.model import ClipModel, WeightsOrigin

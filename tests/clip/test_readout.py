@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import small_model
+from small_models import small_model
 
 from ccs_exp.clip.readout import contribution_maps, read_heads
 

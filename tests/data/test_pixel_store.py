@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from conftest import small_model
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from small_models import small_model
 
 from ccs_exp.clip.preprocessing import parted
 from ccs_exp.data.images.batches import ImageData

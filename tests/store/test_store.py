@@ -4,8 +4,8 @@ import logging
 
 import pytest
 import torch
-from conftest import small_model
 from open_clip.transformer import QuickGELU
+from small_models import small_model
 
 from ccs_exp.clip import text as text_encoder
 from ccs_exp.store import kept_tensor
