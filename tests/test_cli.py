@@ -118,3 +118,17 @@ def test_an_installed_wheel_runs_from_anywhere(tmp_path):
     done = subprocess.run([script, *QUICK], capture_output=True, text=True, cwd=elsewhere, check=False)
     assert done.returncode == 0, done.stderr
     assert list((elsewhere / "outputs").glob("*/*/report.html"))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "40"}],
+)
+def test_a_terminal_that_knows_few_characters_ends_no_job(environment, tmp_path):
+    environment = os.environ | environment | {"CCS_EXP_CACHE": str(tmp_path / "store")}  # the bars of a pass are shown too
+    done = subprocess.run([sys.executable, "-m", "ccs_exp", *QUICK], cwd=tmp_path, env=environment, capture_output=True)
+    shown = (done.stdout + done.stderr).decode("latin-1")
+    assert done.returncode == 0 and "Traceback" not in shown and "UnicodeEncodeError" not in shown, shown
+    assert "Results:" in shown and "CCS@5" in shown
+    (run_dir,) = (tmp_path / "outputs").glob("*/*")
+    assert RunFolder(run_dir).read_summary()["accuracy"]
