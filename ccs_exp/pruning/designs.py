@@ -70,7 +70,10 @@ class Curve:
         return "cost" in self.orders
 
     def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
-        """Raises `CcsError` where no head has a CCS."""
+        """Raises `CcsError` where no head has a CCS, and for the order by cost where the heads' costs are not known."""
+        if self.asks_costs and context.costs is None:
+            others = ", ".join(order for order in ORDERS if order != "cost")
+            raise CcsError(f"prune.curve.orders={list(self.orders)}: what each head alone costs is not known here. Choose among {others}.")
         ccs = {score.head: score.ccs for score in context.scores.heads}
         found = []
         for name, order in orders(ccs, context.costs if self.asks_costs else None, self.seeds).items():

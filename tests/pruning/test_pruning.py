@@ -187,3 +187,8 @@ def test_curves_are_nested_and_end_with_every_head():
 def test_curves_that_cannot_be_are_refused(wrong):
     with pytest.raises(CcsError, match=r"prune\.curve"):
         Curve(**wrong)
+
+
+def test_an_order_by_costs_that_nobody_knows_is_refused():
+    with pytest.raises(CcsError, match="ccs_falling, ccs_rising, random"):
+        conditions([Curve()], context(SCORES))
