@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class HeadEvidence:
     def labels(self) -> list[str | None]:
         return [score.label for score in self.scores]
 
-    @property
+    @cached_property
     def most_affected(self) -> Sequence[MostAffected | None]:
         return [None] * len(self.scores) if self.map is None else self.map.most_affected()
 

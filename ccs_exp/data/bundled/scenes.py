@@ -6,7 +6,7 @@ seed gives the same pixels everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -87,25 +87,13 @@ def asked(scene: np.ndarray) -> tuple[int, ...]:
     return tuple(int(value) if where.get(factor, True) else NO_CLASS for factor, value in zip(FACTORS, scene, strict=True))
 
 
-class Scenes(ImageSource):
-    """Random scenes with all their classes: seven tasks on the same images, each on those that it is asked of (`asked`).
-
-    Every factor has its turn at being balanced over its values.
-    """
+class _DrawnScenes(ImageSource):
+    """Scenes drawn beforehand: their pixels, and the class or classes of each."""
 
     one_process = True
-    tasks = FACTORS
-    class_names = ("scene",)
-
-    def __init__(self, num_images: int, seed: int):
-        rng = np.random.default_rng([seed, len(FACTORS), 1])
-        self._pixels, self._targets = [], []
-        for index in range(num_images):
-            factor = list(FACTORS)[index % len(FACTORS)]
-            scene = sample_scene(rng, factor, index // len(FACTORS) % len(FACTORS[factor]))
-            self._pixels.append(draw(scene, rng))
-            self._targets.append(asked(scene))
-        self._prefix = f"scenes-{seed}"
+    _pixels: list[np.ndarray]
+    _targets: Sequence[int | tuple[int, ...]]
+    _prefix: str
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -114,34 +102,46 @@ class Scenes(ImageSource):
         return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
 
 
-class SceneTask(ImageSource):
+class Scenes(_DrawnScenes):
+    """Random scenes with all their classes: seven tasks on the same images, each on those that it is asked of (`asked`).
+
+    Every factor has its turn at being balanced over its values.
+    """
+
+    tasks = FACTORS
+    class_names = ("scene",)
+
+    def __init__(self, num_images: int, seed: int):
+        rng = np.random.default_rng([seed, len(FACTORS), 1])
+        self._pixels, targets = [], []
+        for index in range(num_images):
+            factor = list(FACTORS)[index % len(FACTORS)]
+            scene = sample_scene(rng, factor, index // len(FACTORS) % len(FACTORS[factor]))
+            self._pixels.append(draw(scene, rng))
+            targets.append(asked(scene))
+        self._targets = targets
+        self._prefix = f"scenes-{seed}"
+
+
+class SceneTask(_DrawnScenes):
     """A classification task on scenes: the class is one factor's value, everything else is random, classes are balanced.
 
     Shapes and textures are asked of single objects of at least medium size, places and sizes of single objects.
     """
-
-    one_process = True
 
     def __init__(self, factor: str, num_images: int, seed: int):
         if factor not in FACTORS:
             raise CcsError(f"There is no factor {factor!r} in scenes; there are {', '.join(FACTORS)}.")
         self.class_names = FACTORS[factor]
         rng = np.random.default_rng([seed, list(FACTORS).index(factor)])
-        self._targets = [index % len(self.class_names) for index in range(num_images)]
-        self._pixels = [draw(sample_scene(rng, factor, target), rng) for target in self._targets]
+        targets = [index % len(self.class_names) for index in range(num_images)]
+        self._pixels, self._targets = [draw(sample_scene(rng, factor, target), rng) for target in targets], targets
         self._prefix = f"{factor}-{seed}"
 
-    def __len__(self) -> int:
-        return len(self._targets)
 
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
-
-
-class SceneProbe(ImageSource):
+class SceneProbe(_DrawnScenes):
     """Images to decompose over: random scenes, in which every factor has its turn at being balanced over its values."""
 
-    one_process = True
     class_names = ("scene",)
 
     def __init__(self, num_images: int, seed: int):
@@ -150,10 +150,5 @@ class SceneProbe(ImageSource):
         for index in range(num_images):
             factor = list(FACTORS)[index % len(FACTORS)]
             self._pixels.append(draw(sample_scene(rng, factor, int(rng.integers(len(FACTORS[factor])))), rng))
+        self._targets = [0] * num_images
         self._prefix = f"probe-{seed}"
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), 0)
