@@ -17,8 +17,9 @@ def unpackers() -> Unpackers:
     from ccs_exp.jobs.kept_scores import unpack_scores  # late: `ls` and `gc` need none of it, and it imports torch
     from ccs_exp.jobs.resume import JOBS, unpack_job
     from ccs_exp.jobs.weights import WEIGHTS, unpack_weights
-    from ccs_exp.scoring.describe import unpack_skipped, unpack_spans
+    from ccs_exp.scoring.describe import unpack_spans
     from ccs_exp.scoring.moments import unpack_moments
+    from ccs_exp.scoring.of_probe import unpack_skipped
     from ccs_exp.store import unpack_tensors
     from ccs_exp.store.states import HASHES, unpack_hash
     from ccs_exp.tasks.kept import unpack_evaluation

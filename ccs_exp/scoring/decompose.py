@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,9 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.moments import HeadMoments
+from ccs_exp.scoring.of_probe import kept_of_probe
 from ccs_exp.scoring.output_means import OutputSums, pack_sums, unpack_sums
-from ccs_exp.store import Members, Stages, kept
+from ccs_exp.store import Stages
 
 
 class Decomposition(SharedModule):
@@ -79,12 +79,5 @@ def output_sums(
         note(images=len(probe))
         return decompose_with_sums(model, probe, compute)[1]
 
-    def pack(sums: OutputSums) -> dict[str, bytes]:
-        return pack_sums(sums) | {"skipped": json.dumps(probe.skipped).encode()}
-
-    def unpack(members: Members) -> OutputSums:
-        probe.skipped = json.loads(members["skipped"])
-        return unpack_sums(members)
-
     with stage("output_sums"):
-        return kept("output_sums", key, gather or own_pass, pack, unpack, stages)
+        return kept_of_probe("output_sums", key, probe, gather or own_pass, (pack_sums, unpack_sums), stages)

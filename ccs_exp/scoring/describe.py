@@ -17,10 +17,11 @@ from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.decompose import decompose, decompose_with_sums, output_sums
 from ccs_exp.scoring.moments import HeadMoments, pack_moments, unpack_moments
+from ccs_exp.scoring.of_probe import kept_of_probe
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.scoring.textspan import textspan
-from ccs_exp.store import Members, Stages, json_as, kept
+from ccs_exp.store import Members, Stages, json_as
 
 
 class Keeping(NamedTuple):
@@ -58,14 +59,7 @@ def describe_heads(
         output_sums(model, probe, compute, sums_key, stages, lambda: sums)
         return moments
 
-    def pack_described(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
-        return {"heads": json.dumps(spans_as_json(spans)).encode(), "skipped": json.dumps(probe.skipped).encode()}
-
-    def unpack_described(members: Members) -> tuple[HeadSpans, ...]:
-        probe.skipped = unpack_skipped(members)
-        return unpack_spans(members)
-
-    return kept("descriptions", keeping.descriptions, describe, pack_described, unpack_described, stages)
+    return kept_of_probe("descriptions", keeping.descriptions, probe, describe, (pack_spans, unpack_spans), stages)
 
 
 def probe_moments(
@@ -83,14 +77,7 @@ def probe_moments(
         note(images=len(probe))
         return decompose(model, probe, compute) if gather is None else gather()
 
-    def pack(moments: HeadMoments) -> dict[str, bytes]:
-        return pack_moments(moments) | {"skipped": json.dumps(probe.skipped).encode()}
-
-    def unpack(members: Members) -> HeadMoments:
-        probe.skipped = unpack_skipped(members)
-        return unpack_moments(members)
-
-    return kept("moments", key, of_pass, pack, unpack, stages)
+    return kept_of_probe("moments", key, probe, of_pass, (pack_moments, unpack_moments), stages)
 
 
 def describe_from(
@@ -111,15 +98,13 @@ def spans_as_json(spans: tuple[HeadSpans, ...]) -> list[list[Any]]:
     return [[str(item.head), list(item.descriptions), item.label, item.explained_variance, item.model] for item in spans]
 
 
+def pack_spans(spans: tuple[HeadSpans, ...]) -> dict[str, bytes]:
+    return {"heads": json.dumps(spans_as_json(spans)).encode()}
+
+
 def unpack_spans(members: Members) -> tuple[HeadSpans, ...]:
     """What `spans_as_json` made. Raises on anything else."""
     found = json_as(list[tuple[str, tuple[str, ...], str | None, float | None, str | None]], members["heads"])
     if any(len(texts) != DESCRIPTIONS_PER_HEAD for _, texts, *_ in found):
         raise ValueError(f"a head without {DESCRIPTIONS_PER_HEAD} descriptions")
     return tuple(HeadSpans(Head.parse(head), *rest) for head, *rest in found)
-
-
-def unpack_skipped(members: Members) -> list[str]:
-    """The probe images that could not be decoded."""
-    skipped: list[str] = json_as(list[str], members["skipped"])
-    return skipped
