@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,8 +61,9 @@ def find_evidence(
         result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
         reads = asked.reading or asked.sufficiency
         if reads and not isinstance(loaded.data, CaptionedVideos) and all(score.descriptions for score in scores):
-            reading = _read(cfg, loaded, scores, found, effects, compute, stages)
-            of_reading, found = _of_reading(cfg, reading, found, effects)
+            factors = label_factors(scores, effects.tasks, found.tests)
+            reading = _read(cfg, loaded, scores, factors, compute, stages)
+            of_reading, found = _of_reading(cfg, reading, found, effects, factors)
             result |= of_reading
     rows = found.rows()
     return Evidence(result | {"evidence.csv": Table(heads_table.COLUMNS, rows)}, summary | found.summary(asked.seed))
@@ -84,8 +85,7 @@ def _read(
     cfg: DictConfig,
     loaded: Loaded,
     scores: Sequence[HeadScore],
-    found: HeadEvidence,
-    effects: Effects,
+    factors: Mapping[int, int],
     compute: Compute,
     stages: Stages,
 ) -> Reading:
@@ -96,17 +96,19 @@ def _read(
     with compute.placed(loaded.encoder):
         texts = _own_texts(loaded.encoder, scores)
     replacements = _replacements(cfg, loaded, texts, compute, stages) if cfg.evidence.sufficiency else {}
-    wanted = Wanted(texts, label_factors(scores, effects.tasks, found.tests), replacements)
+    wanted = Wanted(texts, factors, replacements)
     return read(loaded.encoder, data, image_tasks(cfg.dataset, source), wanted, compute)
 
 
-def _of_reading(cfg: DictConfig, reading: Reading, found: HeadEvidence, effects: Effects) -> tuple[dict[str, Table], HeadEvidence]:
+def _of_reading(
+    cfg: DictConfig, reading: Reading, found: HeadEvidence, effects: Effects, factors: Mapping[int, int]
+) -> tuple[dict[str, Table], HeadEvidence]:
     scores, tasks = found.scores, effects.tasks
-    represents, factors = represented(reading, tasks, cfg.evidence.seed)
-    detected, areas = detection(reading, scores, tasks, label_factors(scores, tasks, found.tests))
+    represents, measured = represented(reading, tasks, cfg.evidence.seed)
+    detected, areas = detection(reading, scores, tasks, factors)
     found = replace(
         found,
-        represented=[None if place is None else tasks[place] for place in factors.represented],
+        represented=[None if place is None else tasks[place] for place in measured.represented],
         factors=tasks,
         detection=areas,
     )

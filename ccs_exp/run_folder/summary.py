@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationErro
 from typing_extensions import TypedDict
 
 from ccs_exp.errors import CcsError
-from ccs_exp.run_folder.columns import OPTIONAL_SUMMARY_KEYS, PRIMARY_METRICS
+from ccs_exp.run_folder.columns import PRIMARY_METRICS
 from ccs_exp.run_folder.folder import RunFolder
 
 Shares = dict[str, FiniteFloat | None]
@@ -128,9 +128,8 @@ class Summary(TypedDict):
 
 def read_summary(folder: Path) -> Summary:
     """The summary of a finished run. Raises `CcsError` where it is absent, of another schema version, or holds what no run writes."""
-    content = dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | RunFolder(folder).read_summary()
     try:
-        return _adapter().validate_python(content)
+        return _adapter().validate_python(RunFolder(folder).read_summary())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
