@@ -181,9 +181,9 @@ def _parse(name: str, arguments: Sequence[str]) -> None:
 
 def _recipe(targets: Sequence[str]) -> list[list[str]]:
     """What ``make`` would do, the set-up aside."""
-    done = subprocess.run(
-        ["make", "-n", "-o", ".venv/.ready", "BIN=BIN", *targets], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", "BIN=BIN", *targets]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
     return [shlex.split(line.replace("BIN/", "")) for line in done.stdout.splitlines()]
 
 
