@@ -98,10 +98,14 @@ def _check_scores(cfg: DictConfig) -> None:
 def _check_strategies(prune: DictConfig) -> None:
     for name in map(str, prune):
         node = prune[name]
-        if isinstance(node, DictConfig) and "_target_" not in node and not all("_target_" in (part or ()) for part in node.values()):
+        if isinstance(node, DictConfig) and "_target_" not in node and not all(_is_built(part) for part in node.values()):
             raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
     if prune.match_count and (not prune.match_seeds or min(prune.match_seeds) < 0 or len(set(prune.match_seeds)) < len(prune.match_seeds)):
         raise CcsError(f"prune.match_seeds={list(prune.match_seeds)}: give at least one number of at least 0, each once.")
+
+
+def _is_built(node: object) -> bool:
+    return isinstance(node, DictConfig) and "_target_" in node
 
 
 def _check_resample(resample: DictConfig) -> None:

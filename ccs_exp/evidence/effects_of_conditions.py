@@ -43,10 +43,16 @@ class Effects:
 
     def costs(self, task: str, measure: str = STANDARDISED, conditions: Sequence[Condition] | None = None) -> Costs:
         """Of `conditions` (None: all that silence something), on samples that all tasks have in common order."""
-        outcomes = self.evaluation.tasks[task]
-        values, groups = self._on_common_samples(outcomes, _measured(outcomes, measure))
-        places = self.evaluation.places(self.silenced if conditions is None else conditions)
-        return costs(values[self.evaluation.sets.index(frozenset())], values[places], groups, seed=self.seed)
+        if (task, measure) not in self._computed:
+            outcomes = self.evaluation.tasks[task]
+            values, groups = self._on_common_samples(outcomes, _measured(outcomes, measure))
+            original, places = values[self.evaluation.sets.index(frozenset())], self.evaluation.places(self.silenced)
+            self._computed[task, measure] = costs(original, values[places], groups, seed=self.seed)
+        found = self._computed[task, measure]
+        if conditions is None:
+            return found
+        place = {condition.heads: number for number, condition in enumerate(self.silenced)}
+        return found.of([place[condition.heads] for condition in conditions])
 
     def rows(self, conditions: Sequence[Condition] | None = None) -> list[Effect]:
         """The rows of ``effects.csv``: every task and measure, and for classes what became wrong and right."""
@@ -72,6 +78,11 @@ class Effects:
         of_tasks = np.stack([self.costs(task, STANDARDISED, conditions).standardised for task in self.evaluation.tasks])
         with np.errstate(invalid="ignore"):
             return np.nansum(of_tasks, axis=0) / (~np.isnan(of_tasks)).sum(axis=0)
+
+    @cached_property
+    def _computed(self) -> dict[tuple[str, str], Costs]:
+        """By task and measure, of all that silence something."""
+        return {}
 
     @cached_property
     def _common(self) -> dict[str, int]:

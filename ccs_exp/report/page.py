@@ -153,6 +153,8 @@ def _plot(contents: Contents) -> dict[str, Any] | None:
 
     rows: list[dict[str, Any]] = []
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         if contents.random and item.strategy == contents.random.strategy and not any(entry["item"] is contents.random for entry in rows):
             rows.append(row(contents.random, _draws(contents, contents.random)))
         rows.append(row(item))

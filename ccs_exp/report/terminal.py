@@ -81,6 +81,8 @@ def _conditions(contents: Contents, metric: str, wide: bool) -> Table:
     for name in ("Heads pruned", f"{metric_name(metric)}{unit}", *intervals, "Delta", *intervals):
         table.add_column(name, justify="right")
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         table.add_row(Text(plain(item.name)), *_row(item, metric, wide))
     for item in contents.means:
         table.add_row(Text(plain(item.name.replace("/mean", ", mean")), style="dim"), *_row(item, metric, wide))
