@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from small_jobs import ONE_TASK
 
 import ccs_exp
 from ccs_exp.config.schema import configure
@@ -17,8 +18,8 @@ from ccs_exp.report.answers import read_answers
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.scoring.donors import donors, donors_bytes
 
-PROBE = ("tracker=none", "probe.num_images=120", "prune=high_ccs")
-QUICK = (*PROBE, "dataset=scenes_shape", "dataset.source.num_images=40")
+PROBE = (ONE_TASK, "tracker=none", "probe.num_images=120", "prune=high_ccs")
+QUICK = (*PROBE, "dataset.source.num_images=40")
 KINDS = ("zero", "mean", "resample", "direct")
 
 

@@ -19,7 +19,7 @@ HEADS, TASKS = 32, ("shape", "colour", "texture", "size", "place", "count", "bac
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
     small = ("dataset.source.num_images=210", "probe.num_images=400", "prune.matched.draws=4", "evidence.sufficiency=true")
-    run(configure("+experiment=causal_map", "tracker=none", *small), Job(str(path)))
+    run(configure("tracker=none", *small), Job(str(path)))
     return RunFolder(path)
 
 
