@@ -48,7 +48,7 @@ def tables(effects: Effects, found: CausalMap | None) -> tuple[dict[str, Table],
     against = nulls.against_nulls(effects)
     if against:
         result["nulls.csv"] = Table(nulls.COLUMNS, nulls.null_rows(against))
-        summary["nulls"] = [row for row in result["nulls.csv"].rows if not row["task"]]
+        summary["nulls"] = [row for row in result["nulls.csv"].rows if not row["task"]]  # the means over tasks
     curves = {task: dose_response.curves(effects, task) for task in effects.evaluation.tasks}
     rows = [row for task, of_task in curves.items() for row in dose_response.curve_rows(task, of_task)]
     if rows:

@@ -114,14 +114,19 @@ class HeadEvidence:
             if truth is not None:
                 found.setdefault("labels_right", {})[name] = self._shares(truth, seed)
         if self.map is not None:
-            found["heads"] = self._foremost(self.map)
+            found["heads"] = self._foremost()
+            specific = [item for item in self.most_affected if item is not None and item.specificity is not None]
+            if specific:
+                above = sum(item.interval is not None and item.interval.low > 0 for item in specific)
+                mean = float(np.mean([item.specificity for item in specific if item.specificity is not None]))
+                found["specificity"] = {"mean": mean, "above_zero": above, "heads": len(specific)}
         return found
 
     def _shares(self, truth: LabelTruth, seed: int) -> dict[str, Any]:
         high = np.array([score.ccs_class == "high" for score in self.scores])
         return {name: vars(truth.share(of, seed=seed)) for name, of in (("all", None), ("high", high), ("others", ~high))}
 
-    def _foremost(self, causal: CausalMap, count: int = 5) -> list[dict[str, Any]]:
+    def _foremost(self, count: int = 5) -> list[dict[str, Any]]:
         """The heads that matter most for some task, the highest standardised cost first."""
         found = [(item, score) for item, score in zip(self.most_affected, self.scores, strict=True) if item is not None]
         found.sort(key=lambda pair: -pair[0].cost)

@@ -74,10 +74,11 @@ def _intruders(scores: Sequence[HeadScore], seed: int) -> tuple[dict[str, Table]
     items, chooser = intruder_items(scores, seed=seed), TaxonomyChooser(load_taxonomy())
     shares = intruder_shares(items, chooser.choose([item.texts for item in items]))
     mean = mean_share(shares, seed)
-    told = None if mean is None else {"judge": chooser.name, "found": mean[0], "interval": mean[1] and list(mean[1])}
+    told = {"judge": chooser.name, "found": mean and mean[0], "interval": mean and mean[1] and list(mean[1])}
+    told |= {"heads": len(shares), "unanswered": sum(share.unanswered for share in shares)}
     columns = ("head", "judge", "found", "answered", "unanswered")
     tables = {"intruder.csv": Table(columns, [share.row(chooser.name) for share in shares])} if shares else {}
-    return tables, {"shares": shares} | ({"intruder": told} if told else {})
+    return tables, {"shares": shares} | ({"intruders": [told]} if shares else {})
 
 
 @stage("read heads")

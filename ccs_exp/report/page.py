@@ -53,7 +53,7 @@ def render(contents: Contents) -> str:
         kinds=_kinds(contents),
         head_map=_head_map(contents),
         robustness=robustness(contents),
-        findings=findings(summary),
+        findings=findings(summary["evidence"]),
         causal=causal_map_view(contents),
         layers=sorted({head.layer for head in contents.heads}),
         classes=[name for name, count in contents.class_counts.items() if count],

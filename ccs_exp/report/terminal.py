@@ -45,7 +45,7 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         console.print(Text(plain(text), style="dim"))
     if contents.single_heads and contents.primary:
         _print_single_heads(contents, contents.primary, console)
-    for finding in findings(contents.summary):
+    for finding in findings(contents.summary["evidence"]):
         console.print(Text(finding))
     for notice in contents.notices:
         console.print(Text.assemble(("Warning: ", "bold yellow"), plain(notice)))

@@ -58,7 +58,7 @@ def test_five_principal_directions_leave_no_less_than_random_ones(folder):
 
 def test_the_findings_say_the_numbers(folder):
     summary = json.loads((folder.path / "summary.json").read_text())
-    told = " ".join(findings(summary))
+    told = " ".join(findings(summary["evidence"]))
     evidence = summary["evidence"]
     assert f"p {evidence['ccs_against_cost']['p']:.3f}" in told and evidence["heads"][0]["head"] in told
     share = evidence["labels_right"]["most_affected"]["all"]
