@@ -42,6 +42,7 @@ def check(cfg: DictConfig) -> None:
     _check_scores(cfg)
     _check_strategies(cfg.prune)
     _check_resample(cfg.resample)
+    _check_evidence(cfg)
     _check_local_copy(cfg)
     _check_templates(cfg)
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
@@ -116,6 +117,15 @@ def _check_resample(resample: DictConfig) -> None:
         )
     if not 2 <= resample.donors <= _MOST_DONORS:
         raise CcsError(f"resample.donors={resample.donors}: give a number from 2 to {_MOST_DONORS}.")
+
+
+def _check_evidence(cfg: DictConfig) -> None:
+    again = [name for name in ("stability", "other_probe") if cfg.evidence[name]]
+    if again and (cfg.ccs.name != "computed" or cfg.spans.name != "computed"):
+        raise CcsError(
+            f"evidence.{again[0]} describes and scores heads anew from other images, which only ccs=computed spans=computed do. "
+            "Leave it out, or let the scores be computed."
+        )
 
 
 def _check_local_copy(cfg: DictConfig) -> None:

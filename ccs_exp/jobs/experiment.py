@@ -16,6 +16,7 @@ from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.intruder_stage import intruder_lines
 from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
@@ -50,7 +51,10 @@ def run(cfg: DictConfig, job: Job) -> None:
     scorers, stages = assemble.build_scorers(cfg), Stages()
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
-        return plan.show(plan.plan(cfg, scorers, evaluates))
+        lines = plan.plan(cfg, scorers, evaluates)
+        if cfg.evidence.intruder:
+            lines += intruder_lines(scorers, plan.heads_to_score(cfg)[0], cfg.evidence.seed)
+        return plan.show(lines)
     refuse_own_input(cfg, job.run_dir)
     if cfg.ccs.name == "computed":
         scorers.check_ready()
@@ -75,7 +79,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluation:
         folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
-    evidence = find_evidence(cfg, loaded, scored, evaluation, compute, stages)
+    evidence = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
     for file, table in evidence.tables.items():
         write_evidence(folder.path, file, table.columns, table.rows)
 

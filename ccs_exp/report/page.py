@@ -25,7 +25,7 @@ _VERDICTS = {"aligned": ("✓", "aligned"), "not_aligned": ("✕", "not aligned"
 _FILES = (
     *("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "uncertainty.csv", "predictions.parquet"),
     *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "evidence.csv", "represents.csv", "detection.csv"),
-    *("intruder.csv", "sufficiency.csv", "robustness.csv", "figures"),
+    *("intruder.csv", "sufficiency.csv", "stability.csv", "robustness.csv", "figures"),
 )
 
 

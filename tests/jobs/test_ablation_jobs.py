@@ -148,6 +148,14 @@ def test_a_plan_says_how_large_donors_are(capsys):
     assert "outputs of those images: at most 0.12 GB, in memory and in the store" in lines
 
 
+def test_a_plan_says_what_evidence_takes():
+    cfg = configure(*PROBE, "prune=evidence", "evidence.stability=true", "evidence.other_probe={seed:4}")
+    lines = [f"{line.stage} {line.text}" for line in plan.evidence_lines(cfg, evaluates=True)]
+    assert lines[0].startswith("read every scored head once more over scenes_shape") and "0.8 kB of memory an image" in lines[0]
+    assert "3 times more, over the halves of scenes and another probe" in lines[1] and "at most 96 more labels and 480" in lines[2]
+    assert plan.evidence_lines(configure("prune=high_ccs"), evaluates=True) == []
+
+
 def test_donors_are_as_large_as_was_said():
     cfg = configure(*PROBE)
     model = build_model(cfg)

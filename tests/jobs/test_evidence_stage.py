@@ -19,6 +19,7 @@ HEADS, TASKS = 32, ("shape", "colour", "texture", "size", "place", "count", "bac
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
     small = ("dataset.source.num_images=210", "probe.num_images=400", "prune.matched.draws=4", "evidence.sufficiency=true")
+    small += ("evidence.stability=true", "evidence.other_probe={seed: 4}")
     run(configure("tracker=none", *small), Job(str(path)))
     return RunFolder(path)
 
@@ -48,6 +49,17 @@ def test_heads_are_told_with_all_that_was_found(folder):
     assert detected["area"].between(0, 1).all() and len(detected) == HEADS
     represents = read_evidence(folder.path, "represents.csv")
     assert len(represents) == HEADS * len(TASKS) and represents.groupby("head")["null95"].nunique().max() == 1
+
+
+def test_what_comes_again_is_told_of_the_halves_and_of_another_probe(folder):
+    table, heads = read_evidence(folder.path, "stability.csv"), read_evidence(folder.path, "evidence.csv")
+    halves = table[table["probe"] == "other half"].reset_index(drop=True)
+    assert len(halves) == HEADS and set(table["probe"]) == {"other half", "scenes, seed=4"}
+    assert (halves["same_descriptions"] == heads["same_descriptions"]).all() and 0 < halves["same_descriptions"].mean() < 1
+    told = {item["probe"]: item for item in folder.read_summary()["evidence"]["stability"]}
+    assert told["other half"]["descriptions"]["value"] == pytest.approx(halves["same_descriptions"].mean(), abs=1e-6)
+    low, high = told["scenes, seed=4"]["label"]["interval"]
+    assert low <= told["scenes, seed=4"]["label"]["value"] <= high
 
 
 def test_five_principal_directions_leave_no_less_than_random_ones(folder):
