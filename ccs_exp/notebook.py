@@ -9,7 +9,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from omegaconf import DictConfig
@@ -24,19 +24,23 @@ from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
 from ccs_exp.jobs import assemble
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute, image_data
-from ccs_exp.jobs.experiment import evaluate_all
+from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.experiment import evaluate_all, prune
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.resume import asked_keys
 from ccs_exp.jobs.score_stage import describe_and_score
 from ccs_exp.jobs.weights import random_weights
+from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.store import Stages, as_bytes
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 _COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
 _SCORING = ("probe", "pool", "textspan", "labeler", "judge", "ccs.high", "ccs.low", *_COMPUTING)
+_EVIDENCE = ("evidence", "prune")  # beside those of both
 _EVALUATING = ("dataset", "protocol", "ablation", "resample", "probe", "engine", "stack_size", *_COMPUTING)
 
 _as_loaded: WeakKeyDictionary[ClipModel, str] = WeakKeyDictionary()  # the numbers of models as a job would load them
@@ -149,6 +153,63 @@ def evaluate(
     loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
     evaluation = evaluate_all(cfg, loaded, conditions, build_compute(cfg, progress), Stages())
     return Evaluated(evaluation.values, accuracy_rows(model.name, cfg.dataset.name, conditions, evaluation))
+
+
+class Evidence(dict[str, "pandas.DataFrame"]):
+    """Tables by the names of a run's files: ``causal_map``, ``evidence``, ``represents``, ``effects``, ``nulls``, ``detection`` ...
+
+    Costs are in logits, `standardised` ones in standard deviations of the task's own margins. `summary` is what ``summary.json`` says.
+    """
+
+    def __init__(self, tables: Mapping[str, pandas.DataFrame], summary: dict[str, Any]):
+        super().__init__(tables)
+        self.summary = summary
+
+    def plot(self) -> Figure:
+        """The causal map: heads by layer, tasks as columns. Raises `CcsError` where not every scored head was silenced alone."""
+        from ccs_exp.report.evidence import MapTables, causal_map, causal_map_figure
+
+        if "causal_map" not in self:
+            raise CcsError("There is no causal map: it takes every scored head alone, as prune=evidence has them.")
+        return causal_map_figure(causal_map([MapTables(self["causal_map"], self["evidence"])]))
+
+    def __repr__(self) -> str:
+        from ccs_exp.report.evidence import findings
+
+        sizes = ", ".join(f"{name} ({len(table)} rows)" for name, table in self.items())
+        return "\n".join([*findings(cast(EvidenceSummary, self.summary)), f"Tables: {sizes}"])
+
+
+def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = True) -> Evidence:
+    """What silencing each scored head does, what it represents and whether its label is true, on a data set of images or videos.
+
+    Heads are scored as `score_heads` does, then silenced as ``prune=evidence`` says: high ones beside 50 sets that match them layer by
+    layer, each alone. Sources: Chang et al. 2009 (intruders), delphi (detection), Gandelsman et al. 2024 (sufficiency).
+
+    Args:
+        overrides: as on the command line: ``"dataset.limit=200"``, ``"prune.matched.draws=200"``, ``"evidence.sufficiency=true"``.
+
+    Raises:
+        CcsError: what is no model or data set, or a setting that is not known or has no effect here.
+    """
+    if not isinstance(dataset, str) or dataset == "none":
+        raise CcsError(f"evidence(dataset={dataset!r}): name a data set, as in evidence(model, 'scenes').")
+    effective = (*_EVIDENCE, *_SCORING, *_EVALUATING)
+    cfg = _configure("evidence", model, ("prune=evidence", f"dataset={dataset}", *overrides), effective)
+    scorers, stages, compute = assemble.build_scorers(cfg), Stages(), build_compute(cfg, progress)
+    scorers.check_ready()
+    source, probe = assemble.build(cfg.dataset.source), image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
+    loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
+    scored = describe_and_score(cfg, loaded, True, scorers, compute, stages)
+    chosen = prune(cfg, assemble.build_strategies(cfg.prune), loaded, scored.scores)
+    evaluation = evaluate_all(cfg, loaded, chosen, compute, stages)
+    found = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
+    import pandas
+
+    tables = {
+        file.removesuffix(".csv"): pandas.DataFrame(list(table.rows), columns=list(table.columns)) for file, table in found.tables.items()
+    }
+    return Evidence(tables, found.summary)
 
 
 def _named_sets(model: ClipModel, heads: Mapping[str, Iterable[Head | str]] | None) -> list[Condition]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -14,6 +15,9 @@ from ccs_exp.report.drawing import CCS_COLOURS, INK, panels
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.evidence_summary import AgainstMatched, Correlation, EvidenceSummary, ForemostHead, Senses
 from ccs_exp.run_folder.wording import p_value, percent, plain
+
+if TYPE_CHECKING:
+    import pandas
 
 _STEPS = len(CCS_COLOURS) - 1
 _STRONG = 0.05
@@ -37,20 +41,35 @@ class CausalMapView:
     rows: tuple[MapRow, ...]
 
 
+class MapTables(NamedTuple):
+    """``causal_map.csv`` and ``evidence.csv`` of one data set."""
+
+    cells: pandas.DataFrame
+    heads: pandas.DataFrame
+
+
+def map_tables(folder: Path) -> MapTables | None:
+    """None for a run in which not every scored head was silenced alone. Raises `CcsError` for files that no run writes."""
+    cells = read_evidence(folder, "causal_map.csv", ("head", "task"), ("standardised",))
+    heads = read_evidence(folder, "evidence.csv", ("head", "label", "label_tasks", "represents", "label_most_affected"), ("ccs",))
+    return None if cells is None or heads is None else MapTables(cells, heads)
+
+
 def causal_map_view(contents: Contents) -> CausalMapView | None:
-    """None for a run in which not every scored head was silenced alone."""
-    cells = read_evidence(contents.path, "causal_map.csv", ("head", "task"), ("standardised",))
-    heads = read_evidence(contents.path, "evidence.csv", ("head", "label", "label_tasks", "represents", "label_most_affected"), ("ccs",))
-    if cells is None or heads is None:
-        return None
-    found = {(row["head"], row["task"]): _number(row["standardised"]) for row in cells.to_dict("records")}
-    tasks = tuple(dict.fromkeys(cells["task"]))
+    tables = map_tables(contents.path)
+    return tables and causal_map([tables])
+
+
+def causal_map(of_datasets: Sequence[MapTables]) -> CausalMapView:
+    """The map over the tasks of several data sets; heads, and what they represent, as the first has them."""
+    found = {(row["head"], row["task"]): _number(row["standardised"]) for of in of_datasets for row in of.cells.to_dict("records")}
+    tasks = tuple(dict.fromkeys(task for of in of_datasets for task in of.cells["task"]))
+    named = {(row["head"], task) for of in of_datasets for row in of.heads.to_dict("records") for task in _tasks(row["label_tasks"])}
     largest = max((value for value in found.values() if value is not None), default=0.0) or 1.0
     rows = []
-    for row in heads.to_dict("records"):
-        named = set(str(row["label_tasks"] or "").split("; "))
+    for row in of_datasets[0].heads.to_dict("records"):
         values = [found.get((row["head"], task)) for task in tasks]
-        shaded = [(value, _shade(value, largest), task in named) for value, task in zip(values, tasks, strict=True)]
+        shaded = [(value, _shade(value, largest), (row["head"], task) in named) for value, task in zip(values, tasks, strict=True)]
         represents = row["represents"] if isinstance(row["represents"], str) else None
         right = {"True": True, "False": False}.get(str(row["label_most_affected"]))
         ccs = _number(row["ccs"])
@@ -130,6 +149,10 @@ def _null(row: AgainstMatched) -> str:
 
 def _signed(value: float) -> str:
     return f"{'−' if value < 0 else ''}{abs(value):.2f}"
+
+
+def _tasks(listed: Any) -> list[str]:
+    return listed.split("; ") if isinstance(listed, str) else []
 
 
 def _shade(value: float | None, largest: float) -> int:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ccs_exp.config.schema import configure
+from ccs_exp.errors import CcsError
 from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.notebook import Evidence
 from ccs_exp.report.contents import gather
 from ccs_exp.report.evidence import causal_map_view, findings
 from ccs_exp.run_folder.evidence_files import read_evidence
@@ -78,3 +80,20 @@ def test_the_findings_say_the_numbers(folder):
     page = (folder.path / "report.html").read_text()
     assert "Does the score say what the head does?" in page and (folder.path / "figures" / "causal_map.png").exists()
     assert np.isfinite(evidence["nulls"][0]["cost"])
+
+
+def test_a_notebook_has_the_same_tables_and_a_plot_in_one_call():
+    import ccs_exp
+    from ccs_exp.evidence import causal_map  # a room of the same name does not take the function's place
+
+    small = ("dataset.source.num_images=70", "probe.num_images=100", "prune.matched.draws=2")
+    found = ccs_exp.evidence(ccs_exp.load_model("tiny"), "scenes", *small, progress=False)
+    assert tuple(found["causal_map"].columns) == causal_map.COLUMNS and len(found["causal_map"]) == HEADS * len(TASKS)
+    assert {"evidence", "represents", "effects", "nulls", "detection"} <= set(found) and found.summary["heads"]
+    assert "CCS" in repr(found) and "represents (224 rows)" in repr(found)
+    (axes,) = found.plot().axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == list(TASKS)
+    with pytest.raises(CcsError, match="takes every scored head alone"):
+        Evidence({}, {}).plot()
+    with pytest.raises(CcsError, match="name a data set"):
+        ccs_exp.evidence(ccs_exp.load_model("tiny"), "none")

@@ -84,6 +84,8 @@ HOSTILE = {
     "another shape": (summary_with(robustness={"shuffled_labels": {"mean": 1}, "relabel": None}), "robustness.shuffled_labels"),
     "evidence of another shape": (summary_with(evidence={"ccs_against_cost": {"rho": "high"}}), "evidence.ccs_against_cost"),
     "evidence that is a list": (summary_with(evidence=[1]), "evidence is"),
+    "a map of other columns": (replaced("causal_map.csv", b"head,task\nL8.H0,a\n"), "causal_map.csv lacks the columns standardised"),
+    "a map of texts": (replaced("causal_map.csv", b"head,task,standardised\nL8.H0,a,b\n"), "standardised holds what is no number"),
     "weights without a hash": (summary_with(weights={"origin": []}), "weights.origin"),
     "a summary nested too deep": (replaced("summary.json", b"[" * 200_000), "is not JSON"),
     "a summary of 100 MB": (grown("summary.json", 100 << 20), "more than any run writes"),

@@ -27,7 +27,9 @@ def test_a_number_of_the_list_is_an_answer(content):
     assert subject.schema["json_schema"]["schema"]["properties"]["choice"] == {"type": "integer", "enum": [1, 2, 3, 4, 5]}
 
 
-@pytest.mark.parametrize("content", ['{"choice": 6}', '{"choice": 0}', '{"choice": true}', '{"choice": null}', '{"choice": "a red star"}', "4"])
+@pytest.mark.parametrize(
+    "content", ['{"choice": 6}', '{"choice": 0}', '{"choice": true}', '{"choice": null}', '{"choice": "a red star"}', "4"]
+)
 def test_anything_else_is_none(content):
     with pytest.raises(Rejected):
         Subject("intruder", FIVE).read(response(content), strict=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ccs_exp.report.reproduction.cells import Book
 from ccs_exp.report.reproduction.collect import Collection, Edition, collect
+from ccs_exp.report.reproduction.evidence import SweepEvidence, sweep_evidence
 from ccs_exp.report.reproduction.heads import Agreement, AtK, Example, agreement, ccs_at_k, examples
 from ccs_exp.report.reproduction.paper import Paper, View, load_paper
 from ccs_exp.report.reproduction.tables import Table, other_tables, paper_table
@@ -27,6 +28,7 @@ class Reproduction:
     examples: dict[str, list[Example]]
     agreement: list[Agreement]
     at_k: dict[str, list[AtK]]
+    evidence: SweepEvidence
     seed: int
 
     @property
@@ -45,4 +47,5 @@ def reproduce(directories: Iterable[str | Path], seed: int = 0) -> Reproduction:
         views.append((view, filled or (paper_table(book, paper, view, _NO_RUNS),)))
     others = tuple(table for edition in book.editions for table in other_tables(book, paper, edition))
     drawn, agreed = examples(book, seed), agreement(collection, paper)
-    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, ccs_at_k(book, paper), seed)
+    evidence = sweep_evidence(collection.runs)
+    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, ccs_at_k(book, paper), evidence, seed)
