@@ -15,6 +15,7 @@ from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import build_compute, build_model, image_data
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.report.answers import read_answers
+from ccs_exp.report.intervals import SEEDS
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.scoring.donors import donors, donors_bytes
 
@@ -71,7 +72,14 @@ def test_resampled_conditions_have_a_row_for_each_seed_and_their_mean(finished):
     accuracy = finished["resample"].read_accuracy().query("metric == 'top1'").set_index("condition")["value"]
     assert list(accuracy.index) == ["original", "high_ccs"]
     assert accuracy["high_ccs"] == pytest.approx(silenced["correct"].mean(), abs=1e-6)
-    assert not read_answers(finished["resample"].path), "200 answers of 40 samples are not 200 samples"
+    (answers,) = read_answers(finished["resample"].path).values()
+    assert len(answers.samples) == 40 and not answers.hits, "200 answers of 40 samples are not 200 samples"
+    assert {name: len(seeds) for name, seeds in answers.of_seeds.items()} == {"original": 1, "high_ccs": 5}
+    sure = finished["resample"].read_uncertainty().query("condition == 'high_ccs'").set_index("metric")
+    for metric in ("top1", "mean_per_class"):
+        row = sure.loc[metric]
+        assert row["value_low"] <= row["value"] <= row["value_high"] and row["interval"] == SEEDS
+        assert row["delta_low"] <= row["delta"] <= row["delta_high"] or row["delta"] == 0
 
 
 def test_seeds_are_evaluated_whatever_else_a_job_evaluates(finished, tmp_path):
