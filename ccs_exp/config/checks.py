@@ -16,7 +16,7 @@ from ccs_exp.heads import HIGH_FROM, LOW_TO, check_thresholds
 
 _PREPROCESSING = "open_clip.transform.PreprocessCfg"
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
-_VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
+_ALSO_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos", "table")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
 _LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed"), 0)
 _LEAST_SEEDS, _MOST_DONORS = 5, 256
@@ -65,7 +65,7 @@ def _check_needed(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
     missing += ["dataset.frames"] if cfg.dataset.task == "retrieval" and cfg.dataset.frames is None else []
-    missing += ["dataset.path"] if cfg.dataset.name in _VIDEOS_NEED_A_PATH and not cfg.dataset.path else []
+    missing += ["dataset.path"] if cfg.dataset.name in _ALSO_NEED_A_PATH and not cfg.dataset.path else []
     if missing:
         layout = (
             f" dataset.path is a folder with: {cfg.dataset.layout}" if cfg.dataset.layout and "dataset.path" in missing else ""

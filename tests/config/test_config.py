@@ -25,7 +25,7 @@ CHOICES = [
 NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
     "dataset=folder": ["dataset.path=somewhere"],
-    **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos")},
+    **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos", "table")},
     "probe=folder": ["probe.path=somewhere"],
     "pool=file": ["pool.path=somewhere"],
     "spans=file": ["spans.path=somewhere"],
