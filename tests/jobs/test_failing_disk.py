@@ -8,13 +8,11 @@ import os
 import pytest
 import torch
 from PIL import Image
-from small_models import small_model
-from torchvision.transforms.functional import to_tensor
 
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.files import whole, write_whole
-from ccs_exp.jobs import experiment, load_stage
+from ccs_exp.jobs import experiment
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.resume import JOBS, keep, restore, unpack_job
 from ccs_exp.jobs.store_command import main
@@ -63,19 +61,9 @@ class _Written:
 
 
 @pytest.fixture
-def stub(tmp_path, monkeypatch):
-    """A job with a stub of a model over four images; its report is one line."""
-    for name, number in itertools.product(("red", "blue"), range(2)):
-        (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), (200 * (name == "red"), 10 * number, 90)).save(tmp_path / "pictures" / name / f"{number}.png")
-    (tmp_path / "pool.txt").write_text("\n".join(("red", "blue", "green", "a star", "a ring", "one of them")))
-    model = small_model()
-    model.transform = lambda image: to_tensor(image.resize((32, 32)))
-    monkeypatch.setattr(load_stage, "build_model", lambda cfg: model)
-    monkeypatch.setattr(experiment, "write_report", lambda path: write_whole(path / "report.html", b"<p>"))
-    monkeypatch.setattr(experiment, "show_run", lambda path, alone: None)
-    options = ("model.weights=null", "dataset=folder", f"dataset.path={tmp_path}/pictures", "pool=file", f"pool.path={tmp_path}/pool.txt")
-    return configure(*options, "probe.num_images=80", "prune=none", "tracker=none", "num_workers=0", "batch_size=80")
+def stub(picture_job):
+    names = itertools.product(("red", "blue"), range(2))
+    return picture_job({f"{name}/{n}.png": Image.new("RGB", (32, 32), (200 * (name == "red"), 10 * n, 90)) for name, n in names})
 
 
 def job(cfg, here):
