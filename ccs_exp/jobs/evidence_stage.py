@@ -60,7 +60,10 @@ def find_evidence(
         effects = Effects(evaluation, cfg.dataset.name, asked.seed)
         causal = single_heads(effects, [score.head for score in scores])
         of_evaluation, told = tables(effects, causal)
-        result, summary, found = result | of_evaluation | _of_rankings(cfg, loaded, evaluation), summary | told, replace(found, map=causal)
+        result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
+        if evaluation.rankings:
+            of_rankings, told = _of_rankings(cfg, loaded, evaluation)
+            result, summary = result | of_rankings, summary | told
         reads = asked.reading or asked.sufficiency
         if reads and not isinstance(loaded.data, CaptionedVideos) and all(score.descriptions for score in scores):
             factors = label_factors(scores, effects.tasks, found.tests)
@@ -71,14 +74,14 @@ def find_evidence(
     return Evidence(result | {"evidence.csv": Table(heads_table.COLUMNS, rows)}, summary | found.summary(asked.seed))
 
 
-def _of_rankings(cfg: DictConfig, loaded: Loaded, evaluation: Evaluation) -> dict[str, Table]:
-    """Where images of people were ranked: skews, and how well each group is seen."""
-    if not evaluation.rankings or loaded.source is None:
-        return {}
+def _of_rankings(cfg: DictConfig, loaded: Loaded, evaluation: Evaluation) -> tuple[dict[str, Table], dict[str, Any]]:
+    """Of people that were ranked: skews, and how well each group is seen."""
+    assert not isinstance(loaded.data, CaptionedVideos)  # which nobody ranks
     rows, means = skew_tables(evaluation, cfg.protocol == "paper", cfg.evidence.seed)
-    of_groups = group_accuracy_rows(evaluation, dict(loaded.source.tasks or {}), cfg.evidence.seed)
+    of_groups = group_accuracy_rows(evaluation, dict(loaded.data.tasks or {}), cfg.evidence.seed)
     found = {"skew.csv": Table(COLUMNS, rows), "skew_means.csv": Table(MEANS_COLUMNS, means)}
-    return found | {"group_accuracy.csv": Table(group_accuracy.COLUMNS, of_groups)}
+    found["group_accuracy.csv"] = Table(group_accuracy.COLUMNS, of_groups)
+    return found, {"skew": [row for row in means if row["measure"] == "max_skew" and row["p"] is not None]}
 
 
 def _intruders(scores: Sequence[HeadScore], seed: int) -> tuple[dict[str, Table], dict[str, Any]]:
