@@ -117,7 +117,7 @@ def _of_occupations(found: Skews, evaluation: Evaluation, condition: Condition) 
 
 
 def _means(evaluation: Evaluation, values: Float[np.ndarray, "sets occupations"], seed: int) -> Rows:
-    """Means over occupations of every condition, and of the means over its draws; under the same draws of occupations for all.
+    """Means over occupations of every condition, and of the means over draws; under the same draws of occupations for all.
 
     Tested against the original are the conditions that somebody asks about: Holm's family. Of several draws of one, their mean is.
     """
@@ -127,8 +127,8 @@ def _means(evaluation: Evaluation, values: Float[np.ndarray, "sets occupations"]
     of_conditions |= {
         f"{name}/{MEAN}": np.mean([of_conditions[draw] for draw in draws], axis=0) for name, draws in families.items()
     }
-    in_family = {draw for draws in families.values() for draw in draws}
-    shown = [name for name in of_conditions if not name.startswith(_NULLS)]
+    in_family = {draw for draws in families.values() for draw in draws} | {name for name in named if name.startswith("curve/")}
+    shown = [name for name in of_conditions if name not in in_family or not name.startswith(_NULLS)]
     table = np.array([of_conditions[name] for name in shown])
     deltas = table - of_conditions[ORIGINAL]
     drawn, drawn_deltas = (ends(drawn_means(of_rows, seed=seed)) for of_rows in (table, deltas))
@@ -149,24 +149,32 @@ def _means(evaluation: Evaluation, values: Float[np.ndarray, "sets occupations"]
             }
         if name in corrected:
             row |= {"p": p[name], "p_holm": corrected[name]}
-        sets = [other for other in named if other.startswith(f"{_NULLS[0]}{name}/")]
-        if sets:
-            draws = [float(of_conditions[other].mean()) for other in sets]
-            everything = heads in {named[other].heads for other in sets}
+        draws = _null(families.get(name.removesuffix(f"/{MEAN}"), [name]), {other: of_conditions[other] for other in named})
+        if draws:
+            everything = heads in {one.heads for other, one in named.items() if other.startswith(f"{_NULLS[0]}{name}/")}
             place = null_place(float(table[at].mean()), draws, everything)
             row |= {"p_matched": place.p, "matched_sets": place.draws, "matched_mean": float(np.mean(draws))}
         rows.append(row)
     return rows
 
 
-def _families(names: Sequence[str]) -> Mapping[str, list[str]]:
-    """Conditions that are draws of one thing, such as ``random/0`` and ``random/1``; nulls' sets have a condition of their own."""
+def _families(names: Sequence[str]) -> dict[str, list[str]]:
+    """Conditions that are draws of one thing: ``random/0`` and ``random/1``; the sets that match one condition, or all its draws."""
     found: dict[str, list[str]] = {}
     for name in names:
         family, _, number = name.rpartition("/")
-        if family and number.isdecimal() and not name.startswith(_NULLS):
-            found.setdefault(family, []).append(name)
+        if family and number.isdecimal() and not name.startswith("curve/"):
+            tested, _, draw = family.rpartition("/")
+            found.setdefault(tested if tested.startswith(_NULLS[0]) and draw.isdecimal() else family, []).append(name)
     return {family: draws for family, draws in found.items() if len(draws) > 1}
+
+
+def _null(tested: Sequence[str], of_conditions: Mapping[str, Float[np.ndarray, " occupations"]]) -> list[float]:
+    """What the sets that match a condition give; of several draws of one, the means over one set that matches each."""
+    sets = [
+        [float(found.mean()) for name, found in of_conditions.items() if name.startswith(f"{_NULLS[0]}{one}/")] for one in tested
+    ]
+    return np.mean(sets, axis=0).tolist() if len(set(map(len, sets))) == 1 else []
 
 
 def _known(value: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.drawing import CCS_COLOURS, QUIET, grid, panels, title
 from ccs_exp.run_folder.evidence_files import read_evidence
@@ -45,13 +46,22 @@ class AttributeSkews:
 
 
 def skew_view(run_dir: Path) -> tuple[AttributeSkews, ...]:
-    """Of every attribute that images were ranked by; empty where none were. Draws of one condition are shown as their mean."""
+    """Of every attribute that images were ranked by; empty where none were. Draws of one condition are shown as their mean.
+
+    Raises `CcsError` for a file that no run writes.
+    """
     means, groups = read_evidence(run_dir, "skew_means.csv"), read_evidence(run_dir, "group_accuracy.csv")
     if means is None:
         return ()
-    of_groups = [{**row, "measure": row["of"], "value": row["accuracy"]} for row in _records(groups) if row["of"] != "group"]
-    rows, attributes = [*_records(means), *of_groups], dict.fromkeys(means["attribute"])
-    return tuple(_attribute(name, [row for row in rows if row["attribute"] == name]) for name in attributes)
+    try:
+        of_groups = [{**row, "measure": row["of"], "value": row["accuracy"]} for row in _records(groups) if row["of"] != "group"]
+        rows, attributes = [*_records(means), *of_groups], dict.fromkeys(means["attribute"])
+        return tuple(_attribute(name, [row for row in rows if row["attribute"] == name]) for name in attributes)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CcsError(
+            f"{run_dir}: skew_means.csv or group_accuracy.csv is not as a run writes it ({what}). Run the job again."
+        ) from error
 
 
 def skew_figure(view: tuple[AttributeSkews, ...]) -> Figure:
@@ -84,9 +94,9 @@ def skew_findings(summary: Mapping[str, object]) -> list[str]:
 
 def _finding(row: Mapping[str, Any]) -> str:
     told = (
-        f"Silencing {plain(row['condition'])} changes MaxSkew of {plain(row['attribute'])} by {signed(row['delta'])} "
-        f"({signed(row['delta_low'])} to {signed(row['delta_high'])}) to {signed(row['value'])}, mean of {row['occupations']} occupations, "
-        f"p {p_value(row['p_holm'])} (Holm)"
+        f"Silencing {plain(row['condition'])} changes MaxSkew of {plain(row['attribute'])} by {signed(row['delta'], True)} "
+        f"({signed(row['delta_low'], True)} to {signed(row['delta_high'], True)}) to {signed(row['value'])}, mean of {row['occupations']} "
+        f"occupations, p {p_value(row['p_holm'])} (Holm)"
     )
     if row["p_matched"] is None:
         return f"{told}; whether other heads of its layers do the same is not tested here."

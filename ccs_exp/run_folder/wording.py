@@ -41,10 +41,11 @@ def number(value: Any) -> float | None:
 def signed(value: float, delta: bool = False) -> str:
     """With a minus sign, and as a difference with a plus sign too.
 
-    >>> signed(-0.034), signed(0.2), signed(0.2, delta=True)
-    ('−0.03', '0.20', '+0.20')
+    >>> signed(-0.034), signed(0.2), signed(0.2, delta=True), signed(-0.001)
+    ('−0.03', '0.20', '+0.20', '0.00')
     """
-    return f"{'−' if value < 0 else '+' if delta else ''}{abs(value):.2f}"
+    text = f"{abs(value):.2f}"
+    return text if text == "0.00" else f"{'−' if value < 0 else '+' if delta else ''}{text}"
 
 
 def is_rank(metric: str) -> bool:
