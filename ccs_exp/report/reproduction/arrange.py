@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccs_exp.report.reproduction.cells import Book
+from ccs_exp.report.reproduction.claims.runs import RunSource
+from ccs_exp.report.reproduction.claims.sources import PaperSource
+from ccs_exp.report.reproduction.claims.statements import findings
+from ccs_exp.report.reproduction.claims.words import Answer
 from ccs_exp.report.reproduction.collect import Collection, Edition, collect
 from ccs_exp.report.reproduction.heads import Agreement, AtK, Example, agreement, ccs_at_k, examples
 from ccs_exp.report.reproduction.paper import Paper, View, load_paper
@@ -17,7 +22,12 @@ _NO_RUNS = Edition("no run", "standard")
 
 @dataclass(frozen=True)
 class Reproduction:
-    """All that the page and the files show. `views`: the paper's tables and figures, each for every edition that has cells."""
+    """All that the page and the files show.
+
+    Attributes:
+        views: the paper's tables and figures, each for every edition that has cells.
+        answers: what the paper's numbers, and the runs of each edition, say of the paper's claims.
+    """
 
     collection: Collection
     book: Book
@@ -27,6 +37,7 @@ class Reproduction:
     examples: dict[str, list[Example]]
     agreement: list[Agreement]
     at_k: dict[str, list[AtK]]
+    answers: tuple[Answer, ...]
     seed: int
 
     @property
@@ -45,4 +56,20 @@ def reproduce(directories: Iterable[str | Path], seed: int = 0) -> Reproduction:
         views.append((view, filled or (paper_table(book, paper, view, _NO_RUNS),)))
     others = tuple(table for edition in book.editions for table in other_tables(book, paper, edition))
     drawn, agreed = examples(book, seed), agreement(collection, paper)
-    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, ccs_at_k(book, paper), seed)
+    at_k, answers = ccs_at_k(book, paper), (paper_answer(), *_answers(book, paper))
+    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, at_k, answers, seed)
+
+
+@functools.cache
+def paper_answer() -> Answer:
+    """What the paper's own numbers say of its claims."""
+    paper = load_paper()
+    source = PaperSource(paper)
+    return source, findings(source, paper)
+
+
+def _answers(book: Book, paper: Paper) -> Iterator[Answer]:
+    """What the runs of each edition say, with those of the same edition whose heads are in equal number."""
+    for edition in dict.fromkeys(replace(edition, equal=False) for edition in book.editions):
+        source = RunSource(book, edition)
+        yield source, findings(source, paper)

@@ -15,6 +15,8 @@ from markupsafe import Markup
 from ccs_exp.report.reproduction import heads
 from ccs_exp.report.reproduction.arrange import Reproduction
 from ccs_exp.report.reproduction.cells import Cell
+from ccs_exp.report.reproduction.claims import words
+from ccs_exp.report.reproduction.claims.statements import CLAIMS
 from ccs_exp.report.reproduction.figures import bars
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
 from ccs_exp.report.reproduction.typeset import condition_title, ends_text, value_text
@@ -53,6 +55,8 @@ def _template() -> Template:
     environment.filters |= {"plain": plain, "condition_title": condition_title, "p": p_value, "metric_name": metric_name}
     environment.filters |= {"shade": shade, "moment": _moment, "beside_matched": _beside_matched, "by_class": _by_class}
     environment.globals |= {"value_text": value_text, "ends_text": ends_text, "is_rank": is_rank, "tip": _tip, "SIGNIFICANT": SIGNIFICANT}
+    environment.filters |= {"counted": words.counted, "overall": words.overall, "contrary": words.contrary, "means": words.means}
+    environment.globals |= {"CLAIMS": CLAIMS, "EXPLAINED": words.EXPLAINED}
     return environment.get_template("page.html.jinja")
 
 

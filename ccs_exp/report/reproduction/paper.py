@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ccs_exp.files import ASSETS, read_csv, read_yaml
@@ -15,12 +15,17 @@ _CONDITIONS = ("original", "high_ccs", "low_ccs")
 
 @dataclass(frozen=True)
 class PaperModel:
-    """One of the six variants, as Table 3 describes it."""
+    """One of the six variants, as Table 3 describes it. `pairs`: millions of image-text pairs that it was trained on."""
 
     title: str
     size: str
     patch: int
     data: str
+    pairs: int
+
+    @property
+    def openai(self) -> bool:
+        return self.data.startswith("OpenAI-")
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class Paper:
     Attributes:
         values: ``{(model, data set, condition): accuracy}`` of Tables 4 to 6.
         in_text: the same of the figures whose numbers the text gives, by figure.
-        own_protocol: data sets that the authors evaluated in a way of their own.
+        samples: of each data set under protocol=paper.
+        groups: data sets ``in_domain``, ``out_of_domain`` and of ``video``.
+        concepts: those of Figures 3 and 4.
+        own_protocol: what protocol=paper does in another way, for each data set where it does.
         reference: open_clip's own ``{(model, data set): accuracy}``.
         ccs_at_k: Table 3, ``{model: (fraction with CCS 0, ... 5)}``.
         agreement: Table 2, ``{model: {statistic: value}}``.
@@ -51,7 +59,10 @@ class Paper:
 
     models: Mapping[str, PaperModel]
     datasets: Mapping[str, str]
-    own_protocol: tuple[str, ...]
+    samples: Mapping[str, int]
+    groups: Mapping[str, Sequence[str]]
+    concepts: tuple[str, ...]
+    own_protocol: Mapping[str, str]
     views: Mapping[str, View]
     values: Mapping[tuple[str, str, str], float]
     in_text: Mapping[str, Mapping[tuple[str, str, str], float]]
@@ -104,8 +115,9 @@ def load_paper() -> Paper:
     agreement = {row["model"]: {name: float(row[name]) for name in statistics} for row in _facts("agreement", "model", *statistics)}
     examples = tuple(_facts("examples", "class", "head", "label", *DESCRIPTION_COLUMNS))
     models = {name: PaperModel(**entry) for name, entry in layout["models"].items()}
-    own = tuple(layout["own_protocol"])
-    return Paper(models, layout["datasets"], own, views, values, in_text, reference, at_k, agreement, examples)
+    concepts, own = tuple(layout["concepts"]), layout["own_protocol"]
+    of_sets = (layout["samples"], layout["groups"], concepts, own)
+    return Paper(models, layout["datasets"], *of_sets, views, values, in_text, reference, at_k, agreement, examples)
 
 
 def _facts(name: str, *columns: str) -> list[dict[str, str]]:
