@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", metavar="DIR", help="where the page and its files go; by default `reproduction` in the first DIR")
     parser.add_argument("--seed", type=int, default=0, help="of the heads drawn for Table 1 (0)")
-    parser.add_argument("--verify", action="store_true", help="print which cells of Tables 4 to 6 hold")
+    parser.add_argument("--verify", action="store_true", help="print which of the paper's numbers come again")
     parser.add_argument("--claims", action="store_true", help="print what becomes of the paper's claims; without DIR, of its own numbers")
     asked = parser.parse_args(arguments)
     if not asked.directories and (asked.verify or not asked.claims):
@@ -56,7 +56,8 @@ def _claims_of_the_paper(output: str | None) -> bool:
 def _report(directories: list[str], output: Path, seed: int, verify: bool, claims: bool) -> bool:
     from ccs_exp.report.reproduction.arrange import reproduce
     from ccs_exp.report.reproduction.claims.words import show_claims
-    from ccs_exp.report.reproduction.verification import all_hold, comparisons, comparisons_csv, show_comparisons
+    from ccs_exp.report.reproduction.verification import all_hold, comparisons, comparisons_csv
+    from ccs_exp.report.reproduction.verified import show_comparisons
     from ccs_exp.report.reproduction.write import write_reproduction
 
     found = reproduce(directories, seed)

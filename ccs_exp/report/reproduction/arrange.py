@@ -13,11 +13,13 @@ from ccs_exp.report.reproduction.claims.sources import PaperSource
 from ccs_exp.report.reproduction.claims.statements import findings
 from ccs_exp.report.reproduction.claims.words import Answer
 from ccs_exp.report.reproduction.collect import Collection, Edition, collect
+from ccs_exp.report.reproduction.contradictions import contradictions
 from ccs_exp.report.reproduction.heads import Agreement, AtK, Example, agreement, ccs_at_k, examples
+from ccs_exp.report.reproduction.layers import OfModel, concepts_over_layers
 from ccs_exp.report.reproduction.paper import Paper, View, load_paper
 from ccs_exp.report.reproduction.tables import Table, other_tables, paper_table
 
-_NO_RUNS = Edition("no run", "standard")
+_NO_RUNS = Edition("no run", "paper")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Reproduction:
 
     Attributes:
         views: the paper's tables and figures, each for every edition that has cells.
+        layers: which concepts stand in which layers, by where scores come from.
+        contradictions: between the authors' head sets and the paper.
         answers: what the paper's numbers, and the runs of each edition, say of the paper's claims.
     """
 
@@ -38,6 +42,8 @@ class Reproduction:
     agreement: list[Agreement]
     at_k: dict[str, list[AtK]]
     answers: tuple[Answer, ...]
+    layers: dict[str, list[OfModel]]
+    contradictions: list[str]
     seed: int
 
     @property
@@ -57,7 +63,8 @@ def reproduce(directories: Iterable[str | Path], seed: int = 0) -> Reproduction:
     others = tuple(table for edition in book.editions for table in other_tables(book, paper, edition))
     drawn, agreed = examples(book, seed), agreement(collection, paper)
     at_k, answers = ccs_at_k(book, paper), (paper_answer(), *_answers(book, paper))
-    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, at_k, answers, seed)
+    of_heads = concepts_over_layers(book, paper), contradictions(paper)
+    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, at_k, answers, *of_heads, seed)
 
 
 @functools.cache

@@ -29,6 +29,15 @@ class PaperModel:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far our accuracy (`value`) and what silencing costs (`delta`) may lie from the paper's, as fractions, and why so far."""
+
+    value: float
+    delta: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class View:
     """A table or figure: which data sets it shows under which conditions. `equal`: heads in equal number."""
 
@@ -50,6 +59,7 @@ class Paper:
         samples: of each data set under protocol=paper.
         groups: data sets ``in_domain``, ``out_of_domain`` and of ``video``.
         concepts: those of Figures 3 and 4.
+        tolerances: of ``make verify-paper``, by data set.
         own_protocol: what protocol=paper does in another way, for each data set where it does.
         reference: open_clip's own ``{(model, data set): accuracy}``.
         ccs_at_k: Table 3, ``{model: (fraction with CCS 0, ... 5)}``.
@@ -62,6 +72,7 @@ class Paper:
     samples: Mapping[str, int]
     groups: Mapping[str, Sequence[str]]
     concepts: tuple[str, ...]
+    tolerances: Mapping[str, Tolerance]
     own_protocol: Mapping[str, str]
     views: Mapping[str, View]
     values: Mapping[tuple[str, str, str], float]
@@ -80,7 +91,7 @@ class Paper:
         key = (model, dataset, condition)
         if view in ("figure3", "figure4"):
             return self.in_text.get(view, {}).get(key)
-        return self.values.get(key) if view != "figure2_equal" or condition == "original" else None
+        return self.values.get(key) if not self.views[view].equal or condition == "original" else None
 
 
 @functools.cache
@@ -116,7 +127,10 @@ def load_paper() -> Paper:
     examples = tuple(_facts("examples", "class", "head", "label", *DESCRIPTION_COLUMNS))
     models = {name: PaperModel(**entry) for name, entry in layout["models"].items()}
     concepts, own = tuple(layout["concepts"]), layout["own_protocol"]
-    of_sets = (layout["samples"], layout["groups"], concepts, own)
+    tolerances = {
+        name: Tolerance(entry["value"] / 100, entry["delta"] / 100, entry["reason"]) for name, entry in layout["tolerances"].items()
+    }
+    of_sets = (layout["samples"], layout["groups"], concepts, tolerances, own)
     return Paper(models, layout["datasets"], *of_sets, views, values, in_text, reference, at_k, agreement, examples)
 
 

@@ -21,7 +21,7 @@ def write_reproduction(found: Reproduction, output: str | Path) -> Path:
     titled += [("Table 2: agreement of the judge with a person", agreement_frame(found.agreement))]
     titled += [(f"Table 3: CCS@K{f' ({scores})' if scores else ''}", at_k_frame(rows)) for scores, rows in found.at_k.items()]
     titled += [(f"{table.title}: {table.what} ({table.edition})", frame(table)) for table in found.tables]
-    cells = cells_csv(found.tables, found.at_k, found.agreement)
+    cells = cells_csv(found.tables, found.at_k, found.agreement, found.paper.own_protocol)
     contents = (render(found).encode(), cells, markdown(titled).encode(), latex(titled).encode(), claims_csv(found.answers))
     for name, content in zip(FILES, contents, strict=True):
         write_whole(folder / name, content, choose="--output DIR")
