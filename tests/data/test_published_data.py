@@ -154,9 +154,9 @@ def test_pets_standard_and_paper(pets):
     (pets / "images" / "Bombay_9.jpg").unlink()  # which no list names
     paper = load("oxford_pets", pets, "protocol=paper", "dataset.protocols.paper.whole.samples=74")
     assert len(paper.class_names) == 35 and paper.class_names[:3] == ("Abyssinian", "American", "Basset")
-    merged = {}
-    for index in range(74):
-        merged.setdefault(paper.class_names[paper[index].target], set()).add(standard.class_names[standard[index].target])
+    merged, breeds = {}, {sample.sample_id: standard.class_names[sample.target] for sample in map(standard.__getitem__, range(74))}
+    for sample in map(paper.__getitem__, range(74)):
+        merged.setdefault(paper.class_names[sample.target], set()).add(breeds[sample.sample_id])
     assert all(breed.split()[0] == word for word, breeds in merged.items() for breed in breeds)
     assert {word for word, breeds in merged.items() if len(breeds) > 1} == {"American", "English"}
     cifar = list(configure("dataset=cifar10").dataset.templates)

@@ -18,7 +18,7 @@ from ccs_exp.report.reproduction.claims.statements import CLAIMS
 from ccs_exp.report.reproduction.claims.verdict import Comparison, Finding, Verdict, finding
 from ccs_exp.run_folder.folder import RunFolder
 
-AUTHORS = CHOICES | {"ccs": "published", "protocol": "paper"}
+AUTHORS = CHOICES | {"ccs": "published", "protocol": "paper", "random_layers": None}
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def exact_run(path: Path, model: str, dataset: str, values: dict[str, dict[str, 
     folder.write_summary(
         {"model": model, "dataset": dataset, "config_hash": "0" * 16, "ccs_at_k": None, "accuracy": top1, "delta": top1}
         | {"random": None, "skipped": [], "unjudged": 0, "from_store": [], "warnings": []}
-        | {"choices": CHOICES | {"ccs": "published"} | choices, "metric": "top1"}
+        | {"choices": CHOICES | {"ccs": "published", "random_layers": None} | choices, "metric": "top1"}
     )
 
 

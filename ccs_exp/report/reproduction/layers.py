@@ -76,11 +76,13 @@ def heat(models: list[OfModel]) -> bytes:
         for axes, model in zip(panels, models, strict=True):
             counts = [[model.concepts.get(name, {}).get(layer, (0, 0)) for layer in model.layers] for name in names]
             every = np.array([[cell[1] for cell in row] for row in counts], dtype=float).reshape(len(names), len(model.layers))
-            axes.imshow(every, cmap="Blues", vmin=0, vmax=max(4.0, float(every.max(initial=0))), aspect="auto")
+            most = max(4.0, float(every.max(initial=0)))
+            axes.imshow(every, cmap="Blues", vmin=0, vmax=most, aspect="auto")
             for row, cells in enumerate(counts):
                 for column, (high, count) in enumerate(cells):
+                    colour = INK if count <= most / 2 else "white"
                     if count:
-                        axes.text(column, row, str(high), ha="center", va="center", fontsize=7.5, color=INK if count < 4 else "white")
+                        axes.text(column, row, str(high), ha="center", va="center", fontsize=7.5, color=colour)
             axes.set_xticks(range(len(model.layers)), [f"L{layer}" for layer in model.layers])
             axes.set_yticks(range(len(names)), [plain(name, 22) for name in names])
             axes.tick_params(length=0, labelsize=7.5)

@@ -91,7 +91,8 @@ class Paper:
         key = (model, dataset, condition)
         if view in ("figure3", "figure4"):
             return self.in_text.get(view, {}).get(key)
-        return self.values.get(key) if not self.views[view].equal or condition == "original" else None
+        equal = view in self.views and self.views[view].equal
+        return self.values.get(key) if not equal or condition == "original" else None
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -75,6 +76,7 @@ def mean_costs(source: Source) -> dict[str, float]:
 def larger_rises(source: Source, paper: Paper) -> Sequence[Comparison]:
     """The slopes of size (ViT-L against ViT-B) and of data (a tenfold of image-text pairs) in a binomial regression over models."""
     import statsmodels.api as sm
+    from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
     rows = []
     for model in source.models:
@@ -85,7 +87,12 @@ def larger_rises(source: Source, paper: Paper) -> Sequence[Comparison]:
     table = np.array(rows)
     if len(table) < 4 or np.linalg.matrix_rank(table[:, 2:]) < 3:
         return ()  # no slope can be told from the other
-    fitted = sm.GLM(table[:, :2], table[:, 2:], family=sm.families.Binomial()).fit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PerfectSeparationWarning)
+        try:
+            fitted = sm.GLM(table[:, :2], table[:, 2:], family=sm.families.Binomial()).fit()
+        except PerfectSeparationWarning:
+            return ()  # as where no head of any model has CCS 5
     names = ("ViT-L against ViT-B", "ten times as many image-text pairs")
     slopes = [of_normal(float(slope), float(error)) for slope, error in zip(fitted.params[1:], fitted.bse[1:], strict=True)]
     return [Comparison(name, slope) for name, slope in zip(names, slopes, strict=True)]
