@@ -72,8 +72,8 @@ def sweep(name: str) -> dict[str, list[str]]:
     """What the experiment sweeps over; causal_map is a job, not a sweep."""
     files = [yaml.safe_load(Path(config_dir(), "experiment", f"{file}.yaml").read_text()) for file in ("shared/paper", name)]
     shared = files[:1] if "shared/paper" in files[1]["defaults"] else []
-    params = {key: values for file in (*shared, files[1]) for key, values in file.get("hydra", {}).get("sweeper", {}).get("params", {}).items()}
-    return {key: str(values).split(",") for key, values in params.items()}
+    params = [file.get("hydra", {}).get("sweeper", {}).get("params", {}) for file in (*shared, files[1])]
+    return {key: str(values).split(",") for part in params for key, values in part.items()}
 
 
 def strategies(cfg) -> list[str]:
