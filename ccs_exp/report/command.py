@@ -43,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _claims_of_the_paper(output: str | None) -> bool:
-    from ccs_exp.report.reproduction.arrange import paper_answer
-    from ccs_exp.report.reproduction.claims.words import claims_csv, show_claims
+    from ccs_exp.report.reproduction.arrange import arranged
+    from ccs_exp.report.reproduction.claims.words import show_claims
+    from ccs_exp.report.reproduction.collect import Collection
+    from ccs_exp.report.reproduction.write import write_reproduction
 
-    answers = [paper_answer()]
-    show_claims(answers)
+    found = arranged(Collection((), (), (), ()))
+    show_claims(found.answers)
     if output:
-        write_whole(Path(output) / "claims.csv", claims_csv(answers), choose="--output DIR")
+        print(f"Report: {write_reproduction(found, output)}")
     return True
 
 

@@ -161,6 +161,8 @@ def test_the_paper_s_claims_need_no_run(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert all(claim.text in printed for claim in CLAIMS) and "15.00" in printed
     assert (tmp_path / "claims.csv").read_text().count("\n") > 100
+    page = (tmp_path / "reproduction.html").read_text(encoding="utf-8")
+    assert "0 finished runs" in page and "37 of 42 for it, 29 of them surely" in page
     for arguments in ([], ["--verify"]):
         with pytest.raises(SystemExit):
             main(arguments)

@@ -53,7 +53,12 @@ class Reproduction:
 
 def reproduce(directories: Iterable[str | Path], seed: int = 0) -> Reproduction:
     """Collect the runs below `directories` and arrange them. `seed`: of the heads drawn for Table 1."""
-    collection, paper = collect(directories), load_paper()
+    return arranged(collect(directories), seed)
+
+
+def arranged(collection: Collection, seed: int = 0) -> Reproduction:
+    """Runs, also none at all, in the paper's arrangement."""
+    paper = load_paper()
     book = Book(collection.runs)
     views = []
     for view in paper.views.values():
