@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from ccs_exp.report.contents import Contents
 from ccs_exp.report.drawing import CCS_COLOURS, INK, panels
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.evidence_summary import AgainstMatched, Correlation, EvidenceSummary, ForemostHead, Senses
-from ccs_exp.run_folder.wording import p_value, percent, plain
+from ccs_exp.run_folder.wording import number, p_value, percent, plain, signed
 
 if TYPE_CHECKING:
     import pandas
@@ -62,7 +61,7 @@ def causal_map_view(contents: Contents) -> CausalMapView | None:
 
 def causal_map(of_datasets: Sequence[MapTables]) -> CausalMapView:
     """The map over the tasks of several data sets; heads, and what they represent, as the first has them."""
-    found = {(row["head"], row["task"]): _number(row["standardised"]) for of in of_datasets for row in of.cells.to_dict("records")}
+    found = {(row["head"], row["task"]): number(row["standardised"]) for of in of_datasets for row in of.cells.to_dict("records")}
     tasks = tuple(dict.fromkeys(task for of in of_datasets for task in of.cells["task"]))
     named = {(row["head"], task) for of in of_datasets for row in of.heads.to_dict("records") for task in _tasks(row["label_tasks"])}
     largest = max((value for value in found.values() if value is not None), default=0.0) or 1.0
@@ -72,7 +71,7 @@ def causal_map(of_datasets: Sequence[MapTables]) -> CausalMapView:
         shaded = [(value, _shade(value, largest), (row["head"], task) in named) for value, task in zip(values, tasks, strict=True)]
         represents = row["represents"] if isinstance(row["represents"], str) else None
         right = {"True": True, "False": False}.get(str(row["label_most_affected"]))
-        ccs = _number(row["ccs"])
+        ccs = number(row["ccs"])
         rows.append(MapRow(row["head"], row["label"] or None, None if ccs is None else int(ccs), tuple(shaded), represents, right))
     return CausalMapView(tasks, tuple(rows))
 
@@ -111,8 +110,8 @@ def _correlation(found: Correlation | None) -> list[str]:
     if found["rho"] is None:
         return [f"Whether heads of higher CCS matter more cannot be told: {found['reason']}."]
     low, high = found["low"], found["high"]
-    interval = "" if low is None or high is None else f", 95% interval {_signed(low)} to {_signed(high)}"
-    told = f"rho {_signed(found['rho'])} within layers{interval}, p {p_value(found['p'])}, {found['heads']} heads"
+    interval = "" if low is None or high is None else f", 95% interval {signed(low)} to {signed(high)}"
+    told = f"rho {signed(found['rho'])} within layers{interval}, p {p_value(found['p'])}, {found['heads']} heads"
     if found["p"] is None or found["p"] >= _STRONG:
         return [f"CCS does not tell here which heads matter ({told})."]
     return [f"Heads of higher CCS matter {'more' if found['rho'] > 0 else 'less'} here ({told})."]
@@ -147,17 +146,9 @@ def _null(row: AgainstMatched) -> str:
     )
 
 
-def _signed(value: float) -> str:
-    return f"{'−' if value < 0 else ''}{abs(value):.2f}"
-
-
 def _tasks(listed: Any) -> list[str]:
     return listed.split("; ") if isinstance(listed, str) else []
 
 
 def _shade(value: float | None, largest: float) -> int:
     return 0 if value is None else max(0, min(_STEPS, round(_STEPS * value / largest)))
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(float(value)) else float(value)

@@ -43,6 +43,7 @@ class LabelsOfHeads(TypedDict):
     others: LabelsRight
 
 
+@with_config(STRICT)
 class Senses(TypedDict, total=False):
     """In which labels can be right: of the most affected task, of what the head represents."""
 
@@ -126,6 +127,24 @@ class Stability(TypedDict):
     ccs_class: Again
 
 
+@with_config(STRICT)
+class MeanSkew(TypedDict):
+    """MaxSkew of one attribute under a condition, over occupations, with its difference to the original's."""
+
+    condition: str
+    attribute: str
+    occupations: Natural
+    value: FiniteFloat
+    delta: FiniteFloat
+    delta_low: FiniteFloat | None
+    delta_high: FiniteFloat | None
+    p_holm: FiniteFloat | None
+    p_matched: FiniteFloat | None
+    matched_sets: Natural | None
+    matched_mean: FiniteFloat | None
+
+
+@with_config(STRICT)
 class EvidenceSummary(TypedDict, total=False):
     ccs_against_cost: Correlation
     labels_right: Senses
@@ -135,3 +154,4 @@ class EvidenceSummary(TypedDict, total=False):
     areas: list[CurveArea]
     intruders: list[IntrudersFound]
     stability: list[Stability]
+    skew: list[MeanSkew]

@@ -12,6 +12,7 @@ from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, primary_metric
+from ccs_exp.run_folder.wording import number
 from ccs_exp.tracking import keys
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def config(summary: Summary) -> dict[str, Any]:
 def numbers(folder: RunFolder, summary: Summary) -> dict[str, float]:
     """All scalars under flat keys. What does not exist has none: no value of an empty set, no difference of the original to itself."""
     found: dict[str, float | None] = {keys.key(keys.CCS_AT_K, k): share for k, share in (summary["ccs_at_k"] or {}).items()}
-    found |= _of_conditions(folder, summary) | _of_draws(summary) | _of_evidence(summary["evidence"] or {})
+    found |= _of_conditions(folder, summary) | _of_draws(summary) | _of_skews(folder) | _of_evidence(summary["evidence"] or {})
     ran = summary["ran"]
     if ran:
         found |= {keys.key(keys.SECONDS, name): value for name, value in ran["stages"].items()}
@@ -102,6 +103,16 @@ def _of_evidence(evidence: EvidenceSummary) -> dict[str, float | None]:
         parts = {"descriptions": again["descriptions"], "label": again["label"], "ccs": again["ccs"]}
         found |= {f"stability/{again['probe']}/{what}": share["value"] for what, share in parts.items()}
     return {keys.key(keys.EVIDENCE, name): value for name, value in found.items()}
+
+
+def _of_skews(folder: RunFolder) -> dict[str, float | None]:
+    """``skew/<measure>/<attribute>/<condition>`` and ``skew_delta/...``: means over occupations."""
+    table = read_evidence(folder.path, "skew_means.csv")
+    rows: list[dict[Any, Any]] = [] if table is None else table.to_dict("records")
+    kinds = ((keys.SKEW, "value"), (keys.SKEW_DELTA, "delta"))
+    return {
+        keys.key(kind, row["measure"], row["attribute"], row["condition"]): number(row[column]) for row in rows for kind, column in kinds
+    }
 
 
 def media(library: Any, run: wandb.Run, folder: RunFolder) -> dict[str, Any]:
