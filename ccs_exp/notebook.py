@@ -201,7 +201,7 @@ def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = T
     source, probe = assemble.build(cfg.dataset.source), image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
     scored = describe_and_score(cfg, loaded, True, scorers, compute, stages)
-    chosen = prune(cfg, assemble.build_strategies(cfg.prune), loaded, scored.scores)
+    chosen = prune(cfg, assemble.build_strategies(cfg.prune), loaded, scored.scores, compute, stages)
     evaluation = evaluate_all(cfg, loaded, chosen, compute, stages)
     found = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
     import pandas

@@ -121,6 +121,11 @@ def _check_resample(resample: DictConfig) -> None:
 
 
 def _check_evidence(cfg: DictConfig) -> None:
+    if cfg.evidence.split and "cost" not in cfg.prune.curve.get("orders", ()):
+        raise CcsError(
+            "evidence.split=true is about an order by cost, which is chosen on one half and measured on the other. Add "
+            "prune=curve 'prune.curve.orders=[cost,random]', or leave it out."
+        )
     again = [name for name in ("stability", "other_probe") if cfg.evidence[name]]
     if again and (cfg.ccs.name != "computed" or cfg.spans.name != "computed"):
         raise CcsError(

@@ -72,7 +72,7 @@ def find_evidence(
     if evaluation is not None:
         effects = Effects(evaluation, cfg.dataset.name, asked.seed)
         causal = single_heads(effects, [score.head for score in scores])
-        of_evaluation, told = tables(effects, causal)
+        of_evaluation, told = tables(effects, causal, asked.split)
         result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
         if evaluation.rankings:
             of_rankings, told = _of_rankings(cfg, loaded, evaluation)

@@ -42,6 +42,8 @@ def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """What evidence takes beside the conditions: passes with nothing silenced, and scores anew, which language models may be asked for."""
     asked, lines = cfg.evidence, []
     shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    if evaluates and "cost" in cfg.prune.curve.get("orders", ()):
+        lines.append(PlanLine("evaluate", "first every scored head alone, for the order by cost: a pass of its own"))
     heads = min(SCORED_LAYERS, shape[0]) * shape[1] if shape else None
     if evaluates and cfg.dataset.task == "classification" and (asked.reading or asked.sufficiency):
         text = f"every scored head once more over {cfg.dataset.name}, with nothing silenced: about the time of one condition"
