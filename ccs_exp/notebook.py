@@ -9,7 +9,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from omegaconf import DictConfig
@@ -26,17 +26,13 @@ from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute, image_data
 from ccs_exp.jobs.evidence_stage import find_evidence
 from ccs_exp.jobs.experiment import evaluate_all, prune
+from ccs_exp.jobs.frames import Evaluated, Evidence
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.resume import asked_keys
 from ccs_exp.jobs.score_stage import describe_and_score
 from ccs_exp.jobs.weights import random_weights
-from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.store import Stages, as_bytes
-
-if TYPE_CHECKING:
-    import pandas
-    from matplotlib.figure import Figure
 
 _COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
 _SCORING = ("probe", "pool", "textspan", "labeler", "judge", "ccs.high", "ccs.low", *_COMPUTING)
@@ -44,34 +40,6 @@ _EVIDENCE = ("evidence", "prune")  # beside those of both
 _EVALUATING = ("dataset", "protocol", "ablation", "resample", "probe", "engine", "stack_size", *_COMPUTING)
 
 _as_loaded: WeakKeyDictionary[ClipModel, str] = WeakKeyDictionary()  # the numbers of models as a job would load them
-
-
-class Evaluated(dict[str, dict[str, float]]):
-    """``{condition: {metric: value}}``: accuracies and recalls are fractions, ranks in items; of several tasks their mean."""
-
-    def __init__(self, values: Mapping[str, dict[str, float]], rows: list[dict[str, Any]]):
-        super().__init__(values)
-        self._rows = rows
-
-    def to_frame(self) -> pandas.DataFrame:
-        """A row for each task, condition and metric, with the difference to the original: the columns of ``accuracy.csv``."""
-        import pandas
-
-        return pandas.DataFrame(self._rows)
-
-    def __repr__(self) -> str:
-        return self._table().to_string(float_format="{:.4f}".format)
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html(float_format="{:.4f}".format)
-
-    def _table(self) -> pandas.DataFrame:
-        import pandas
-
-        table = pandas.DataFrame.from_dict(dict(self), orient="index")
-        pruned = {row["condition"]: row["num_pruned"] for row in self._rows}
-        table.insert(0, "heads silenced", [pruned[name] for name in table.index])
-        return table
 
 
 def load_model(name: str = "tiny", **options: Any) -> ClipModel:
@@ -155,31 +123,6 @@ def evaluate(
     return Evaluated(evaluation.values, accuracy_rows(model.name, cfg.dataset.name, conditions, evaluation))
 
 
-class Evidence(dict[str, "pandas.DataFrame"]):
-    """Tables by the names of a run's files: ``causal_map``, ``evidence``, ``represents``, ``effects``, ``nulls``, ``detection`` ...
-
-    Costs are in logits, `standardised` ones in standard deviations of the task's own margins. `summary` is what ``summary.json`` says.
-    """
-
-    def __init__(self, tables: Mapping[str, pandas.DataFrame], summary: dict[str, Any]):
-        super().__init__(tables)
-        self.summary = summary
-
-    def plot(self) -> Figure:
-        """The causal map: heads by layer, tasks as columns. Raises `CcsError` where not every scored head was silenced alone."""
-        from ccs_exp.report.evidence import MapTables, causal_map, causal_map_figure
-
-        if "causal_map" not in self:
-            raise CcsError("There is no causal map: it takes every scored head alone, as prune=evidence has them.")
-        return causal_map_figure(causal_map([MapTables(self["causal_map"], self["evidence"])]))
-
-    def __repr__(self) -> str:
-        from ccs_exp.report.evidence import findings
-
-        sizes = ", ".join(f"{name} ({len(table)} rows)" for name, table in self.items())
-        return "\n".join([*findings(cast(EvidenceSummary, self.summary)), f"Tables: {sizes}"])
-
-
 def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = True) -> Evidence:
     """What silencing each scored head does, what it represents and whether its label is true, on a data set of images or videos.
 
@@ -204,12 +147,7 @@ def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = T
     chosen = prune(cfg, assemble.build_strategies(cfg.prune), loaded, scored.scores, compute, stages)
     evaluation = evaluate_all(cfg, loaded, chosen, compute, stages)
     found = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
-    import pandas
-
-    tables = {
-        file.removesuffix(".csv"): pandas.DataFrame(list(table.rows), columns=list(table.columns)) for file, table in found.tables.items()
-    }
-    return Evidence(tables, found.summary)
+    return Evidence.of(found.tables, found.summary)
 
 
 def _named_sets(model: ClipModel, heads: Mapping[str, Iterable[Head | str]] | None) -> list[Condition]:
