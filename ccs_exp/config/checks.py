@@ -27,6 +27,7 @@ _VALUES = {
     "on_error": ("raise", "skip"),
     "protocol": ("standard", "paper"),
     "dataset.task": ("classification", "retrieval", "skew"),
+    "dataset.frame_order": ("as_filmed", "shuffled"),
     "device": ("auto", "cpu", "gpu", "cuda", "mps"),
     "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
     "prune.match_count": (None, "min"),
@@ -121,6 +122,8 @@ def _check_local_copy(cfg: DictConfig) -> None:
         if cfg.dataset[key] and key not in cfg.dataset.source:
             value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
             raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
+    if cfg.dataset.frame_order != "as_filmed" and cfg.dataset.task != "retrieval":
+        raise CcsError(f"dataset.frame_order={cfg.dataset.frame_order} is about videos; dataset={cfg.dataset.name} has none. Leave it out.")
     if cfg.dataset.streaming and cfg.pixel_cache:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:

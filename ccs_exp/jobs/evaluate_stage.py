@@ -76,6 +76,7 @@ def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> Fr
         videos.limited(cfg.dataset.limit),
         with_openai_statistics(model.transform) if cfg.protocol == "paper" else model.transform,
         frames=cfg.dataset.frames,
+        shuffled=cfg.dataset.frame_order == "shuffled",
         batch_size=cfg.batch_size,
         on_error=cfg.on_error,
         num_workers=cfg.num_workers,

@@ -36,6 +36,8 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         told = f"CCS@K: for how many heads K of their {DESCRIPTIONS_PER_HEAD} descriptions fit the head's label"
         console.print(Text(f"\n{told}", style="dim"))
         console.print(_at_k(contents, contents.ccs_at_k, min(_BAR_WIDTH, console.width - _BAR_WIDTH)))
+    if contents.over_all_heads:
+        console.print(Text(contents.over_all_heads, style="dim"))
     for line in robustness_lines(contents):
         console.print(Text(line), soft_wrap=True)
     if contents.groups and contents.primary:

@@ -72,6 +72,16 @@ def oxford_pets(look: Look) -> LabelledFiles | None:
     return None
 
 
+def oxford_pets_whole(look: Look) -> LabelledFiles | None:
+    """All photographs ``images/Abyssinian_201.jpg``, also those of the training set and those that no list names."""
+    for root in _roots(look.folder, "oxford-iiit-pet"):
+        if (root / "images").is_dir() and (root / "annotations").is_dir():
+            files = sorted(path for path in (root / "images").iterdir() if is_image(path))
+            targets = targets_of([path.stem.rpartition("_")[0] for path in files], None, look.table, str(root / "images"))
+            return LabelledFiles(root, files, targets, look.decode)
+    return None
+
+
 def class_folders(look: Look) -> LabelledFiles | None:
     """A folder for each class, named as the set is distributed or like the class; here, or in a folder ``test``."""
     for root in (look.folder / "test", look.folder):
@@ -99,7 +109,7 @@ def class_folders(look: Look) -> LabelledFiles | None:
 
 
 LAYOUTS: dict[str, Callable[[Look], CifarBinary | LabelledFiles | None]] = {
-    layout.__name__: layout for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, class_folders)
+    layout.__name__: layout for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, class_folders)
 }
 
 
