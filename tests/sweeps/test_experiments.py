@@ -16,7 +16,7 @@ from ccs_exp.report.command import main
 from ccs_exp.report.reproduction.paper import load_paper
 
 EXPERIMENTS = sorted(path.stem for path in Path(config_dir(), "experiment").glob("*.yaml"))
-OTHERS = {"smoke_table4", "smoke_claims", "causal_map"}
+OTHERS = {"smoke_table4", "smoke_claims", "causal_map", "bias"}
 VARIANTS = list(load_paper().models)
 CLASSIFIED = ["cifar10", "cifar100", "food101"]
 VIDEOS = ["msrvtt", "msvd", "didemo"]
