@@ -42,13 +42,15 @@ class DatasetConfig:
     streaming: bool = False  # read the hub's files as they come
     class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
-    task: str = "classification"  # classification | retrieval
+    task: str = "classification"  # classification | retrieval | skew
     frames: int | None = None  # of a video
     frame_order: str = "as_filmed"  # as_filmed | shuffled: a control of what only an order of frames could tell
     layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)  # what opens it: _target_ and its arguments
     templates: list[str] = field(default_factory=list)  # prompts, with {} for the class name
     tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
+    occupations: str | None = None  # a text file of what images of people are ranked for, one a line; null: the data set's, or ours
+    top_k: int | None = None  # skews are of that many images; null: a tenth of them, at most 1,000
 
 
 @dataclass
