@@ -48,7 +48,7 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         console.print(Text(plain(text), style="dim"))
     if contents.single_heads and contents.primary:
         _print_single_heads(contents, contents.primary, console)
-    for finding in (*findings(contents.summary), *skew_findings(contents.summary)):
+    for finding in (*findings(contents.summary["evidence"]), *skew_findings(contents.summary)):
         console.print(Text(finding))
     for notice in contents.notices:
         console.print(Text.assemble(("Warning: ", "bold yellow"), plain(notice)))
@@ -84,6 +84,8 @@ def _conditions(contents: Contents, metric: str, wide: bool) -> Table:
     for name in ("Heads pruned", f"{metric_name(metric)}{unit}", *intervals, "Delta", *intervals):
         table.add_column(name, justify="right")
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         table.add_row(Text(plain(item.name)), *_row(item, metric, wide))
     for item in contents.means:
         table.add_row(Text(plain(item.name.replace("/mean", ", mean")), style="dim"), *_row(item, metric, wide))

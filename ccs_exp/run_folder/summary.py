@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.columns import PRIMARY_METRICS
+from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 from ccs_exp.run_folder.folder import RunFolder
 
 Shares = dict[str, FiniteFloat | None]
@@ -122,6 +123,7 @@ class Summary(TypedDict):
     decoder: str | None
     choices: dict[str, Any] | None
     robustness: Robustness | None
+    evidence: EvidenceSummary | None
     asked: Asked | None
     ran: Ran | None
 
