@@ -12,6 +12,7 @@ from ccs_exp.config.plain import plain
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
 from ccs_exp.jobs.ablation import Gathering, build_engine
+from ccs_exp.jobs.atlas_stage import check_atlas, write_atlas
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
@@ -59,6 +60,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder.prepare()
 
     loaded = load(cfg, job.asked, evaluates, given)
+    check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
     if loaded.model:
         check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     plan.show(plan.encoding_lines(cfg, evaluates))
@@ -78,6 +80,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     evidence = find_evidence(cfg, loaded, scored, evaluation, compute, stages)
     for file, table in evidence.tables.items():
         write_evidence(folder.path, file, table.columns, table.rows)
+    atlas = write_atlas(cfg, loaded, folder, compute, stages)
 
     finished = Finished(
         config=plain(cfg),
@@ -87,6 +90,7 @@ def run(cfg: DictConfig, job: Job) -> None:
         conditions=chosen,
         evaluation=evaluation,
         evidence=evidence.summary,
+        atlas=atlas,
         scorers=scorers,
         stages=stages,
         device=compute.device_type,

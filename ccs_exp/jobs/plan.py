@@ -81,7 +81,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         images = cfg.probe.num_images or 1000
         size = contributions_bytes(images, heads, head_dim, projection.shape[1])
         how = "at most" if cfg.probe.num_images else "for every 1,000 images"
-        lines.append(PlanLine("memory", f"what heads add to those images: {how} {size / 1e6:.0f} MB in the store, six times that meanwhile"))
+        lines.append(PlanLine("memory", f"what heads add to them: {how} {size / 1e6:.0f} MB in the store, six times that meanwhile"))
     return lines
 
 
