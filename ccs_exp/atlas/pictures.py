@@ -18,7 +18,7 @@ def thumbnail(picture: Image.Image, side: int = _LARGEST_SIDE) -> str:
     """The address of a copy of at most that size, as WebP."""
     small = picture.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return _address(small, "WEBP", quality=78, method=2)
+    return _address(small, "WEBP", quality=78, method=0)
 
 
 def overlay(heat: Float[np.ndarray, "rows columns"], strongest: float) -> str:

@@ -42,7 +42,7 @@ def write_atlas(cfg: DictConfig, loaded: Loaded, folder: RunFolder, compute: Com
         notices.append(f"The model has {loaded.model.origin.description}: what its heads see means nothing.")
     title = " · ".join(filter(None, (loaded.name, f"probe {cfg.probe.name}")))
     atlas = make_atlas(folder.path, title, loaded.model, kept, loaded.probe, compute, thumbnails=thumbnails, notices=notices)
-    pages = write_pages(atlas, folder.atlas)
+    pages = write_pages(atlas, folder.path / "atlas")
     note(pages=len(pages), bytes=sum(page.stat().st_size for page in pages))
     return {"contributions": key and key_digest(key), "images": len(kept), "pages": len(pages)}
 

@@ -88,10 +88,6 @@ class RunFolder:
     def figures(self) -> Path:
         return self.path / "figures"
 
-    @property
-    def atlas(self) -> Path:
-        return self.path / "atlas"
-
     def prepare(self) -> None:
         """Make the folder and make sure that it can be written; nothing in it is touched.
 
@@ -123,17 +119,15 @@ class RunFolder:
     def files(self) -> list[Path]:
         """The files of a run that are there."""
         paths = [self.path / name for name in (*_FILES, *(f"figures/{figure}.png" for figure in FIGURES))]
-        return [path for path in paths if path.exists()] + sorted(self.atlas.glob("*.html"))
+        return [path for path in paths if path.exists()] + sorted(self.path.glob("atlas/*.html"))
 
     def clear(self) -> None:
         """Take away what an earlier run left in the folder, just before its place is taken."""
         for path in reversed(self.files()):  # heads.csv last: a folder without it is not known to be a run's
             path.unlink(missing_ok=True)
-        for left_over in self.path.glob(".*.part"):
+        for left_over in (*self.path.glob(".*.part"), *self.path.glob("atlas/.*.part")):
             left_over.unlink(missing_ok=True)
-        for below in (self.figures, self.atlas):
-            for left_over in below.glob(".*.part"):
-                left_over.unlink(missing_ok=True)
+        for below in (self.figures, self.path / "atlas"):
             if below.is_dir() and not any(below.iterdir()):
                 below.rmdir()
 
