@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +31,7 @@ from ccs_exp.heads import Head
 from ccs_exp.scoring.contributions import Contributions
 
 LARGEST_UPLOAD = 16 * 2**20  # bytes
+Question = int | bytes | Image.Image  # an image: the place of a probe image, a file's content, or a picture
 _LONGEST_TEXT = 300  # characters
 _CROP_SIDE = 336
 _TOP = 5
@@ -46,8 +48,11 @@ class Classes(NamedTuple):
 class Questions:
     """Answers for one run; hooks are set on the model, so one question is answered at a time.
 
-    An image is the place of a probe image, or the bytes of one's own, which nothing keeps. All answers are plain data. What cannot be
-    answered raises `CcsError`.
+    Images of one's own are not kept. What cannot be answered raises `CcsError`.
+
+    Attributes:
+        probe: as it is now; None where its images are gone, or are not to be shown.
+        tasks: whose classes are told where heads are silenced.
     """
 
     model: ClipModel
@@ -66,12 +71,12 @@ class Questions:
     def nearest_to_text(self, text: str, sets: Mapping[str, Sequence[Head]], count: int = 12) -> dict[str, list[dict[str, Any]]]:
         """Under the name of each set of heads the images whose contributions, summed over it, point most along the text; under ``whole``
         those whose embeddings do."""
-        t = self._texts(text)[0]
+        t = self.texts(text)[0]
         values = {name: sum(self.kept.along(place, t) for place in self._places(heads)) for name, heads in sets.items()}
         return {name: self._foremost(of_set, count) for name, of_set in (values | {"whole": self.kept.whole_along(t)}).items()}
 
     def nearest_to_image(
-        self, image: int | bytes, sets: Mapping[str, Sequence[Head]], count: int = 12
+        self, image: Question, sets: Mapping[str, Sequence[Head]], count: int = 12
     ) -> dict[str, list[dict[str, Any]]]:
         """The same by the cosine between contributions less their mean, side by side over a set's heads; ``whole``: of embeddings."""
         with self.turn, torch.inference_mode():
@@ -88,12 +93,18 @@ class Questions:
         values["whole"] = self.kept.whole_along(found.embedding[0].cpu())
         return {name: self._foremost(of_set, count) for name, of_set in values.items()}
 
-    def looks_at(self, image: int | bytes, head: Head, text: str, against: str = "") -> dict[str, Any]:
-        """Where a head looks for a text, or for one text rather than another: the crop that the model sees, and a map to lay over it.
+    def looks_at(self, image: Question, head: Head, text: str, against: str = "") -> dict[str, Any]:
+        """`heat` as a page shows it: `along` is what all patches add up to, `elsewhere` what the class token itself adds."""
+        crop, heat, elsewhere = self.heat(image, head, text, against)
+        found = {"crop": thumbnail(crop, _CROP_SIDE), "heat": overlay(heat, np.abs(heat).max()), "strongest": strongest_patch(heat)}
+        return found | {"along": float(heat.sum()), "elsewhere": elsewhere}
 
-        `along` is what all patches add up to, `elsewhere` what the class token itself adds.
-        """
-        texts = self._texts(text, *([against] if against.strip() else []))
+    def heat(
+        self, image: Question, head: Head, text: str, against: str = ""
+    ) -> tuple[Image.Image, Float[np.ndarray, "rows columns"], float]:
+        """Where a head looks for a text, or for one text rather than another: the crop that the model sees, what each of its patches adds
+        along the text (or the difference of the two), and what the class token itself adds."""
+        texts = self.texts(text, *([against] if against.strip() else []))
         direction = texts[0] - texts[1] if len(texts) > 1 else texts[0]
         along = torch.zeros(*self.maps.shape[:2], 1, dtype=torch.float64)
         place = self._places([head])[0]
@@ -101,11 +112,9 @@ class Questions:
         with self.turn, torch.inference_mode():
             pixels = self._pixels(image)
             parts = tokens_along(self.model, pixels, self.layers, along)[0, place, :, 0].cpu().numpy()
-        heat = parts[1:].reshape(patch_grid(self.model))
-        found = {"crop": thumbnail(pictured(pixels[0].cpu(), self.model.transform), _CROP_SIDE), "heat": overlay(heat, np.abs(heat).max())}
-        return found | {"along": float(heat.sum()), "elsewhere": float(parts[0]), "strongest": strongest_patch(heat)}
+        return pictured(pixels[0].cpu(), self.model.transform), parts[1:].reshape(patch_grid(self.model)), float(parts[0])
 
-    def without(self, image: int | bytes, heads: Sequence[Head], task: str) -> dict[str, Any]:
+    def without(self, image: Question, heads: Sequence[Head], task: str) -> dict[str, Any]:
         """The top five classes of a task with all heads and with some silenced: logits, and by how much the first leads."""
         if task not in self.tasks:
             raise CcsError(f"{task!r} is no task of this run. There are: {', '.join(self.tasks) or 'none'}.")
@@ -120,7 +129,7 @@ class Questions:
             found[name] = {"top": rows, "margin": float(values[0] - values[1]) if len(rows) > 1 else None}
         return found
 
-    def _texts(self, *texts: str) -> Float[Tensor, "texts dim"]:
+    def texts(self, *texts: str) -> Float[Tensor, "texts dim"]:
         for text in texts:
             if not text.strip() or len(text) > _LONGEST_TEXT:
                 raise CcsError(f"Give a text of at most {_LONGEST_TEXT} characters.")
@@ -134,7 +143,7 @@ class Questions:
             raise CcsError(f"{named}: choose among the scored heads, {heads[0]} to {heads[-1]}.")
         return [self.kept.heads.index(head) for head in heads]
 
-    def _pixels(self, image: int | bytes) -> Float[Tensor, "1 3 height width"]:
+    def _pixels(self, image: Question) -> Float[Tensor, "1 3 height width"]:
         if isinstance(image, bytes):
             if len(image) > LARGEST_UPLOAD:
                 raise CcsError(f"The image has {len(image) >> 20} MiB; at most {LARGEST_UPLOAD >> 20} are taken.")
@@ -142,13 +151,15 @@ class Questions:
                 picture = Decoder(as_seen=True)(io.BytesIO(image), "What you gave")
             except UnreadableImage as error:
                 raise CcsError(str(error)) from error
-            return self.model.preprocess(picture)[None].to(self.model.device)
-        found = self._seen_again([image])
+            return self._pixels(picture)
+        if isinstance(image, Image.Image):
+            return self.model.preprocess(image)[None].to(self.model.device)
+        found = self.seen_again([image])
         if image not in found:
             raise CcsError("That image is not where it was, or has changed, so what was kept of it does not hold for it.")
         return found[image][None].to(self.model.device)
 
-    def _seen_again(self, places: Sequence[int]) -> dict[int, Tensor]:
+    def seen_again(self, places: Sequence[int]) -> dict[int, Tensor]:
         """The pixels of probe images that are still what they were."""
         within = [place for place in places if 0 <= place < len(self.kept)]
         if self.probe is None or not within:
@@ -163,7 +174,7 @@ class Questions:
         return found
 
     def _thumbnail(self, place: int) -> str | None:
-        pixels = self._seen_again([place]).get(place)
+        pixels = self.seen_again([place]).get(place)
         return None if pixels is None else thumbnail(pictured(pixels, self.model.transform))
 
     def _foremost(self, values: Any, count: int) -> list[dict[str, Any]]:

@@ -70,12 +70,13 @@ class Contributions:
     def along(self, head: int, direction: Float[Tensor, " dim"]) -> Float[np.ndarray, " images"]:
         """``c_h(x) . t`` of every image, for the head at that place."""
         seen = direction.to(self.basis) @ self.basis[head]
-        return self.coordinates.at(head) @ seen.numpy().astype(np.float32) + float(self.coordinates.mean[head] @ seen)
+        varies = self.coordinates.at(head) @ seen.numpy().astype(np.float32)
+        return varies.astype(np.float64) + float(self.coordinates.mean[head] @ seen)
 
     def whole_along(self, direction: Float[Tensor, " dim"]) -> Float[np.ndarray, " images"]:
         """``e(x) . t`` of every image."""
         t = direction.to(self.embeddings.mean)
-        return self.embeddings.at() @ t.numpy().astype(np.float32) + float(self.embeddings.mean @ t)
+        return (self.embeddings.at() @ t.numpy().astype(np.float32)).astype(np.float64) + float(self.embeddings.mean @ t)
 
     def shares(self, head: int) -> Float[np.ndarray, " r"]:
         """The share of a head's variance along each principal direction, the largest first; zeros for a head that does not vary."""
