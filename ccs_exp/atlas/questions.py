@@ -22,6 +22,7 @@ from ccs_exp.clip.engine import Engine, PlainEngine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import pictured
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, contribution_maps, read_heads
+from ccs_exp.clip.text import encode_texts
 from ccs_exp.clip.tokens import patch_grid, tokens_along
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.decoding import Decoder
@@ -133,8 +134,9 @@ class Questions:
         for text in texts:
             if not text.strip() or len(text) > _LONGEST_TEXT:
                 raise CcsError(f"Give a text of at most {_LONGEST_TEXT} characters.")
-        with self.turn:
-            return self.model.encode_texts(texts).double().cpu()
+        with self.turn, torch.inference_mode():  # not by way of the store: to look there means to hash all weights
+            encoded = encode_texts(self.model.clip, self.model.tokenizer, texts, self.model.device)
+        return F.normalize(encoded.double().cpu(), dim=-1)
 
     def _places(self, heads: Sequence[Head]) -> list[int]:
         wrong = [str(head) for head in heads if head not in self.kept.heads]
