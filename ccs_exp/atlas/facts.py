@@ -41,7 +41,8 @@ def read_facts(folder: str | Path) -> tuple[HeadFacts, ...]:
     """From ``heads.csv`` and, where it is there, ``evidence.csv``. Raises `CcsError` where these are damaged."""
     folder = Path(folder)
     evidence = read_evidence(folder, "evidence.csv")
-    found = {} if evidence is None else {row["head"]: row for row in evidence.to_dict("records")}
+    records = [] if evidence is None else evidence.to_dict("records")
+    found: dict[str, dict[str, Any]] = {row["head"]: {str(name): value for name, value in row.items()} for row in records}
     heads = []
     for row in RunFolder(folder).read_heads().to_dict("records"):
         about = found.get(row["head"], {})

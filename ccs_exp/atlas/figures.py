@@ -62,12 +62,11 @@ class HeadView:
         text = self.score.label if text is None else text
         if text is None:
             raise CcsError(f"{self.score.head} has no label; give a text, as in heatmap(image, 'red').")
-        if isinstance(image, str | Path):
-            try:
-                image = Path(image).expanduser().read_bytes()
-            except OSError as error:
-                raise CcsError(f"{image} cannot be read: {error.strerror}.") from error
-        crop, heat, _ = self.questions().heat(image, self.score.head, text, against)
+        try:
+            asked = Path(image).expanduser().read_bytes() if isinstance(image, str | Path) else image
+        except OSError as error:
+            raise CcsError(f"{image} cannot be read: {error.strerror}.") from error
+        crop, heat, _ = self.questions().heat(asked, self.score.head, text, against)
         figure = _figure(4.2, 4.2)
         with _as_text():
             axes = figure.add_subplot()
@@ -85,7 +84,7 @@ class HeadView:
         seen = {place: pictured(pixels, ask.model.transform) for place, pixels in ask.seen_again(sorted(places)).items()}
         figure = _figure(1.05 * 2 * count + 0.6, 1.5 * len(strips))
         with _as_text():
-            for panel, strip in zip(np.atleast_1d(figure.subfigures(len(strips), 1)), strips, strict=True):
+            for panel, strip in zip(figure.subfigures(len(strips), 1, squeeze=False)[:, 0], strips, strict=True):
                 panel.suptitle(plain(f"{self.score.head}, most and least along: {strip.title}", 90), fontsize=9)
                 shown = [*strip.most, *reversed(strip.least)]
                 for axes, item in zip(panel.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):

@@ -62,7 +62,7 @@ def look(
         return Look(facts)
     place = kept.heads.index(facts.head)
     strips = []
-    named = [("label", 1, facts.label, None)] if facts.label else []
+    named: list[tuple[str, int, str, str | None]] = [("label", 1, facts.label, None)] if facts.label else []
     named += [("description", number, text, verdict) for number, (text, verdict) in enumerate(facts.described, 1)]
     for of, number, title, verdict in named:
         values = kept.along(place, texts[title])

@@ -85,11 +85,13 @@ class Questions:
         own = torch.einsum("hk,hkd->hd", found.coefficients[0, :, :-SHARED_COEFFICIENTS].cpu(), self.maps)
         values = {}
         for name, heads in sets.items():
-            product, norms, norm = 0.0, 0.0, 0.0
+            product, norms, norm = np.zeros(len(self.kept)), np.zeros(len(self.kept)), 0.0
             for place in self._places(heads):
                 kept = self.kept.coordinates.at(place)
                 y = (own[place] @ self.kept.basis[place] - self.kept.coordinates.mean[place]).numpy().astype(np.float32)
-                product, norms, norm = product + kept @ y, norms + (kept**2).sum(axis=1), norm + float(y @ y)
+                product += kept @ y
+                norms += (kept**2).sum(axis=1)
+                norm += float(y @ y)
             values[name] = product / np.sqrt(np.maximum(norms * norm, 1e-20))
         values["whole"] = self.kept.whole_along(found.embedding[0].cpu())
         return {name: self._foremost(of_set, count) for name, of_set in values.items()}

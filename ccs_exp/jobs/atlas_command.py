@@ -57,8 +57,8 @@ def _answer(asked: argparse.Namespace) -> None:
         from ccs_exp.atlas.beside import write_beside
 
         page = folder / f"beside-{hashlib.sha256(str(runs[1].path.resolve()).encode()).hexdigest()[:8]}.html"
-        both = [_atlas(run, _AT_EACH_END_BESIDE) for run in runs]
-        write_beside(*both, same_model=runs[0].weights == runs[1].weights, path=page)
+        one, other = (_atlas(run, _AT_EACH_END_BESIDE) for run in runs)
+        write_beside(one, other, same_model=runs[0].weights == runs[1].weights, path=page)
     print(f"Atlas: {plain(page)} (open it in a browser)")
 
 

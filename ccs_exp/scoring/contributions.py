@@ -42,8 +42,9 @@ class Counted:
         return cls(mean, step, ((values - mean) / step).round().to(torch.int16).numpy())
 
     def at(self, *place: int) -> Float[np.ndarray, "images columns"]:
-        """The numbers of a place before the last axis, single precision, less their mean."""
-        return self.counts[(slice(None), *place)] * self.step[place].numpy().astype(np.float32)
+        """The numbers, single precision, less their mean; where columns have two axes, those of a place on the first."""
+        counts = self.counts[:, place[0]] if place else self.counts
+        return counts * self.step[place].numpy().astype(np.float32)
 
 
 @dataclass(frozen=True)
