@@ -9,7 +9,7 @@ import pytest
 import torch
 from example_run import write_run
 from PIL import Image
-from torchvision.transforms import Compose, Normalize, ToTensor
+from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from ccs_exp.atlas.facts import read_facts
 from ccs_exp.atlas.looks import ends
@@ -176,6 +176,10 @@ def test_strips_are_the_ends_in_double_precision(atlas, model, kept, scenes):
 def test_the_crop_is_the_one_that_the_model_saw(scenes):
     image = scenes[3].image
     assert np.array_equal(np.asarray(pictured(TRANSFORM(image), TRANSFORM)), np.asarray(image))
+    wide = np.zeros((32, 64, 3), dtype=np.uint8)
+    wide[:, 16:48] = np.asarray(image)  # what a crop of the middle leaves
+    cropping = Compose([Resize(32), CenterCrop(32), *TRANSFORM.transforms])
+    assert np.array_equal(np.asarray(pictured(cropping(Image.fromarray(wide)), cropping)), np.asarray(image))
 
 
 def test_colours_say_along_and_against_where_they_are():
