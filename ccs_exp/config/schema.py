@@ -150,6 +150,8 @@ class Config:
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    atlas: bool = False  # keep what every head adds to every probe image, and write pages to look at it; a model may set it
+    atlas_thumbnails: bool | None = None
     textspan: str = "direct"
     ablation: str = "zero"
     resample: ResampleConfig = field(default_factory=ResampleConfig)

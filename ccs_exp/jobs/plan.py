@@ -18,6 +18,7 @@ from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.run_folder.wording import plain
+from ccs_exp.scoring.contributions import contributions_bytes
 from ccs_exp.scoring.donors import donors_bytes
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
@@ -98,6 +99,13 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         layers = range(0 if anywhere else max(0, shape[0] - SCORED_LAYERS), shape[0])
         size = donors_bytes(cfg.resample.donors, layers, shape[0] - 1, tokens, width, str(cfg.precision))
         lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
+    if cfg.atlas and cfg.ccs.name == "computed" and cfg.spans.name != "file":
+        projection = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.proj")
+        heads, head_dim = min(SCORED_LAYERS, shape[0]) * shape[1], projection.shape[0] // shape[1]
+        images = cfg.probe.num_images or 1000
+        size = contributions_bytes(images, heads, head_dim, projection.shape[1])
+        how = "at most" if cfg.probe.num_images else "for every 1,000 images"
+        lines.append(PlanLine("memory", f"what heads add to them: {how} {size / 1e6:.0f} MB in the store, six times that meanwhile"))
     return lines
 
 
