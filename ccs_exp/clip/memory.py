@@ -20,7 +20,15 @@ class MemoryNeed(NamedTuple):
 
 
 def memory_need(
-    name: str, architecture: str | None, *, batch_size: int, stack_size: int, on_cpu: bool, parting_layers: int, workers: int
+    name: str,
+    architecture: str | None,
+    repository: bool = False,
+    *,
+    batch_size: int,
+    stack_size: int,
+    on_cpu: bool,
+    parting_layers: int,
+    workers: int,
 ) -> MemoryNeed:
     """Of evaluating any number of conditions, known from the model's shape.
 
@@ -29,7 +37,7 @@ def memory_need(
     last; and computes with five more for each branch, on a device other than a CPU, where the MLP is not computed in pieces, with
     thirteen. Beside them lie the batches that `workers` have decoded ahead. Texts are encoded at another time: the larger counts.
     """
-    clip = unloaded(name, architecture)
+    clip = unloaded(name, architecture, repository)
     tokens, width = clip.visual.positional_embedding.shape
     copies = stack_size * (2 * (parting_layers - 1) + (5 if on_cpu else 13))
     weights = sum(parameter.numel() for parameter in clip.parameters())
