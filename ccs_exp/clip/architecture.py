@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ccs_exp.clip.kinds import image_tower
 from ccs_exp.clip.loading import unloaded
-from ccs_exp.clip.model import check_encoder
 from ccs_exp.errors import CcsError
 
 
@@ -16,14 +16,13 @@ class EncoderShape(NamedTuple):
     heads_per_layer: int
     tokens: int
     width: int
+    class_token_alone: bool  # whether the embedding is read from the first token and no other
 
 
 def encoder_shape(name: str, architecture: str | None = None, repository: bool = False) -> EncoderShape | None:
     """None for an unknown name, a repository that is not here, or an encoder whose heads cannot be read. As `loading.unloaded`."""
     try:
-        clip = unloaded(name, architecture, repository)
-        check_encoder(clip, name)
+        tower = image_tower(unloaded(name, architecture, repository), name)
     except CcsError:
         return None
-    blocks = clip.visual.transformer.resblocks
-    return EncoderShape(len(blocks), blocks[0].attn.num_heads, *clip.visual.positional_embedding.shape)
+    return EncoderShape(len(tower.layers), tower.layers[0].num_heads, *tower.shape, tower.has_class_token_alone)

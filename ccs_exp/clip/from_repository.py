@@ -13,10 +13,12 @@ from torchvision.transforms import Compose, Resize
 
 from ccs_exp.clip import transformers_clip
 from ccs_exp.clip.hugging_face import from_hugging_face
-from ccs_exp.clip.model import WeightsOrigin, check_encoder
+from ccs_exp.clip.kinds import check_encoder
+from ccs_exp.clip.model import WeightsOrigin
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
 from ccs_exp.clip.repository import OPEN_CLIP, configuration, fetched, repository_sha256, weights_files
-from ccs_exp.clip.tower import OpenClip
+from ccs_exp.clip.transformers_preprocessing import CenterCropDown, transformers_preprocessing
 from ccs_exp.clip.weights import load_weights, quiet_open_clip
 from ccs_exp.errors import CcsError
 
@@ -45,14 +47,14 @@ def load_repository(named: str, preprocess: Mapping[str, Any] | None, seed: int,
             tokenizer: Callable = open_clip.get_tokenizer(f"local-dir:{folder}")
     else:
         transformers_clip.load_weights(clip, files, named)
-        own, edge = transformers_clip.preprocessing(folder, clip, named)
+        own, edge = transformers_preprocessing(folder, clip, named)
         tokenizer = transformers_clip.tokenizer(folder, clip, named)
     transform = image_transform_v2(preprocess_settings(clip, own, preprocess), is_train=False)
     if edge is not None and isinstance(transform, Compose):
         resize, crop, *others = transform.transforms
-        steps = [Resize(edge, interpolation=resize.interpolation), transformers_clip.CenterCropDown(crop.size)]
+        steps = [Resize(edge, interpolation=resize.interpolation), CenterCropDown(crop.size)]
         transform = Compose([*steps, *others])
-    origin = WeightsOrigin(named, repository_sha256(folder, named))
+    origin = WeightsOrigin(named, repository_sha256(folder, named), repository=True)
     return Parts(clip.to(device), tokenizer, transform, origin)
 
 

@@ -18,10 +18,11 @@ from open_clip.transformer import QuickGELU
 
 from ccs_exp.clip.from_repository import build_repository, load_repository
 from ccs_exp.clip.hugging_face import from_hugging_face
-from ccs_exp.clip.model import ClipModel, WeightsOrigin, check_encoder
+from ccs_exp.clip.kinds import check_encoder
+from ccs_exp.clip.model import ClipModel, WeightsOrigin
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
 from ccs_exp.clip.repository import at_hand, repository_named
-from ccs_exp.clip.tower import OpenClip
 from ccs_exp.clip.weights import load_weights, quiet_open_clip
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS

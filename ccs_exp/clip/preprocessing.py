@@ -10,7 +10,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from ccs_exp.clip.tower import OpenClip
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.errors import CcsError
 
 

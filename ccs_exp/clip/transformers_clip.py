@@ -5,23 +5,18 @@ The two libraries' modules compute the same; what differs is names. `transformer
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import open_clip
 import torch
-from open_clip.transform import PreprocessCfg
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.transforms import CenterCrop
-from torchvision.transforms.functional import crop
 
-from ccs_exp.clip.repository import PREPROCESSOR, TRANSFORMERS, read_json
-from ccs_exp.clip.tower import OpenClip
+from ccs_exp.clip.open_clip_types import OpenClip
+from ccs_exp.clip.repository import TRANSFORMERS, read_json
 from ccs_exp.errors import CcsError
 
 # what transformers' configurations leave out where it is this
@@ -59,7 +54,6 @@ _BLOCK_NAMES = {
 _BUFFERS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")  # of older files; they only count
 
 _CLIP_VOCABULARY = 49408
-_RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
 def built(config: Mapping[str, Any], named: str) -> OpenClip:
@@ -216,56 +210,3 @@ def _is_clips(folder: Path, named: str) -> bool:
 def _clips_vocabulary() -> dict[str, int]:
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}  # as OpenAI's files call them
     return {names.get(token, token): number for token, number in open_clip.SimpleTokenizer().encoder.items()}
-
-
-class CenterCropDown(CenterCrop):
-    """As transformers crops: where the margins of both sides cannot be equal, the first is the smaller; torchvision rounds to even."""
-
-    def forward(self, img: Image.Image) -> Image.Image:
-        (height, width), (columns, rows) = self.size, img.size
-        return crop(img, (rows - height) // 2, (columns - width) // 2, height, width)
-
-
-def preprocessing(folder: Path, clip: OpenClip, named: str) -> tuple[dict[str, Any], int | None]:
-    """open_clip's settings of what the checkpoint's own file says, and to what the shorter edge is resized before cropping; None: squashed.
-
-    Raises `CcsError` for a file that is missing, or asks for what open_clip's preprocessing has no step for.
-    """
-    file = next((folder / name for name in PREPROCESSOR if (folder / name).is_file()), None)
-    if file is None:
-        raise CcsError(f"{named} has no {PREPROCESSOR[0]}, so its preprocessing is not known. Add the file that it was trained with.")
-    found = read_json(file, named)
-    found = cast(dict[str, Any], found.get("image_processor", found))
-    shown = {"size": found.get("size", clip.visual.image_size[0]), "crop_size": found.get("crop_size", clip.visual.image_size[0])}
-    edge = _edge(shown["size"])
-    squashed = isinstance(shown["size"], Mapping) and "height" in shown["size"]
-    cropped = found.get("do_center_crop", True)
-    wanted = _edge(shown["crop_size"]) if cropped else edge
-    steps = {
-        "do_resize": found.get("do_resize", True),
-        "do_rescale": found.get("do_rescale", True) and abs(found.get("rescale_factor", 1 / 255) * 255 - 1) < 1e-3,
-        "resample": found.get("resample", 3) in _RESAMPLING,
-        "size": edge is not None and (cropped or squashed) and edge >= (wanted or 0),
-        "crop_size": wanted == clip.visual.image_size[0] and not (squashed and edge != wanted),
-    }
-    unknown = [f"{key}={json.dumps(shown.get(key, found.get(key)))}" for key, known in steps.items() if not known]
-    if unknown:
-        raise CcsError(
-            f"{file.name} of {named} asks for {', '.join(unknown)}, which cannot be followed: images are resized to one edge (bicubic or "
-            f"bilinear), cropped to the {clip.visual.image_size[0]} pixels that the model takes, and divided by 255. Mend the file."
-        )
-    normalised = found.get("do_normalize", True)
-    default = PreprocessCfg()
-    settings = {
-        "mean": tuple(found.get("image_mean") or default.mean) if normalised else (0.0, 0.0, 0.0),
-        "std": tuple(found.get("image_std") or default.std) if normalised else (1.0, 1.0, 1.0),
-        "interpolation": _RESAMPLING[found.get("resample", 3)],
-        "resize_mode": "squash" if squashed else "shortest",
-    }
-    return settings, None if squashed else edge
-
-
-def _edge(size: Any) -> int | None:
-    """The one number of a size, in any of transformers' ways to write it; None for two that differ."""
-    numbers = set(size.values()) if isinstance(size, Mapping) else {size}
-    return numbers.pop() if len(numbers) == 1 and all(isinstance(number, int) for number in numbers) else None

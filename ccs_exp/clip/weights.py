@@ -12,8 +12,8 @@ from open_clip.factory import load_checkpoint
 from safetensors import SafetensorError
 
 from ccs_exp.clip.model import WeightsOrigin
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.torchscript import archived_state, is_torchscript
-from ccs_exp.clip.tower import OpenClip
 from ccs_exp.errors import CcsError
 
 _UNREADABLE = (

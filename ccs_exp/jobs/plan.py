@@ -69,7 +69,8 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     lines.append(PlanLine("memory", stated(need, device)))
     if evaluates and cfg.ablation == "resample":
         layers = range(0 if anywhere else max(0, shape.layers - SCORED_LAYERS), shape.layers)
-        size = donors_bytes(cfg.resample.donors, layers, shape.layers - 1, shape.tokens, shape.width, str(cfg.precision))
+        last = shape.layers - 1 if shape.class_token_alone else None
+        size = donors_bytes(cfg.resample.donors, layers, last, shape.tokens, shape.width, str(cfg.precision))
         lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
     return lines
 
