@@ -17,8 +17,8 @@ from ccs_exp.heads import HIGH_FROM, LOW_TO, check_thresholds
 _PREPROCESSING = "open_clip.transform.PreprocessCfg"
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
 _VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
-_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
-_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed"), 0)
+_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "dataset.top_k": 1, "probe.num_images": 1}
+_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed", "num_workers"), 0)
 _LEAST_SEEDS, _MOST_DONORS = 5, 256
 _VALUES = {
     "textspan": ("direct", "reference"),
@@ -26,7 +26,8 @@ _VALUES = {
     "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
     "protocol": ("standard", "paper"),
-    "dataset.task": ("classification", "retrieval"),
+    "dataset.task": ("classification", "retrieval", "skew"),
+    "dataset.frame_order": ("as_filmed", "shuffled"),
     "device": ("auto", "cpu", "gpu", "cuda", "mps"),
     "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
     "prune.match_count": (None, "min"),
@@ -115,10 +116,14 @@ def _check_resample(resample: DictConfig) -> None:
 
 
 def _check_local_copy(cfg: DictConfig) -> None:
-    for key in ("partial", "streaming", "class_names"):
+    if cfg.dataset.top_k and cfg.dataset.task != "skew":
+        raise CcsError(f"dataset.top_k={cfg.dataset.top_k} is of dataset.task=skew, as dataset=fairface has it. Leave it out.")
+    for key in ("partial", "streaming", "class_names", "occupations"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
             value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
             raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
+    if cfg.dataset.frame_order != "as_filmed" and cfg.dataset.task != "retrieval":
+        raise CcsError(f"dataset.frame_order={cfg.dataset.frame_order} is about videos; dataset={cfg.dataset.name} has none. Leave it out.")
     if cfg.dataset.streaming and cfg.pixel_cache:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:
@@ -132,7 +137,7 @@ def _check_local_copy(cfg: DictConfig) -> None:
 
 
 def _check_templates(cfg: DictConfig) -> None:
-    if cfg.dataset.name == "none" or cfg.dataset.task != "classification":
+    if cfg.dataset.name == "none" or cfg.dataset.task == "retrieval":
         return
     dataset = plain(cfg.dataset)
     of_tasks = {f"tasks.{name}": templates for name, templates in dataset["tasks"].items()}

@@ -20,7 +20,7 @@ from ccs_exp.config.place import config_dir
 from ccs_exp.config.services import as_judge
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, read_lines
-from ccs_exp.heads import HIGH_FROM, LOW_TO
+from ccs_exp.heads import HIGH_FROM, LOW_TO, RANDOM_FROM_ALL_LAYERS
 
 
 @dataclass
@@ -43,12 +43,15 @@ class DatasetConfig:
     streaming: bool = False  # read the hub's files as they come
     class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
-    task: str = "classification"  # classification | retrieval
+    task: str = "classification"  # classification | retrieval | skew
     frames: int | None = None  # of a video
+    frame_order: str = "as_filmed"  # as_filmed | shuffled: a control of what only an order of frames could tell
     layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)  # what opens it: _target_ and its arguments
     templates: list[str] = field(default_factory=list)  # prompts, with {} for the class name
     tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
+    occupations: str | None = None  # a text file of what images of people are ranked for, one a line; null: the data set's, or ours
+    top_k: int | None = None  # skews are of that many images; null: a tenth of them, at most 1,000
 
 
 @dataclass
@@ -164,10 +167,12 @@ class Config:
 
 def register() -> None:
     """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
-    ``${copy_in:DIR,NAME}``, the local copy of a data set, and ``${as_judge:KEY}``, a setting that the labeler has of the judge."""
+    ``${copy_in:DIR,NAME}``, the local copy of a data set, ``${as_judge:KEY}``, a setting that the labeler has of the judge, and
+    ``${random_layers:PROTOCOL,VARIANT}``, the layers that random heads are drawn from."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+    OmegaConf.register_new_resolver("random_layers", random_layers, replace=True)
     OmegaConf.register_new_resolver("as_judge", partial(as_judge, config_dir()), replace=True)
 
 
@@ -175,6 +180,11 @@ def copy_in(data_dir: str | None, name: str) -> str | None:
     """``<data_dir>/<name>`` if there is such a folder; without it a data set comes from where it is published."""
     copy = Path(data_dir).expanduser() / name if data_dir else None
     return str(copy) if copy and copy.is_dir() else None
+
+
+def random_layers(protocol: str, variant: str | None) -> str:
+    """``scored`` or ``all``: as the authors' code draws a variant's random heads, with ``protocol=paper``."""
+    return "all" if protocol == "paper" and variant in RANDOM_FROM_ALL_LAYERS else "scored"
 
 
 def prompt_templates(name: str) -> list[str]:

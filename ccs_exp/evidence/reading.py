@@ -109,7 +109,7 @@ class HeadReading(SharedModule):
             return
         found = read_heads(self.model, batch.pixels, self.layers)
         coefficients, embedding = found.coefficients.cpu(), found.embedding.cpu().double()
-        targets = batch.targets.cpu().reshape(len(batch.sample_ids), -1)
+        targets = batch.targets.cpu().reshape(len(batch.sample_ids), -1)[:, : len(self.tasks)]
         coordinates = self.space.of_coefficients(coefficients)
         hashes = torch.from_numpy(hashed_parts(batch.sample_ids, _HASHES))
         for number, sums in enumerate(self.sums):

@@ -13,16 +13,18 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import contribution_maps
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.videos.captioned import CaptionedVideos
-from ccs_exp.evidence import heads_table, sufficiency
+from ccs_exp.evidence import group_accuracy, heads_table, sufficiency
 from ccs_exp.evidence.concept_tests import load_concept_tests
 from ccs_exp.evidence.easily_had import easily_had
 from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.evidence.from_evaluation import Table, single_heads, tables
 from ccs_exp.evidence.from_reading import detection, label_factors, represented
 from ccs_exp.evidence.from_reading import sufficiency as sufficiency_table
+from ccs_exp.evidence.group_accuracy import group_accuracy_rows
 from ccs_exp.evidence.heads_table import HeadEvidence
 from ccs_exp.evidence.intruder import TaxonomyChooser, intruder_items, intruder_shares, mean_share
 from ccs_exp.evidence.reading import Reading, Wanted, read
+from ccs_exp.evidence.skew import COLUMNS, MEANS_COLUMNS, skew_tables
 from ccs_exp.evidence.sufficiency import Replacement
 from ccs_exp.jobs import keys
 from ccs_exp.jobs.encode import image_data
@@ -59,6 +61,9 @@ def find_evidence(
         causal = single_heads(effects, [score.head for score in scores])
         of_evaluation, told = tables(effects, causal)
         result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
+        if evaluation.rankings:
+            of_rankings, told = _of_rankings(cfg, loaded, evaluation)
+            result, summary = result | of_rankings, summary | told
         reads = asked.reading or asked.sufficiency
         if reads and not isinstance(loaded.data, CaptionedVideos) and all(score.descriptions for score in scores):
             factors = label_factors(scores, effects.tasks, found.tests)
@@ -67,6 +72,16 @@ def find_evidence(
             result |= of_reading
     rows = found.rows()
     return Evidence(result | {"evidence.csv": Table(heads_table.COLUMNS, rows)}, summary | found.summary(asked.seed))
+
+
+def _of_rankings(cfg: DictConfig, loaded: Loaded, evaluation: Evaluation) -> tuple[dict[str, Table], dict[str, Any]]:
+    """Of people that were ranked: skews, and how well each group is seen."""
+    assert not isinstance(loaded.data, CaptionedVideos)  # which nobody ranks
+    rows, means = skew_tables(evaluation, cfg.protocol == "paper", cfg.evidence.seed)
+    of_groups = group_accuracy_rows(evaluation, dict(loaded.data.tasks or {}), cfg.evidence.seed)
+    found = {"skew.csv": Table(COLUMNS, rows), "skew_means.csv": Table(MEANS_COLUMNS, means)}
+    found["group_accuracy.csv"] = Table(group_accuracy.COLUMNS, of_groups)
+    return found, {"skew": [row for row in means if row["measure"] == "max_skew" and row["p"] is not None]}
 
 
 def _intruders(scores: Sequence[HeadScore], seed: int) -> tuple[dict[str, Table], dict[str, Any]]:

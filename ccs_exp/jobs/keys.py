@@ -24,7 +24,9 @@ from ccs_exp.store import code_of, file_sha256, files_state
 from ccs_exp.store.states import folder_content
 
 # Settings that can name a file or a folder.
-_NAME_FILES = frozenset({"path", "class_names", "weights", "map", "directory", "replies", "prompt", "model"})
+_NAME_FILES = frozenset(
+    {"path", "class_names", "occupations", "weights", "map", "directory", "replies", "prompt", "examples", "model"}
+)
 
 Key = dict[str, Any]
 
@@ -78,7 +80,7 @@ def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
         "model": model_key(cfg, weights),
         "compute": compute_key(cfg, device) | {"engine": cfg.engine, "stack_size": cfg.stack_size},
         "dataset": images_key(cfg, cfg.dataset)
-        | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "templates")},
+        | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "frame_order", "templates", "top_k")},
         "protocol": cfg.protocol,
         "ablation": ablation_key(cfg, weights, device),
         "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.jobs.ablation", "ccs_exp.tasks.kept", *_targets(dataset)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from ccs_exp.report.contents import Contents
 from ccs_exp.report.drawing import CCS_COLOURS, INK, panels
 from ccs_exp.run_folder.evidence_files import read_evidence
-from ccs_exp.run_folder.wording import p_value, percent, plain
+from ccs_exp.run_folder.wording import number, p_value, percent, plain, signed
 
 _STEPS = len(CCS_COLOURS) - 1
 _STRONG = 0.05
@@ -41,7 +40,7 @@ def causal_map_view(contents: Contents) -> CausalMapView | None:
     cells, heads = (read_evidence(contents.path, name) for name in ("causal_map.csv", "evidence.csv"))
     if cells is None or heads is None:
         return None
-    found = {(row["head"], row["task"]): _number(row["standardised"]) for row in cells.to_dict("records")}
+    found = {(row["head"], row["task"]): number(row["standardised"]) for row in cells.to_dict("records")}
     tasks = tuple(dict.fromkeys(cells["task"]))
     largest = max((value for value in found.values() if value is not None), default=0.0) or 1.0
     rows = []
@@ -51,7 +50,7 @@ def causal_map_view(contents: Contents) -> CausalMapView | None:
         shaded = [(value, _shade(value, largest), task in named) for value, task in zip(values, tasks, strict=True)]
         represents = row["represents"] if isinstance(row["represents"], str) else None
         right = {"True": True, "False": False}.get(str(row["label_most_affected"]))
-        ccs = _number(row["ccs"])
+        ccs = number(row["ccs"])
         rows.append(MapRow(row["head"], row["label"] or None, None if ccs is None else int(ccs), tuple(shaded), represents, right))
     return CausalMapView(tasks, tuple(rows))
 
@@ -89,8 +88,8 @@ def _correlation(found: dict[str, Any] | None) -> list[str]:
         return []
     if found["rho"] is None:
         return [f"Whether heads of higher CCS matter more cannot be told: {found['reason']}."]
-    interval = "" if found["low"] is None else f", 95% interval {_signed(found['low'])} to {_signed(found['high'])}"
-    told = f"rho {_signed(found['rho'])} within layers{interval}, p {p_value(found['p'])}, {found['heads']} heads"
+    interval = "" if found["low"] is None else f", 95% interval {signed(found['low'])} to {signed(found['high'])}"
+    told = f"rho {signed(found['rho'])} within layers{interval}, p {p_value(found['p'])}, {found['heads']} heads"
     if found["p"] >= _STRONG:
         return [f"CCS does not tell here which heads matter ({told})."]
     return [f"Heads of higher CCS matter {'more' if found['rho'] > 0 else 'less'} here ({told})."]
@@ -125,13 +124,5 @@ def _null(row: dict[str, Any]) -> str:
     )
 
 
-def _signed(value: float) -> str:
-    return f"{'−' if value < 0 else ''}{abs(value):.2f}"
-
-
 def _shade(value: float | None, largest: float) -> int:
     return 0 if value is None else max(0, min(_STEPS, round(_STEPS * value / largest)))
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(float(value)) else float(value)

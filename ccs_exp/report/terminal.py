@@ -11,6 +11,7 @@ from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.evidence import findings
 from ccs_exp.report.robustness import robustness_lines
+from ccs_exp.report.skew import skew_findings
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain
 from ccs_exp.scoring.ccs import Thresholds
 
@@ -35,6 +36,8 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         told = f"CCS@K: for how many heads K of their {DESCRIPTIONS_PER_HEAD} descriptions fit the head's label"
         console.print(Text(f"\n{told}", style="dim"))
         console.print(_at_k(contents, contents.ccs_at_k, min(_BAR_WIDTH, console.width - _BAR_WIDTH)))
+    if contents.over_all_heads:
+        console.print(Text(contents.over_all_heads, style="dim"))
     for line in robustness_lines(contents):
         console.print(Text(line), soft_wrap=True)
     if contents.groups and contents.primary:
@@ -45,7 +48,7 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         console.print(Text(plain(text), style="dim"))
     if contents.single_heads and contents.primary:
         _print_single_heads(contents, contents.primary, console)
-    for finding in findings(contents.summary):
+    for finding in (*findings(contents.summary), *skew_findings(contents.summary)):
         console.print(Text(finding))
     for notice in contents.notices:
         console.print(Text.assemble(("Warning: ", "bold yellow"), plain(notice)))

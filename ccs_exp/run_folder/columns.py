@@ -34,6 +34,6 @@ OPTIONAL_SUMMARY_KEYS = (
 )
 EVIDENCE_FILES = (  # their columns are those of the measures (`ccs_exp.evidence`)
     *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "represents.csv", "detection.csv"),
-    *("intruder.csv", "sufficiency.csv", "evidence.csv"),
+    *("intruder.csv", "sufficiency.csv", "evidence.csv", "skew.csv", "skew_means.csv", "group_accuracy.csv"),
 )
 PRIMARY_METRICS = ("top1", "t2v_R@1")  # each task's own: what stands for it where one number is wanted

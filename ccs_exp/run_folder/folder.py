@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
 
 SUMMARY_FILE = "summary.json"
-FIGURES = ("causal_map", "ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel")
+FIGURES = ("causal_map", "ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel", "skew")
 _FILES = (
     *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "uncertainty.csv"),
     *("robustness.csv", SUMMARY_FILE, "report.html"),

@@ -156,12 +156,16 @@ def paired(before: np.ndarray, after: np.ndarray) -> Paired | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction over the comparisons of one table; those without a test (None) do not count."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm's correction over the comparisons of one table; those without a test (None) do not count.
 
-    known = [p for p in p_values if p is not None]
-    corrected = iter(multipletests(known, method="holm")[1] if known else ())
-    return [None if p is None else float(next(corrected)) for p in p_values]
+    As statsmodels' `multipletests`, which collects the process's garbage at every call: a fifth of a second.
+    """
+    known = np.array([p for p in p_values if p is not None], dtype=float)
+    order = known.argsort(kind="stable")
+    corrected = np.empty_like(known)
+    corrected[order] = np.minimum(np.maximum.accumulate(known[order] * np.arange(len(known), 0, -1)), 1.0)
+    found = iter(corrected.tolist())
+    return [None if p is None else next(found) for p in p_values]
 
 
 def holm_in_family(p_values: Mapping[str, float | None], family: Collection[str]) -> dict[str, float | None]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ccs_exp.files.whole import DECIMALS
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
+from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, primary_metric
+from ccs_exp.run_folder.wording import number
 from ccs_exp.tracking import keys
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def config(summary: Summary) -> dict[str, Any]:
 def numbers(folder: RunFolder, summary: Summary) -> dict[str, float]:
     """All scalars under flat keys. What does not exist has none: no value of an empty set, no difference of the original to itself."""
     found: dict[str, float | None] = {keys.key(keys.CCS_AT_K, k): share for k, share in (summary["ccs_at_k"] or {}).items()}
-    found |= _of_conditions(folder, summary) | _of_draws(summary)
+    found |= _of_conditions(folder, summary) | _of_draws(summary) | _of_skews(folder)
     ran = summary["ran"]
     if ran:
         found |= {keys.key(keys.SECONDS, name): value for name, value in ran["stages"].items()}
@@ -74,6 +76,16 @@ def _of_draws(summary: Summary) -> dict[str, float | None]:
         keys.key(keys.ACCURACY, keys.RANDOM_MEAN): mean,
         keys.key(keys.ACCURACY, keys.RANDOM_SD): random["sd"],
         keys.key(keys.DELTA, keys.RANDOM_MEAN): None if mean is None or original is None else round(mean - original, DECIMALS),
+    }
+
+
+def _of_skews(folder: RunFolder) -> dict[str, float | None]:
+    """``skew/<measure>/<attribute>/<condition>`` and ``skew_delta/...``: means over occupations."""
+    table = read_evidence(folder.path, "skew_means.csv")
+    rows: list[dict[Any, Any]] = [] if table is None else table.to_dict("records")
+    kinds = ((keys.SKEW, "value"), (keys.SKEW_DELTA, "delta"))
+    return {
+        keys.key(kind, row["measure"], row["attribute"], row["condition"]): number(row[column]) for row in rows for kind, column in kinds
     }
 
 

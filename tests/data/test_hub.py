@@ -115,6 +115,7 @@ def test_a_hub_that_cannot_be_reached_names_the_way_out(data_set, streaming):
 
 def test_everything_that_comes_from_the_hub_is_recorded():
     rows = {row.name: row for row in recorded()}
-    assert set(rows) == {*CLASSES, "imagenet_val"}, "parts of CIFAR-10 take its files"
+    assert set(rows) == {*CLASSES, "imagenet_val", "fairface", "social_counterfactuals"}, "parts of CIFAR-10 take its files"
+    assert (rows["fairface"].samples, rows["social_counterfactuals"].samples) == (10_954, 170_832)
     assert all(rows[name].samples == SAMPLES[name] and rows[name].classes == name for name in CLASSES)
     assert rows["imagenet_val"].samples == 50_000 and all(row.hub.revision and row.hub.files for row in rows.values())

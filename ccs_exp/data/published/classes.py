@@ -15,11 +15,15 @@ _TABLES = ASSETS / "classes"
 
 @dataclass(frozen=True)
 class ClassTable:
-    """`folders[i]` is how class ``i`` is called on disk, `names[i]` in prompts, `also[i]` (or "") where a publisher spells it otherwise."""
+    """`folders[i]` is how class ``i`` is called on disk, `names[i]` in prompts, `also[i]` (or "") where a publisher spells it otherwise.
+
+    `paper[i]`: the name in the prompts of the paper's authors, or "" where it is the usual one.
+    """
 
     folders: tuple[str, ...]
     names: tuple[str, ...]
     also: tuple[str, ...]
+    paper: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,8 +57,8 @@ class ClassTable:
 
 def class_table(name: str) -> ClassTable:
     """The table ``assets/classes/<name>.csv`` of this package."""
-    rows = read_csv(_TABLES / f"{name}.csv", ("folder", "name", "also"))
-    return ClassTable(*(tuple(row[column] or "" for row in rows) for column in ("folder", "name", "also")))
+    rows = read_csv(_TABLES / f"{name}.csv", ("folder", "name", "also"), ("paper",))
+    return ClassTable(*(tuple(row[column] or "" for row in rows) for column in ("folder", "name", "also", "paper")))
 
 
 def _folded(name: str) -> str:
