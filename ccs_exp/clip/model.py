@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,6 +56,11 @@ class ClipModel(nn.Module):
         for block in text_blocks(clip):
             block.attn = HeadAttention.replacing(block.attn)
             block.mlp = Mlp.replacing(block.mlp)
+
+    @property
+    def blocks(self) -> Sequence[Any]:
+        """The layers' own modules, which are of the library that the encoder is of."""
+        return [layer.block for layer in self.tower.layers]
 
     @property
     def layers(self) -> int:

@@ -186,16 +186,14 @@ class ReadOut(ABC):
         return self.pool.weights(y) / divisor
 
     def maps(
-        self, rows: Float[Tensor, "heads k width"], shared: Float[Tensor, "heads shared pooled"] | None = None
+        self, rows: Float[Tensor, "heads k width"], zeros: int = 0
     ) -> Float[Tensor, "heads coefficients dim"]:
-        """What rows that are written to the residual stream become by G, those of a head for each of the pool's heads in turn.
-
-        `shared`: rows that enter behind the last norm.
-        """
+        """What rows that are written to the residual stream become by G, those of a head for each of the pool's heads in turn, and below
+        them so many rows of zeros."""
         rows = self.pool.through(rows if self.norm is None else through_norm(self.norm, rows))
         rows = rows if self.norm_after is None else through_norm(self.norm_after, rows)
         rows = rows.transpose(0, 1).flatten(1, 2)
-        return (rows if shared is None else torch.cat([rows, shared], dim=1)) @ self.matrix()
+        return nn.functional.pad(rows, (0, 0, 0, zeros)) @ self.matrix()
 
 
 class OpenClipReadOut(ReadOut):

@@ -30,23 +30,18 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.errors import CcsError
 
 Shares = Literal["direct", "reference"]
-_SHARED_COEFFICIENTS = 3  # 1/(sigma n), mu/(sigma n), 1/n
+SHARED_COEFFICIENTS = 3  # 1/(sigma n), mu/(sigma n), 1/n; zero where the reference's shares are not defined
 _IMAGES_AT_ONCE = 16  # where the outputs at all tokens are held until the pool's weights are known
 
 
 class Readout(NamedTuple):
     """Per image and head the coefficients ``[u, 1/(sigma n), mu/(sigma n), 1/n]``, and the normalised embedding.
 
-    The last three are there for plain encoders alone.
+    `u` has as many numbers as `ImageTower.coefficients_per_head`, head_dim of them for each of the pool's heads.
     """
 
-    coefficients: Float[Tensor, "batch heads k"]
+    coefficients: Float[Tensor, "batch heads u_plus_3"]
     embedding: Float[Tensor, "batch dim"]
-
-
-def coefficient_count(model: ClipModel) -> int:
-    """k of `read_heads` and `contribution_maps`; those of `ImageTower.coefficients_per_head` come first."""
-    return model.tower.coefficients_per_head + (_SHARED_COEFFICIENTS if model.tower.plain else 0)
 
 
 def read_heads(model: ClipModel, pixels: Float[Tensor, "batch 3 height width"], layers: range) -> Readout:
@@ -70,11 +65,12 @@ def _read(model: ClipModel, pixels: Tensor, layers: range) -> Readout:
     u = torch.cat(
         [_weighed(weights if layer not in divisors else weights / divisors[layer], outputs.pop(layer)) for layer in layers], dim=1
     )
+    shared = u.new_zeros(len(u), SHARED_COEFFICIENTS)
     if tower.plain:
         mu, scale = float64(x[:, 0]).mean(dim=-1), weights[:, 0, 0]
         shared = torch.stack([scale, mu * scale, 1 / length], dim=-1)  # [batch, 3]
-        u = torch.cat([u, shared[:, None].expand(-1, u.shape[1], -1)], dim=-1)
-    return Readout(u, embedding / embedding.norm(dim=-1, keepdim=True))
+    coefficients = torch.cat([u, shared[:, None].expand(-1, u.shape[1], -1)], dim=-1)
+    return Readout(coefficients, embedding / embedding.norm(dim=-1, keepdim=True))
 
 
 def _weighed(
@@ -113,7 +109,7 @@ def check_shares(model: ClipModel, shares: Shares) -> None:
 
 
 @torch.no_grad()
-def contribution_maps(model: ClipModel, layers: range, shares: Shares) -> Float[Tensor, "heads k dim"]:
+def contribution_maps(model: ClipModel, layers: range, shares: Shares) -> Float[Tensor, "heads u_plus_3 dim"]:
     """The matrices ``M`` with ``c = coefficients @ M``, float64, on the CPU.
 
     With ``shares="direct"`` the rows of the three shared coefficients are zero.
@@ -123,13 +119,10 @@ def contribution_maps(model: ClipModel, layers: range, shares: Shares) -> Float[
     components = 2 * model.layers + 1  # attention and MLP of every layer, and the input embedding
     maps = []
     for layer in (tower.layers[number] for number in layers):
-        written = layer.written()
-        heads = layer.num_heads
-        if shares == "direct" or readout.norm_after is None:
-            shared = torch.zeros(heads, _SHARED_COEFFICIENTS, written.shape[-1], dtype=torch.float64) if tower.plain else None
-            maps.append(readout.maps(written, shared))
+        written, norm, heads = layer.written(), readout.norm_after, layer.num_heads
+        if shares == "direct" or norm is None:
+            maps.append(readout.maps(written, SHARED_COEFFICIENTS))
             continue
-        norm = readout.norm_after
         gamma, beta = norm.weight.double().cpu(), norm.bias.double().cpu()
         scale = torch.ones(()) if layer.scale is None else layer.scale
         bias = layer.linear.bias.double().cpu() * scale.double().cpu() * gamma / heads

@@ -7,7 +7,7 @@ from typing import Any
 
 from ccs_exp.clip.hooks import observed
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.clip.readout import coefficient_count, read_heads
+from ccs_exp.clip.readout import SHARED_COEFFICIENTS, read_heads
 from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
@@ -26,7 +26,7 @@ class Decomposition(SharedModule):
         self.model = model
         self.heads = model.scored_heads
         self.layers = range(self.heads[0].layer, self.heads[-1].layer + 1)
-        self.moments = HeadMoments.empty(self.heads, coefficient_count(model))
+        self.moments = HeadMoments.empty(self.heads, model.tower.coefficients_per_head + SHARED_COEFFICIENTS)
         self.sums, self.with_sums = OutputSums(), sums
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
@@ -38,7 +38,7 @@ class Decomposition(SharedModule):
             every = range(self.model.layers)
             with observed(self.model, every, self.sums.see):
                 of_all = read_heads(self.model, batch.pixels, every).coefficients
-            self.sums.see_coefficients(of_all[..., : self.model.tower.coefficients_per_head].unflatten(1, (len(every), -1)))
+            self.sums.see_coefficients(of_all[..., :-SHARED_COEFFICIENTS].unflatten(1, (len(every), -1)))
             coefficients = of_all[:, -len(self.heads) :].contiguous()  # as it lies in memory without the others: the same bits
         self.moments += HeadMoments.of(self.heads, coefficients)
 

@@ -155,7 +155,7 @@ def test_silencing_nothing_changes_nothing_by_any_kind(model, gathered):
 def test_a_constant_head_is_its_own_mean():
     """V's weights are zero, so the head gives V's bias whatever it sees."""
     model, head = small_model(), Head(3, 1)
-    model.clip.visual.transformer.resblocks[3].attn.in_proj_weight[128 + 16 : 128 + 32] = 0
+    model.blocks[3].attn.in_proj_weight[128 + 16 : 128 + 32] = 0
     _, sums = decompose_with_sums(model, images(), CPU)
     means = Means({layer: mean.float() for layer, mean in sums.mean(sums.outputs).items()})
     masks = [frozenset(), frozenset({head}), frozenset({Head(3, 0)})]
@@ -224,7 +224,7 @@ def test_a_batch_that_is_cut_keeps_each_samples_donor(model, gathered, monkeypat
 @torch.inference_mode()
 def test_seeds_share_the_work_before_they_part(model, gathered, monkeypatch):
     rows = [0] * LAYERS
-    for layer, block in enumerate(model.clip.visual.transformer.resblocks):
+    for layer, block in enumerate(model.blocks):
         def counted(z, layer=layer, real=block.attn.project):
             result = real(z)
             rows[layer] += len(result) // len(PIXELS)
@@ -247,7 +247,7 @@ def test_masked_takes_a_replacement_and_leaves_the_model_as_it_was(model, gather
     with pytest.raises(ZeroDivisionError), masked(model, heads, gathered.mean):
         raise ZeroDivisionError
     assert torch.equal(before, model.encode_images(PIXELS))
-    assert not any(block.attn.head_outputs._forward_hooks for block in model.clip.visual.transformer.resblocks)
+    assert not any(block.attn.head_outputs._forward_hooks for block in model.blocks)
 
 
 def test_gradients_flow_past_a_replaced_head(model, gathered):

@@ -131,7 +131,7 @@ def test_a_hook_point_that_never_fires_is_an_error(pixels, monkeypatch):
 def test_shared_work_is_done_once(model, pixels, monkeypatch):
     """Rows (copies of the batch) that go through each half of each block; masks that part in a layer share its first half."""
     rows = {"heads": [0] * LAYERS, "mlp": [0] * LAYERS}
-    for layer, block in enumerate(model.clip.visual.transformer.resblocks):
+    for layer, block in enumerate(model.blocks):
         monkeypatch.setattr(block.attn, "heads", counted(block.attn.heads, rows["heads"], layer, 0))
         monkeypatch.setattr(block.attn, "class_token_heads", counted(block.attn.class_token_heads, rows["heads"], layer, 0))
         monkeypatch.setattr(block.attn, "project", counted(block.attn.project, rows["mlp"], layer, None))

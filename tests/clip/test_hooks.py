@@ -19,7 +19,7 @@ def zeroed_columns(model, heads):
     """Soft pruning done to the weights: the columns of out_proj that read a head are zero."""
     pruned = copy.deepcopy(model)
     for head in heads:
-        attention = pruned.clip.visual.transformer.resblocks[head.layer].attn
+        attention = pruned.blocks[head.layer].attn
         width = attention.head_dim
         attention.out_proj.weight[:, head.index * width : (head.index + 1) * width] = 0
     return pruned
@@ -44,11 +44,11 @@ def test_a_mask_equals_zeroed_columns(model, pixels):
 @torch.no_grad()
 def test_a_mask_is_not_one_of_its_lookalikes(model, pixels):
     """Zeroing a slice of the attention's output, or keeping V's bias, gives other embeddings."""
-    head, width = Head(5, 1), model.clip.visual.transformer.resblocks[5].attn.head_dim
+    head, width = Head(5, 1), model.blocks[5].attn.head_dim
     with masked(model, [head]):
         soft = model.encode_images(pixels)
     slice_ = slice(head.index * width, (head.index + 1) * width)
-    output_zeroed = model.clip.visual.transformer.resblocks[5].attn.register_forward_hook(
+    output_zeroed = model.blocks[5].attn.register_forward_hook(
         lambda _m, _i, output: (output[0].index_fill(-1, torch.arange(64)[slice_], 0), None)
     )
     try:
@@ -56,7 +56,7 @@ def test_a_mask_is_not_one_of_its_lookalikes(model, pixels):
     finally:
         output_zeroed.remove()
     bias_kept = copy.deepcopy(model)
-    bias_kept.clip.visual.transformer.resblocks[5].attn.in_proj_weight[128:][slice_] = 0
+    bias_kept.blocks[5].attn.in_proj_weight[128:][slice_] = 0
     assert not torch.allclose(soft, bias_kept.encode_images(pixels), atol=1e-4)
 
 
@@ -85,7 +85,7 @@ def test_the_model_is_bit_identical_afterwards_also_after_an_exception(model, pi
         raise ZeroDivisionError
     assert torch.equal(before, model.encode_images(pixels))
     assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
-    assert not any(block.attn.head_outputs._forward_hooks for block in model.clip.visual.transformer.resblocks)
+    assert not any(block.attn.head_outputs._forward_hooks for block in model.blocks)
 
 
 def test_a_mask_that_nothing_ran_under_is_an_error(model):
@@ -101,7 +101,7 @@ def test_a_head_outside_the_model_is_an_error(model):
 @torch.no_grad()
 def test_recorded_outputs_are_what_the_projection_reads(model, pixels):
     projected = {}
-    attention = model.clip.visual.transformer.resblocks[4].attn
+    attention = model.blocks[4].attn
     handle = attention.out_proj.register_forward_pre_hook(lambda _m, inputs: projected.update(z=inputs[0][:, 0]))
     try:
         with recorded(model, [4]) as outputs:

@@ -40,9 +40,9 @@ def test_the_six_variants_have_the_right_shape_and_activation(variant):
     model = ClipModel(clip, None, None, variant, WeightsOrigin("none", None))
     layers, heads, dim, activation = SIX[variant]
     assert (model.layers, model.heads_per_layer, model.embedding_dim) == (layers, heads, dim)
-    assert type(model.clip.visual.transformer.resblocks[0].mlp.gelu).__name__ == activation
+    assert type(model.blocks[0].mlp.gelu).__name__ == activation
     assert len(model.scored_heads) == 4 * heads
-    assert model.clip.visual.transformer.resblocks[0].attn.head_dim == 64
+    assert model.blocks[0].attn.head_dim == 64
 
 
 @pytest.mark.parametrize("variant", SIX)

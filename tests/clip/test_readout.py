@@ -18,15 +18,15 @@ def pieces(model, pixels):
     """The summands of the class token after the last block, other than what heads write: ``[batch, width]`` each."""
     mlps, inputs, tokens = [], [], []
     hooks = [
-        model.clip.visual.transformer.resblocks[0].register_forward_pre_hook(lambda _m, args: inputs.append(args[0][:, 0])),
+        model.blocks[0].register_forward_pre_hook(lambda _m, args: inputs.append(args[0][:, 0])),
         model.clip.visual.transformer.register_forward_hook(lambda _m, _i, x: tokens.append(x[:, 0])),
     ]
-    hooks += [block.ls_2.register_forward_hook(lambda _m, _i, x: mlps.append(x[:, 0])) for block in model.clip.visual.transformer.resblocks]
+    hooks += [block.ls_2.register_forward_hook(lambda _m, _i, x: mlps.append(x[:, 0])) for block in model.blocks]
     embedding = model.clip.encode_image(pixels)
     for hook in hooks:
         hook.remove()
-    scales = [getattr(block.ls_1, "gamma", torch.ones(())) for block in model.clip.visual.transformer.resblocks]
-    biases = [block.attn.out_proj.bias * scale for block, scale in zip(model.clip.visual.transformer.resblocks, scales, strict=True)]
+    scales = [getattr(block.ls_1, "gamma", torch.ones(())) for block in model.blocks]
+    biases = [block.attn.out_proj.bias * scale for block, scale in zip(model.blocks, scales, strict=True)]
     return inputs[0], mlps, biases, tokens[0], embedding
 
 

@@ -34,7 +34,7 @@ def test_the_weights_are_those_of_the_configuration_and_finite():
 
 
 def test_the_last_four_layers_have_enough_heads(tiny):
-    assert len(tiny.scored_heads) >= 32 and tiny.clip.visual.transformer.resblocks[0].attn.head_dim >= 5
+    assert len(tiny.scored_heads) >= 32 and tiny.blocks[0].attn.head_dim >= 5
 
 
 @pytest.mark.parametrize(
