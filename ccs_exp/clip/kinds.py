@@ -25,7 +25,7 @@ KINDS = (
     "timm's VisionTransformer (SigLIP, MobileCLIP-B, ViTamin) and Eva (EVA01, EVA02, PE-Core) with class-token, average or latent-query "
     "pooling",
 )
-_LAYERS: dict[type, type[Layer]] = {
+_LAYERS: dict[type, Callable[[Any], Layer]] = {
     ResidualAttentionBlock: PlainLayer,
     CustomResidualAttentionBlock: CustomLayer,
     Block: TimmLayer,
