@@ -65,7 +65,8 @@ def load_model(name: str = "tiny", **options: Any) -> ClipModel:
     """Load a CLIP model. Warns where its weights are random.
 
     Args:
-        name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), or an open_clip architecture.
+        name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), an open_clip architecture, or with
+            ``repository=True`` a folder or ``ORG/NAME`` of the hub.
         options: as for `ccs_exp.clip.loading.load_clip`: `pretrained`, `weights`, `seed`, `device` ... An architecture without
             `pretrained` has random weights.
 
@@ -94,7 +95,7 @@ def load_model(name: str = "tiny", **options: Any) -> ClipModel:
 
 def model_choices() -> tuple[str, ...]:
     """The names of the model configurations that need no further setting."""
-    return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem != "open_clip"))
+    return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem not in ("open_clip", "hf")))
 
 
 def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> HeadScores:
@@ -207,6 +208,8 @@ def _configure(function: str, model: ClipModel, overrides: Sequence[str], effect
     architecture, slash, pretrained = model.name.rpartition("/")
     tag = pretrained if slash and pretrained != "random" else "null"
     own = ["model=open_clip", f"model.name='{architecture or model.name}'", f"model.pretrained={tag}"]
+    if model.origin.repository:
+        own = ["model=hf", f"model.name='{model.origin.description}'"]
     cfg = configure(*([f"model={model.name}"] if model.name in model_choices() else own), *overrides)
     for key in asked_keys(overrides):
         if not any(key == part or key.startswith(f"{part}.") for part in effective):

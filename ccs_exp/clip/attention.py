@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -90,3 +93,41 @@ class HeadAttention(nn.MultiheadAttention):
         z = self.head_outputs(z)
         joined = z.transpose(1, 2).reshape(z.shape[0], z.shape[2], self.embed_dim)
         return self.out_proj(joined)
+
+
+class HeadProjection(PackedLinear):
+    """The output projection of any other attention that calls one, with a `HeadOutputs` before it.
+
+    What comes in are the heads' outputs side by side, after whatever the attention does to them (EVA02's inner norm for instance), so
+    that silencing a head is zeroing its columns of the weight, for every kind.
+    """
+
+    head_outputs: HeadOutputs
+    num_heads: int
+    bare = False  # while true, the heads' outputs are given back as they came in
+
+    @classmethod
+    def of(cls, layer: nn.Linear, num_heads: int) -> HeadProjection:
+        """Take over the parameters of `layer`."""
+        replacement = cls.replacing(layer)
+        replacement.head_outputs, replacement.num_heads = HeadOutputs(), num_heads
+        return replacement
+
+    def forward(self, joined: Float[Tensor, "batch tokens heads_times_head_dim"]) -> Float[Tensor, "batch tokens width"]:
+        return joined if self.bare else self.project(self.parted(joined))
+
+    def parted(self, joined: Float[Tensor, "batch tokens heads_times_head_dim"]) -> Float[Tensor, "batch heads tokens head_dim"]:
+        return joined.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def project(self, z: Float[Tensor, "batch heads tokens head_dim"]) -> Float[Tensor, "masked_batch tokens width"]:
+        """As `HeadAttention.project`."""
+        return super().forward(self.head_outputs(z).transpose(1, 2).flatten(2))
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Inside, an attention gives its heads' outputs as they are before the hook point."""
+        self.bare = True
+        try:
+            yield
+        finally:
+            self.bare = False

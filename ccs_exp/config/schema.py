@@ -30,6 +30,7 @@ class ModelConfig:
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
     architecture: str | None = None  # where open_clip does not know the name: a configuration in the package, or the absolute path of one
+    repository: bool = False  # the name is a folder or a hub repository, with weights, tokenizer and preprocessing of its own
     preprocess: dict[str, Any] = field(default_factory=dict)  # overrides of size, mean, std, interpolation, for checkpoints without a tag
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.repository import repository_named
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.data.videos.captioned import CaptionedVideos
@@ -73,4 +74,4 @@ def _name_without_model(cfg: DictConfig, asked: Collection[str], scores: Scores)
         return scores.model
     if cfg.spans.name == "file" and "model" not in asked:
         return Path(cfg.spans.path).stem
-    return cfg.model.variant or f"{cfg.model.name}/{cfg.model.pretrained}"
+    return cfg.model.variant or repository_named(cfg.model.name, cfg.model.repository) or f"{cfg.model.name}/{cfg.model.pretrained}"

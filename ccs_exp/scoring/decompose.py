@@ -37,8 +37,7 @@ class Decomposition(SharedModule):
         self.model = model
         self.heads = model.scored_heads
         self.layers = range(self.heads[0].layer, self.heads[-1].layer + 1)
-        head_dim = model.blocks[0].attn.head_dim
-        self.moments = HeadMoments.empty(self.heads, head_dim + SHARED_COEFFICIENTS)
+        self.moments = HeadMoments.empty(self.heads, model.tower.coefficients_per_head + SHARED_COEFFICIENTS)
         self.sums, self.with_sums = OutputSums(), sums
         self.seen: list[Seen | None] = []
         self.with_images = images

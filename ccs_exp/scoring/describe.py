@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.clip.readout import Shares, contribution_maps
+from ccs_exp.clip.readout import Shares, check_shares, contribution_maps
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
@@ -46,6 +46,7 @@ def describe_heads(
     keeping: Keeping | None = None,
 ) -> tuple[HeadSpans, ...]:
     """Decompose the probe images and pick each scored head's descriptions from the pool. `keeping` None: nothing is kept."""
+    check_shares(model, shares)
     keeping = keeping or Keeping()
     stages, sums_key, images_key = keeping.stages, keeping.sums, keeping.contributions
     more = sums_key is not None or images_key is not None
