@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ccs_exp import torchvision_operators
+from ccs_exp.clip import torchvision_operators
 
 if TYPE_CHECKING:
     from ccs_exp.clip.hooks import masked, recorded

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from omegaconf import DictConfig
 
+from ccs_exp.atlas.figures import HeadView
+from ccs_exp.atlas.questions import Questions
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.config.plain import plain
@@ -21,7 +25,7 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.signatures import signature
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
-from ccs_exp.jobs import assemble
+from ccs_exp.jobs import assemble, keys
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute, image_data
 from ccs_exp.jobs.evidence_stage import find_evidence
@@ -32,6 +36,7 @@ from ccs_exp.jobs.resume import asked_keys
 from ccs_exp.jobs.score_stage import describe_and_score
 from ccs_exp.jobs.weights import random_weights
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.decompose import contributions
 from ccs_exp.store import Stages, as_bytes
 
 _COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
@@ -42,11 +47,26 @@ _EVALUATING = ("dataset", "protocol", "ablation", "resample", "probe", "engine",
 _as_loaded: WeakKeyDictionary[ClipModel, str] = WeakKeyDictionary()  # the numbers of models as a job would load them
 
 
+@dataclass(frozen=True, repr=False)
+class HeadScores(Scores):
+    """Scores whose heads can be looked at: ``scores["L5.H6"].images()``, ``scores["L5.H6"].heatmap(image)``."""
+
+    questions: Callable[[], Questions] | None = field(default=None, compare=False)
+
+    def __getitem__(self, head: Head | str) -> HeadView:
+        """Raises `CcsError` for what is no scored head."""
+        found = {str(score.head): score for score in self.heads}
+        if str(head) not in found or self.questions is None:
+            raise CcsError(f"{head} is no scored head of this model. There are {self.heads[0].head} to {self.heads[-1].head}.")
+        return HeadView(found[str(head)], self.questions)
+
+
 def load_model(name: str = "tiny", **options: Any) -> ClipModel:
     """Load a CLIP model. Warns where its weights are random.
 
     Args:
-        name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), or an open_clip architecture.
+        name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), an open_clip architecture, or with
+            ``repository=True`` a folder or ``ORG/NAME`` of the hub.
         options: as for `ccs_exp.clip.loading.load_clip`: `pretrained`, `weights`, `seed`, `device` ... An architecture without
             `pretrained` has random weights.
 
@@ -75,11 +95,13 @@ def load_model(name: str = "tiny", **options: Any) -> ClipModel:
 
 def model_choices() -> tuple[str, ...]:
     """The names of the model configurations that need no further setting."""
-    return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem != "open_clip"))
+    return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem not in ("open_clip", "hf")))
 
 
-def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Scores:
+def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> HeadScores:
     """Score every head of the last four layers.
+
+    What one of them sees: ``scores["L5.H6"].images()``.
 
     Args:
         overrides: as on the command line: ``"probe=folder", "probe.path=DIR", "pool=taxonomy"``. By default the probe, pool,
@@ -93,7 +115,15 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Sco
     scorers.check_ready()
     probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     loaded = Loaded(model.name, model, None, probe, _weights(model, cfg))
-    return describe_and_score(cfg, loaded, False, scorers, build_compute(cfg, progress), Stages()).scores
+    compute = build_compute(cfg, progress)
+    found = describe_and_score(cfg, loaded, False, scorers, compute, Stages()).scores
+
+    @cache
+    def questions() -> Questions:
+        key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
+        return Questions(model, contributions(model, probe, compute, key), probe, {})
+
+    return HeadScores(found.heads, found.concepts, found.model, questions)
 
 
 def evaluate(
@@ -178,6 +208,8 @@ def _configure(function: str, model: ClipModel, overrides: Sequence[str], effect
     architecture, slash, pretrained = model.name.rpartition("/")
     tag = pretrained if slash and pretrained != "random" else "null"
     own = ["model=open_clip", f"model.name='{architecture or model.name}'", f"model.pretrained={tag}"]
+    if model.origin.repository:
+        own = ["model=hf", f"model.name='{model.origin.description}'"]
     cfg = configure(*([f"model={model.name}"] if model.name in model_choices() else own), *overrides)
     for key in asked_keys(overrides):
         if not any(key == part or key.startswith(f"{part}.") for part in effective):

@@ -35,7 +35,7 @@ def test_a_job_prints_its_summary_and_its_folder(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: open_clip, tiny, vitb16_laion"),
+        (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: hf, open_clip, tiny, vitb16_laion"),
         (["dataset=folder"], "Error: Still needed: dataset.path=..."),
         (["prune=random", "prune.random.seedz=1"], "Error: There is no setting prune.random.seedz. Did you mean prune.random.seeds?"),
         (["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head"),

@@ -30,6 +30,7 @@ class ModelConfig:
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
     architecture: str | None = None  # where open_clip does not know the name: a configuration in the package, or the absolute path of one
+    repository: bool = False  # the name is a folder or a hub repository, with weights, tokenizer and preprocessing of its own
     preprocess: dict[str, Any] = field(default_factory=dict)  # overrides of size, mean, std, interpolation, for checkpoints without a tag
 
 
@@ -150,6 +151,8 @@ class Config:
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    atlas: bool = False  # keep what every head adds to every probe image, and write pages to look at it; a model may set it
+    atlas_thumbnails: bool | None = None
     textspan: str = "direct"
     ablation: str = "zero"
     resample: ResampleConfig = field(default_factory=ResampleConfig)

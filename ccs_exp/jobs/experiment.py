@@ -13,6 +13,7 @@ from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
 from ccs_exp.jobs.ablation import Gathering, build_engine
+from ccs_exp.jobs.atlas_stage import check_atlas, write_atlas
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
@@ -66,6 +67,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder.prepare()
 
     loaded = load(cfg, job.asked, evaluates, given)
+    check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
     if loaded.model:
         check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     plan.show(plan.encoding_lines(cfg, evaluates))
@@ -85,6 +87,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     evidence = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
     for file, table in evidence.tables.items():
         write_evidence(folder.path, file, table.columns, table.rows)
+    atlas = write_atlas(cfg, loaded, folder, compute, stages)
 
     finished = Finished(
         config=plain(cfg),
@@ -94,6 +97,7 @@ def run(cfg: DictConfig, job: Job) -> None:
         conditions=chosen,
         evaluation=evaluation,
         evidence=evidence.summary,
+        atlas=atlas,
         scorers=scorers,
         stages=stages,
         device=compute.device_type,

@@ -56,6 +56,8 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
     console.print(Text(f"Results: {plain(contents.path)}"), soft_wrap=True)
     if (contents.path / "report.html").exists():
         console.print(Text(f"Report:  {plain(contents.path / 'report.html')} (open it in a browser)"), soft_wrap=True)
+    if contents.summary["atlas"]:
+        console.print(Text(f"Atlas:   {plain(contents.path / 'atlas' / 'index.html')} (what each head sees)"), soft_wrap=True)
     if alone:
         what, command = _NEXT[contents.summary["model"].startswith("tiny")]
         console.print(Text.assemble(f"Next:    {command}", (f"   # {what}", "dim")), soft_wrap=True)

@@ -30,7 +30,7 @@ SUMMARY_KEYS = (
 )
 OPTIONAL_SUMMARY_KEYS = (
     *("metric", "num_samples", "ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices", "robustness", "asked", "ran", "evidence"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness", "asked", "ran", "evidence", "atlas"),
 )
 EVIDENCE_FILES = (  # their columns are those of the measures (`ccs_exp.evidence`)
     *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "represents.csv", "detection.csv"),

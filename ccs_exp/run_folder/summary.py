@@ -100,6 +100,15 @@ class Robustness(TypedDict):
 
 
 @with_config(_STRICT)
+class AtlasPages(TypedDict):
+    """How many pages the atlas has; `contributions` names the entry in the store that they were made of, if it was kept."""
+
+    contributions: str | None
+    images: _Natural
+    pages: _Natural
+
+
+@with_config(_STRICT)
 class Summary(TypedDict):
     """``summary.json`` as `RunFolder` describes it; what may be absent is None. Other keys stand beside these."""
 
@@ -126,6 +135,7 @@ class Summary(TypedDict):
     evidence: EvidenceSummary | None
     asked: Asked | None
     ran: Ran | None
+    atlas: AtlasPages | None
 
 
 def read_summary(folder: Path) -> Summary:

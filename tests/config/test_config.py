@@ -24,6 +24,7 @@ CHOICES = [
 ]
 NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
+    "model=hf": ["model.name=org/name"],
     "dataset=folder": ["dataset.path=somewhere"],
     **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos", "table")},
     "probe=folder": ["probe.path=somewhere"],
@@ -109,7 +110,7 @@ def test_prune_is_multi_select(overrides, strategies):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=vitb33", "model=vitb33 is not known. Choose one of: open_clip, tiny"),
+        ("model=vitb33", "model=vitb33 is not known. Choose one of: hf, open_clip, tiny"),
         ("prune=[high_ccs,foo]", "prune=foo is not known. Choose one of: concept, curve, each_head"),
         ("dataset.limit=many", "limit"),
         ("dataset.limt=3", "limt"),
