@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
@@ -41,10 +42,10 @@ def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
 def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """What evidence takes beside the conditions: passes with nothing silenced, and scores anew, which language models may be asked for."""
     asked, lines = cfg.evidence, []
-    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    shape = encoder_shape(*_model(cfg))
     if evaluates and "cost" in cfg.prune.curve.get("orders", ()):
         lines.append(PlanLine("evaluate", "first every scored head alone, for the order by cost: a pass of its own"))
-    heads = min(SCORED_LAYERS, shape[0]) * shape[1] if shape else None
+    heads = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer if shape else None
     if evaluates and cfg.dataset.task == "classification" and (asked.reading or asked.sufficiency):
         text = f"every scored head once more over {cfg.dataset.name}, with nothing silenced: about the time of one condition"
         if heads:  # what a reading keeps of an image: six texts of each head, in single precision
@@ -98,7 +99,7 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         size = donors_bytes(cfg.resample.donors, layers, last, shape.tokens, shape.width, str(cfg.precision))
         lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
     if cfg.atlas and cfg.ccs.name == "computed" and cfg.spans.name != "file":
-        projection = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.proj")
+        projection = unloaded(*_model(cfg)).get_parameter("visual.proj")
         heads, head_dim = min(SCORED_LAYERS, shape[0]) * shape[1], projection.shape[0] // shape[1]
         images = cfg.probe.num_images or 1000
         size = contributions_bytes(images, heads, head_dim, projection.shape[1])
