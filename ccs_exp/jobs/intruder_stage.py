@@ -33,10 +33,11 @@ COLUMNS = ("head", "judge", "found", "answered", "unanswered")
 
 def choosers(judge: Judge, ask: bool) -> list[Chooser]:
     """Who looks for intruders; language models only if `ask`."""
-    judges = judge.judges.values() if isinstance(judge, Panel) else [judge]
+    judges: list[Judge] = list(judge.judges.values()) if isinstance(judge, Panel) else [judge]
     found: list[Chooser] = [TaxonomyChooser(load_taxonomy())]
     found += [EmbeddingChooser(one.embed) for one in judges if isinstance(one, EmbeddingJudge)]
-    return found + [LanguageModelChooser(one) for one in judges if ask and isinstance(one, OpenAIJudge)]
+    found += [LanguageModelChooser(one) for one in judges if ask and isinstance(one, OpenAIJudge)]
+    return found
 
 
 def intruder_lines(scorers: Scorers, heads: Sequence[HeadSpans], seed: int) -> list[plan.PlanLine]:
@@ -55,7 +56,9 @@ def find_intruders(
     items = intruder_items(scores, seed=seed)
     if not items:
         return {}, [], {}
-    rows, told, shares = [], [], []
+    rows: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
+    shares: list[IntruderShare] = []
     for chooser in choosers(scorers.judge, ask):
         if isinstance(chooser, LanguageModelChooser):
             plan.show(plan.forecast_lines(chooser.forecast([item.texts for item in items]), scorers.session.ledger.limit))

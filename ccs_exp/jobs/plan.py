@@ -44,7 +44,7 @@ def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     shape = encoder_shape(*_model(cfg))
     if evaluates and "cost" in cfg.prune.curve.get("orders", ()):
         lines.append(PlanLine("evaluate", "first every scored head alone, for the order by cost: a pass of its own"))
-    heads = min(SCORED_LAYERS, shape[0]) * shape[1] if shape else None
+    heads = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer if shape else None
     if evaluates and cfg.dataset.task == "classification" and (asked.reading or asked.sufficiency):
         text = f"every scored head once more over {cfg.dataset.name}, with nothing silenced: about the time of one condition"
         if heads:  # what a reading keeps of an image: six texts of each head, in single precision

@@ -56,7 +56,7 @@ def map_tables(folder: Path) -> MapTables | None:
 
 def causal_map_view(contents: Contents) -> CausalMapView | None:
     tables = map_tables(contents.path)
-    return tables and causal_map([tables])
+    return None if tables is None else causal_map([tables])
 
 
 def causal_map(of_datasets: Sequence[MapTables]) -> CausalMapView:

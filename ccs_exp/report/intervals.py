@@ -66,8 +66,9 @@ def of_seeds(tasks: Sequence[Answers], metric: str) -> dict[str, Sure]:
             hits[:, task.samples] = rows
             means = drawn_means(hits)
         else:  # each class drawn again by itself
-            classes = np.unique(task.targets)
-            means = np.mean([drawn_means(rows[:, task.targets == one], seed=int(one)) for one in classes], axis=0)
+            classes, means = np.unique(task.targets), np.zeros((RESAMPLES, len(rows)))
+            for one in classes:
+                means += drawn_means(rows[:, task.targets == one], seed=int(one)) / len(classes)
         for at, of_condition in enumerate(np.split(means, ends_of[:-1], axis=1)):
             drawn[:, at] += over_seeds(of_condition[:, :, None])[:, 0] / len(tasks)
     independent = effective_number([len(task.samples) for task in tasks])

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small_jobs import ONE_TASK
 from starlette.testclient import TestClient
 
 from ccs_exp.atlas.app import application
@@ -21,7 +22,7 @@ from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.open_run import open_run
 from ccs_exp.run_folder.folder import RunFolder
 
-OVERRIDES = ("tracker=none", "atlas=true", "dataset.source.num_images=30", "probe.num_images=120", "prune=each_head")
+OVERRIDES = (ONE_TASK, "tracker=none", "atlas=true", "dataset.source.num_images=30", "probe.num_images=120", "prune=each_head")
 
 
 @pytest.fixture(scope="module")
