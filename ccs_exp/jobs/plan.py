@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
@@ -98,10 +99,9 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         size = donors_bytes(cfg.resample.donors, layers, last, shape.tokens, shape.width, str(cfg.precision))
         lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
     if cfg.atlas and cfg.ccs.name == "computed" and cfg.spans.name != "file":
-        projection = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.proj")
-        heads, head_dim = min(SCORED_LAYERS, shape[0]) * shape[1], projection.shape[0] // shape[1]
-        images = cfg.probe.num_images or 1000
-        size = contributions_bytes(images, heads, head_dim, projection.shape[1])
+        heads, head_dim = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer, shape.width // shape.heads_per_layer
+        images, dim = cfg.probe.num_images or 1000, unloaded(*_model(cfg)).get_parameter("visual.proj").shape[1]
+        size = contributions_bytes(images, heads, head_dim, dim)
         how = "at most" if cfg.probe.num_images else "for every 1,000 images"
         lines.append(PlanLine("memory", f"what heads add to them: {how} {size / 1e6:.0f} MB in the store, six times that meanwhile"))
     return lines
