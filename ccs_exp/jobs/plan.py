@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
-from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
@@ -42,7 +41,7 @@ def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
 def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     """What evidence takes beside the conditions: passes with nothing silenced, and scores anew, which language models may be asked for."""
     asked, lines = cfg.evidence, []
-    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    shape = encoder_shape(*_model(cfg))
     if evaluates and "cost" in cfg.prune.curve.get("orders", ()):
         lines.append(PlanLine("evaluate", "first every scored head alone, for the order by cost: a pass of its own"))
     heads = min(SCORED_LAYERS, shape[0]) * shape[1] if shape else None
@@ -99,9 +98,9 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         size = donors_bytes(cfg.resample.donors, layers, last, shape.tokens, shape.width, str(cfg.precision))
         lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
     if cfg.atlas and cfg.ccs.name == "computed" and cfg.spans.name != "file":
-        heads, head_dim = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer, shape.width // shape.heads_per_layer
-        images, dim = cfg.probe.num_images or 1000, unloaded(*_model(cfg)).get_parameter("visual.proj").shape[1]
-        size = contributions_bytes(images, heads, head_dim, dim)
+        heads = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer
+        images = cfg.probe.num_images or 1000
+        size = contributions_bytes(images, heads, min(shape.coefficients_per_head, shape.embedding), shape.embedding)
         how = "at most" if cfg.probe.num_images else "for every 1,000 images"
         lines.append(PlanLine("memory", f"what heads add to them: {how} {size / 1e6:.0f} MB in the store, six times that meanwhile"))
     return lines

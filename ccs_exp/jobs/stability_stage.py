@@ -72,7 +72,7 @@ def _scored(
     data, pool, keeping = image_data(cfg, cfg.probe, source, loaded.encoder), build_pool(cfg.pool), Keeping()
     if loaded.weights:
         moments = keys.moments_key(cfg, loaded.weights, compute.device_type) | ({"part": part} if part else {})
-        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), None, stages)
+        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), stages=stages)
     return score_heads(cfg, describe_heads(loaded.encoder, data, pool, compute, cfg.textspan, keeping), scorers, stages)
 
 

@@ -67,7 +67,7 @@ def of_seeds(tasks: Sequence[Answers], metric: str) -> dict[str, Sure]:
             means = drawn_means(hits)
         else:  # each class drawn again by itself
             classes = np.unique(task.targets)
-            means = sum(drawn_means(rows[:, task.targets == one], seed=int(one)) for one in classes) / len(classes)
+            means = np.mean([drawn_means(rows[:, task.targets == one], seed=int(one)) for one in classes], axis=0)
         for at, of_condition in enumerate(np.split(means, ends_of[:-1], axis=1)):
             drawn[:, at] += over_seeds(of_condition[:, :, None])[:, 0] / len(tasks)
     independent = effective_number([len(task.samples) for task in tasks])
