@@ -39,7 +39,7 @@ def main() -> None:
     heads = [frozenset(Head(11, index) for index in range(number)) for number in range(CONDITIONS)]
     of_sets = (torch.cat([batch[number] for batch in batches]).numpy() for number in range(CONDITIONS))
     asked = Occupations(tuple(f"occupation {number}" for number in range(OCCUPATIONS)), ("A {}",), own=False)
-    found = rankings(of_sets, CONDITIONS, groups, NAMES, asked)
+    found = rankings(of_sets, groups, NAMES, asked)
     ranked = time.perf_counter() - began
     named = tuple(Condition(f"heads/{len(one)}" if one else "original", one) for one in heads)
     rows, means = skew_tables(Evaluation(named, tuple(heads), {}, (0,) * CONDITIONS, rankings=found))

@@ -17,12 +17,16 @@ class EncoderShape(NamedTuple):
     tokens: int
     width: int
     class_token_alone: bool  # whether the embedding is read from the first token and no other
+    coefficients_per_head: int
+    embedding: int  # dimensions
 
 
 def encoder_shape(name: str, architecture: str | None = None, repository: bool = False) -> EncoderShape | None:
     """None for an unknown name, a repository that is not here, or an encoder whose heads cannot be read. As `loading.unloaded`."""
     try:
-        tower = image_tower(unloaded(name, architecture, repository), name)
+        clip = unloaded(name, architecture, repository)
+        tower = image_tower(clip, name)
     except CcsError:
         return None
-    return EncoderShape(len(tower.layers), tower.layers[0].num_heads, *tower.shape, tower.has_class_token_alone)
+    alone, coefficients, embedding = tower.has_class_token_alone, tower.coefficients_per_head, tower.readout.dim
+    return EncoderShape(len(tower.layers), tower.layers[0].num_heads, *tower.shape, alone, coefficients, embedding)

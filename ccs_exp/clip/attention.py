@@ -75,13 +75,18 @@ class HeadAttention(nn.MultiheadAttention):
         softmax does not see; and the values mix as ``W_V (sum_t p_t x_t) + b_V``, because the weights ``p`` sum to one.
         """
         width, shape = self.embed_dim, (self.num_heads, self.head_dim, self.embed_dim)
-        w_q, w_k, w_v = self.in_proj_weight.view(3, width, width)
-        b_q, _b_k, b_v = self.in_proj_bias.view(3, width)
-        q = F.linear(x[:, 0], w_q, b_q).view(-1, *shape[:2]) / self.head_dim**0.5  # [batch, heads, head_dim]
-        keys = torch.einsum("bhd,hdw->bhw", q, w_k.view(shape))
-        weights = (keys @ x.transpose(1, 2)).softmax(dim=-1)  # [batch, heads, tokens]
+        w_v, b_v = self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :]
+        weights = self.class_token_weights(x)
         z = torch.einsum("bhw,hdw->bhd", weights @ x, w_v.view(shape)) + b_v.view(shape[:2])
         return z[:, :, None]
+
+    def class_token_weights(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch heads tokens"]:
+        """How much of every token the class token takes, in each head; sums to one over the tokens."""
+        width, shape = self.embed_dim, (self.num_heads, self.head_dim, self.embed_dim)
+        w_q, w_k, _w_v = self.in_proj_weight.view(3, width, width)
+        q = F.linear(x[:, 0], w_q, self.in_proj_bias[:width]).view(-1, *shape[:2]) / self.head_dim**0.5  # [batch, heads, head_dim]
+        keys = torch.einsum("bhd,hdw->bhw", q, w_k.view(shape))
+        return (keys @ x.transpose(1, 2)).softmax(dim=-1)
 
     def project(self, z: Float[Tensor, "batch heads tokens head_dim"]) -> Float[Tensor, "masked_batch tokens width"]:
         """From the heads' outputs, through the hook point, to what the block adds; a mask stack multiplies the batch."""

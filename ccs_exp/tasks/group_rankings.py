@@ -6,7 +6,7 @@ Images of equal similarity rank in the order of the data set.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,7 +41,6 @@ class Occupations:
 
 def rankings(
     of_sets: Iterator[Float[np.ndarray, "images occupations"]],
-    sets: int,
     groups: Mapping[str, Int[np.ndarray, " images"]],
     names: Mapping[str, Sequence[str]],
     occupations: Occupations,
@@ -54,16 +53,14 @@ def rankings(
         groups: of every attribute, the number of each image's group among `names`; negative where it has none.
     """
     found = {
-        attribute: _Rankings(
-            [_Asked.of(attribute, number, values, names[attribute], occupations, own) for number in range(len(occupations.names))]
-        )
+        attribute: _Rankings(_asked(attribute, values, names[attribute], occupations, own))
         for attribute, values in groups.items()
     }
     for similarities in of_sets:
         rows = np.ascontiguousarray(similarities.T)
         for ranked in found.values():
             ranked.add(rows)
-    return {attribute: ranked.outcomes(occupations, names[attribute], sets) for attribute, ranked in found.items()}
+    return {attribute: ranked.outcomes(occupations, names[attribute]) for attribute, ranked in found.items()}
 
 
 @dataclass(frozen=True)
@@ -115,14 +112,28 @@ class _Asked:
         elif occupations.paper:
             sizes = np.full(len(names), count)
         images = slice(None) if has.all() else np.flatnonzero(has)
-        row = number if own is None else 0
-        return cls(row, images, groups, sizes, k, len(names), occupations.paper, occupations.paper and own is not None)
+        return cls(0, images, groups, sizes, k, len(names), occupations.paper, occupations.paper and own is not None)
 
     def ranked(self, rows: Float[np.ndarray, "occupations all"]) -> tuple[Int[np.ndarray, " k"], int]:
         """The groups of the first k, and the ties."""
         similarities = rows[self.row][self.images]
         first = top(similarities, self.k)
         return one_list_top(similarities, self.number, self.k) if self.copies else self.groups[first.order], first.tied
+
+
+def _asked(
+    attribute: str,
+    values: Int[np.ndarray, " all"],
+    names: Sequence[str],
+    occupations: Occupations,
+    own: Int[np.ndarray, " all"] | None,
+) -> list[_Asked]:
+    """One for each occupation; where all have the same images, these are held once."""
+    numbers = range(len(occupations.names))
+    if own is not None:
+        return [_Asked.of(attribute, number, values, names, occupations, own) for number in numbers]
+    of_all = _Asked.of(attribute, 0, values, names, occupations, None)
+    return [replace(of_all, row=number) for number in numbers]
 
 
 @dataclass
@@ -147,7 +158,7 @@ class _Rankings:
         )
         self.tied.append([tied for _, tied in found])
 
-    def outcomes(self, occupations: Occupations, names: Sequence[str], sets: int) -> Outcomes:
+    def outcomes(self, occupations: Occupations, names: Sequence[str]) -> Outcomes:
         sizes, in_top = np.stack([one.sizes for one in self.asked]), np.stack(self.in_top)
         counts = {f"{TOP}{name}": in_top[:, :, number].astype(np.int32) for number, name in enumerate(names)}
         images = np.array([len(one.groups) for one in self.asked], dtype=np.int32)
@@ -161,7 +172,7 @@ class _Rankings:
                 **{f"{SIZE}{name}": sizes[:, number].astype(np.int32) for number, name in enumerate(names)},
             },
             columns=counts | {"ndkl": np.array(self.ndkl), "tied": np.array(self.tied, dtype=np.int32)},
-            values=[{} for _ in range(sets)],
+            values=[{} for _ in self.in_top],
             tied=[sum(tied) for tied in self.tied],
             num_samples=int(images.max()),
         )

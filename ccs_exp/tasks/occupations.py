@@ -108,6 +108,6 @@ def rank_people(
     groups = {task.name: targets[:, number] for number, task in enumerate(attributes)}
     of_sets = (module.similarities(number) for number in range(len(module.masks)))
     own = targets[:, len(attributes)] if occupations.own else None
-    evaluation.rankings = rankings(of_sets, len(module.masks), groups, names, occupations, own)
+    evaluation.rankings = rankings(of_sets, groups, names, occupations, own)
     evaluation.warnings += [_FAULTS] if occupations.paper else []
     return evaluation

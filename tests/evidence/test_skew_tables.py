@@ -45,7 +45,7 @@ def evaluated(preference, paper=False, nulls=0):
         ).astype(np.float32)
         for number in range(len(sets))
     )
-    ranked = rankings(of_sets, len(sets), {"kind": groups}, NAMES, asked)
+    ranked = rankings(of_sets, {"kind": groups}, NAMES, asked)
     return Evaluation(tuple(conditions(nulls)), sets, {}, seeds, rankings=ranked)
 
 

@@ -7,6 +7,7 @@ import pandas
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from small_jobs import SMALL_JOB
 
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
@@ -15,8 +16,8 @@ from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.run_folder.columns import PREDICTION_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 
-QUICK = ("tracker=none", "dataset.source.num_images=60", "probe.num_images=200")
-PLAIN = ("tracker=none",)
+QUICK = (*SMALL_JOB, "tracker=none", "dataset.source.num_images=60", "probe.num_images=200")
+PLAIN = (*SMALL_JOB, "tracker=none")
 
 
 def job(folder, *overrides, asked=()):

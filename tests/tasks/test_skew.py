@@ -108,7 +108,7 @@ FOUR = Occupations(("baker", "doctor", "judge", "nurse"), ("A {}",), own=False, 
 
 
 def of(asked, similarities=HAND, groups=GROUPS, names=NAMES, own=None):
-    return rankings(iter([similarities]), 1, groups, names, asked, own)["kind"]
+    return rankings(iter([similarities]), groups, names, asked, own)["kind"]
 
 
 def test_two_groups_and_four_occupations_by_hand():
