@@ -9,13 +9,14 @@ import ccs_exp  # noqa: F401
 import open_clip
 import torch
 from open_clip.timm_model import TimmModel
-from small_models import SMALL_TEXT, SMALL_VISION, small_open_clip
+from small_models import SMALL_TEXT, SMALL_VISION
 from timm.models.eva import Eva
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import nn
 
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 
+_TEXT = SMALL_TEXT | {"vocab_size": 64, "layers": 1}  # which no test here reads
 _TIMM = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 5, "num_heads": 4}
 _EVA02 = {"qkv_fused": False, "mlp_ratio": 8 / 3, "swiglu_mlp": True, "scale_mlp": True, "scale_attn_inner": True}
 _ROPE = {"use_rot_pos_emb": True, "ref_feat_shape": (4, 4)}
@@ -23,16 +24,20 @@ _PE = {"attn_type": "rope", "use_pre_transformer_norm": True, "rope_grid_offset"
 _CUSTOM = {"qk_norm": True, "scale_heads": True, "scale_attn_inner": True, "scale_attn": True, "scale_fc": True, "ls_init_value": 0.7}
 
 
+def _open_clip(**vision: object) -> nn.Module:
+    return open_clip.CLIP(48, SMALL_VISION | vision, _TEXT)
+
+
 def _coca() -> nn.Module:
-    text = SMALL_TEXT | {"embed_cls": True, "output_tokens": True, "context_length": 76}
+    text = _TEXT | {"embed_cls": True, "output_tokens": True, "context_length": 76}
     vision = SMALL_VISION | {"attentional_pool": True, "attn_pooler_heads": 4, "attn_pooler_queries": 5, "output_tokens": True}
-    return open_clip.CoCa(48, SMALL_TEXT | {"context_length": 76, "attn_pooler_heads": 2}, text, vision)
+    return open_clip.CoCa(48, _TEXT | {"context_length": 76, "attn_pooler_heads": 2}, text, vision)
 
 
 def _timm(trunk: Callable[..., nn.Module], classes: int = 48, linear: bool = False, **options: object) -> nn.Module:
     """`trunk` in open_clip's own wrapper, which can only build what timm has a name for."""
     vision = {"image_size": 32, "patch_size": 32, "width": 16, "layers": 1, "head_width": 16}
-    clip = open_clip.CustomTextCLIP(48 if classes else 64, vision, SMALL_TEXT, init_logit_bias=-10)
+    clip = open_clip.CustomTextCLIP(48 if classes else 64, vision, _TEXT, init_logit_bias=-10)
     visual = TimmModel.__new__(TimmModel)
     nn.Module.__init__(visual)
     visual.trunk, visual.image_size = trunk(**_TIMM, num_classes=0 if linear else classes, **options), (32, 32)
@@ -45,11 +50,11 @@ def _timm(trunk: Callable[..., nn.Module], classes: int = 48, linear: bool = Fal
 
 
 KINDS: dict[str, Callable[[], nn.Module]] = {
-    "class token": small_open_clip,
-    "average": lambda: small_open_clip(pool_type="avg"),
-    "average, norm after": lambda: small_open_clip(pool_type="avg", final_ln_after_pool=True, no_ln_pre=True, ls_init_value=0.6),
-    "custom blocks": lambda: small_open_clip(**_CUSTOM),
-    "custom blocks, average": lambda: small_open_clip(pool_type="avg", **_CUSTOM),
+    "class token": _open_clip,
+    "average": lambda: _open_clip(pool_type="avg"),
+    "average, norm after": lambda: _open_clip(pool_type="avg", final_ln_after_pool=True, no_ln_pre=True, ls_init_value=0.6),
+    "custom blocks": lambda: _open_clip(**_CUSTOM),
+    "custom blocks, average": lambda: _open_clip(pool_type="avg", **_CUSTOM),
     "CoCa": _coca,
     "SigLIP": lambda: _timm(VisionTransformer, 0, class_token=False, global_pool="map"),
     "timm average": lambda: _timm(VisionTransformer, linear=True, class_token=False, global_pool="avg", fc_norm=False),

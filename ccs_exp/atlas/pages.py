@@ -35,11 +35,11 @@ class Atlas:
 
     @property
     def told(self) -> list[str]:
-        gone = self.seen.gone
+        gone, notices = self.seen.gone, [*self.notices, *filter(None, [self.seen.without_maps])]
         if not gone:
-            return list(self.notices)
+            return notices
         lost = f"{len(gone):,} of the images shown here are not where they were, or have changed, so they cannot be seen: {some(gone)}."
-        return [*self.notices, lost]
+        return [*notices, lost]
 
 
 def write_pages(atlas: Atlas, folder: Path) -> list[Path]:

@@ -107,6 +107,7 @@ class Questions:
     ) -> tuple[Image.Image, Float[np.ndarray, "rows columns"], float]:
         """Where a head looks for a text, or for one text rather than another: the crop that the model sees, what each of its patches adds
         along the text (or the difference of the two), and what the class token itself adds."""
+        grid = patch_grid(self.model)
         texts = self.texts(text, *([against] if against.strip() else []))
         direction = texts[0] - texts[1] if len(texts) > 1 else texts[0]
         along = torch.zeros(*self.maps.shape[:2], 1, dtype=torch.float64)
@@ -115,7 +116,7 @@ class Questions:
         with self.turn, torch.inference_mode():
             pixels = self._pixels(image)
             parts = tokens_along(self.model, pixels, self.layers, along)[0, place, :, 0].cpu().numpy()
-        return pictured(pixels[0].cpu(), self.model.transform), parts[1:].reshape(patch_grid(self.model)), float(parts[0])
+        return pictured(pixels[0].cpu(), self.model.transform), parts[1:].reshape(grid), float(parts[0])
 
     def without(self, image: Question, heads: Sequence[Head], task: str) -> dict[str, Any]:
         """The top five classes of a task with all heads and with some silenced: logits, and by how much the first leads."""

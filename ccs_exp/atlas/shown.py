@@ -20,21 +20,27 @@ from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
+from ccs_exp.errors import CcsError
 from ccs_exp.scoring.contributions import Contributions
 
 Heat = Float[np.ndarray, "rows columns"]
 Place = tuple[int, int, int]  # image, head, strip
+_SMALL = 64  # pixels
 
 
 @dataclass
 class Seen:
     """`thumbnails` by image; `heat` by image, head and strip: what every patch adds along the strip's direction. Images by their place
-    among the contributions, heads by theirs among the scored. `gone`: those that are not there any more as they were."""
+    among the contributions, heads by theirs among the scored.
+
+    `gone`: images that are not there any more as they were; `without_maps`: why there are none.
+    """
 
     thumbnails: dict[int, str] = field(default_factory=dict)
     heat: dict[Place, Heat] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     small: bool = False  # whether pictures are shown larger than they are
+    without_maps: str | None = None
 
 
 class Again(ImageSource):
@@ -70,7 +76,11 @@ class _SecondPass(SharedModule):
     def __init__(self, model: ClipModel, looks: Sequence[Look], kept: Contributions, thumbnails: bool):
         super().__init__()
         self.model, self.kept, self.thumbnails, self.seen = model, kept, thumbnails, Seen()
-        self.grid = patch_grid(model)
+        self.grid: tuple[int, int] | None = None
+        try:
+            self.grid = patch_grid(model)
+        except CcsError as error:
+            self.seen.without_maps = str(error)
         self.layers = range(kept.heads[0].layer, kept.heads[-1].layer + 1)
         self.directions = _directions(model, looks, kept)
         self.wanted: dict[int, list[tuple[int, int]]] = {}
@@ -86,13 +96,15 @@ class _SecondPass(SharedModule):
         if not same:
             return
         pixels = batch.pixels[same]
+        self.seen.small = max(pixels.shape[-2:]) < _SMALL
+        for number, crop in zip(same, pixels.cpu() if self.thumbnails else (), strict=False):
+            self.seen.thumbnails[places[number]] = thumbnail(pictured(crop, self.model.transform))
+        if self.grid is None:
+            return
         along = tokens_along(self.model, pixels, self.layers, self.directions)[:, :, 1:].float().cpu().numpy()
-        for number, crop, heat in zip(same, pixels.cpu(), along, strict=True):
-            place = places[number]
-            if self.thumbnails:
-                self.seen.thumbnails[place] = thumbnail(pictured(crop, self.model.transform))
-            for head, strip in self.wanted[place]:
-                self.seen.heat[place, head, strip] = heat[head, :, strip].reshape(self.grid)
+        for number, heat in zip(same, along, strict=True):
+            for head, strip in self.wanted[places[number]]:
+                self.seen.heat[places[number], head, strip] = heat[head, :, strip].reshape(self.grid)
 
     def share_result(self) -> Seen:
         return self.seen
@@ -102,6 +114,8 @@ class _SecondPass(SharedModule):
             {place: found for result in results for place, found in result.thumbnails.items()},
             {place: found for result in results for place, found in result.heat.items()},
             [name for result in results for name in result.gone],
+            any(result.small for result in results),
+            results[0].without_maps,
         )
 
 
@@ -119,7 +133,6 @@ def see_again(
     module = _SecondPass(model, looks, kept, thumbnails)
     compute.run(module, data, "Looking at images again")
     module.seen.gone += data.skipped
-    module.seen.small = max(model.clip.visual.image_size) < 64
     return module.seen
 
 

@@ -18,6 +18,8 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, float64, read_heads
 from ccs_exp.errors import CcsError
 
+_NOT_DRAWN = "where its heads look is not drawn."
+
 
 def tokens_along(
     model: ClipModel,
@@ -49,11 +51,16 @@ def tokens_along(
 
 
 def patch_grid(model: ClipModel) -> tuple[int, int]:
-    """Rows and columns of the patches that the tokens behind the class token stand for. Raises `CcsError` where they are no grid."""
+    """Rows and columns of the patches that the tokens behind the class token stand for.
+
+    Raises `CcsError` where they are no grid, and for encoders of which `tokens_along` does not know how they read their tokens.
+    """
     visual = model.clip.visual
+    if not model.tower.plain:
+        raise CcsError(f"{model.name} has an image encoder that is no plain vision transformer of open_clip's: {_NOT_DRAWN}")
     rows, columns = visual.grid_size
     if rows * columns + 1 != len(visual.positional_embedding):
-        raise CcsError(f"{model.name} has tokens that are no patches of the image, so where its heads look cannot be drawn.")
+        raise CcsError(f"{model.name} has tokens that are no patches of the image: {_NOT_DRAWN}")
     return rows, columns
 
 

@@ -6,6 +6,7 @@ The two libraries' modules compute the same; what differs is names. `transformer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,7 @@ def _is_clips(folder: Path, named: str) -> bool:
     return isinstance(found, dict) and len(found) == _CLIP_VOCABULARY and found == _clips_vocabulary()
 
 
+@cache
 def _clips_vocabulary() -> dict[str, int]:
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}  # as OpenAI's files call them
     return {names.get(token, token): number for token, number in open_clip.SimpleTokenizer().encoder.items()}

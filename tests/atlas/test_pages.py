@@ -9,6 +9,7 @@ import pytest
 import torch
 from example_run import write_run
 from PIL import Image
+from small_kinds import small_kind
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from ccs_exp.atlas.facts import read_facts
@@ -16,6 +17,7 @@ from ccs_exp.atlas.looks import ends
 from ccs_exp.atlas.make import make_atlas
 from ccs_exp.atlas.pages import write_pages
 from ccs_exp.atlas.pictures import overlay
+from ccs_exp.atlas.questions import Questions
 from ccs_exp.clip.preprocessing import pictured
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, contribution_maps
 from ccs_exp.clip.tokens import tokens_along
@@ -23,6 +25,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.bundled.scenes import SceneProbe
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
+from ccs_exp.errors import CcsError
 from ccs_exp.evidence.heads_table import COLUMNS
 from ccs_exp.heads import Head
 from ccs_exp.run_folder.evidence_files import write_evidence
@@ -228,6 +231,21 @@ def test_a_head_without_contributions_says_so(run, model, kept, scenes, tmp_path
     atlas = make_atlas(run, "small", model, few, probe_of(model, scenes), CPU, thumbnails=True)
     write_pages(atlas, tmp_path)
     assert "was not kept" in (tmp_path / "L5.H0.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["SigLIP", "average"])
+def test_encoders_that_are_read_otherwise_have_images_without_maps(kind, scenes, tmp_path):
+    other = small_kind(kind)[0]
+    other.transform = TRANSFORM
+    write_run(tmp_path, heads_of(other), samples=20)
+    kept = contributions(other, probe_of(other, scenes), CPU, None)
+    atlas = make_atlas(tmp_path, kind, other, kept, probe_of(other, scenes), CPU, thumbnails=True)
+    text = write_pages(atlas, tmp_path / "atlas")[1].read_text()
+    assert "not drawn" in text and {attributes["class"] for attributes in Page(text).of("img")} == {"crop"}
+    ask = Questions(other, kept, probe_of(other, scenes), {})
+    assert ask.nearest_to_image(7, {"head": kept.heads[:1]})["head"][0]["place"] == 7
+    with pytest.raises(CcsError, match="not drawn"):
+        ask.heat(7, kept.heads[0], "red")
 
 
 def test_facts_of_a_run_without_evidence(tmp_path, model):
