@@ -76,12 +76,12 @@ def test_a_model_brings_its_dataset_probe_and_pool_and_the_command_line_wins(var
     cfg = configure(f"model={variant}")
     assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name, cfg.probe.num_images) == (
         "cifar10",
-        "imagenet_val",
+        "mini_imagenet",
         "taxonomy",
         5000,
     )
     cfg = configure(f"model={variant}", "dataset=digits", "pool=scenes")
-    assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name) == ("digits", "imagenet_val", "scenes")
+    assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name) == ("digits", "mini_imagenet", "scenes")
 
 
 @pytest.mark.parametrize(

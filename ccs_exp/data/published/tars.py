@@ -16,6 +16,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines, read_text, some
 
 CLASS_NAMES_FILE, SHARD_COUNT_FILE = "classnames.txt", "nshards.txt"
+TEMPLATES_FILE = "zeroshot_classification_templates.txt"
 _LABEL_SUFFIX = ".cls"
 _MOST_BYTES = 2**28  # of one image as it is stored
 _LONGEST_LABEL = 9  # digits; a label is the number of a class
