@@ -27,6 +27,7 @@ SAMPLES = {
     "dtd": 1_880, "sun397": 108_754, "svhn": 26_032, "eurosat": 5_400, "caltech101": 6_085, "flowers102": 6_149, "stanford_cars": 8_041,
     "fgvc_aircraft": 3_333, "imagenet_val": 50_000, "imagenet_v2": 10_000, "imagenet_sketch": 50_889,
 }  # fmt: skip
+CAPTIONED = {"flickr30k": 1_000, "mscoco": 5_000}
 SHADES = 190
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)  # what JPEG cannot keep
 

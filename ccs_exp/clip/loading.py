@@ -26,9 +26,9 @@ from ccs_exp.clip.model import ClipModel, WeightsOrigin, check_encoder
 from ccs_exp.clip.published_weights import wanted_weights
 from ccs_exp.clip.torchscript import archived_state, is_torchscript
 from ccs_exp.clip.tower import OpenClip
-from ccs_exp.errors import CcsError
+from ccs_exp.errors import CcsError, NotHere
 from ccs_exp.files import ASSETS
-from ccs_exp.hub import NotHere, fetch
+from ccs_exp.hub import fetch
 
 _UNREADABLE = (
     OSError,

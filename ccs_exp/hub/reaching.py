@@ -20,16 +20,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ccs_exp.errors import CcsError
+from ccs_exp.errors import CcsError, NotHere
 
 huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
 
 Kind = Literal["dataset", "model"]
 _TRIES_AGAIN = "The same command goes on where this one stopped."
-
-
-class NotHere(CcsError):
-    """What is not in the hub's cache, and cannot be fetched now: without network, or because the hub does not answer."""
 
 
 @contextmanager

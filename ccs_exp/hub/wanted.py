@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 import shutil
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ from typing import NamedTuple
 
 import huggingface_hub
 from huggingface_hub import RepoFile, constants
+from huggingface_hub.errors import HTTPError
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import get_session
 
-from ccs_exp.errors import CcsError
-from ccs_exp.hub.reaching import Kind, NotHere, page, reaching
+from ccs_exp.errors import CcsError, NotHere
+from ccs_exp.hub.reaching import Kind, page, reaching
 from ccs_exp.hub.resuming import resume
 
+_ANSWERS_WITHIN = 10  # seconds
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -61,6 +65,12 @@ def full_commit(wanted: Wanted) -> str:
         if name.startswith(wanted.revision):
             return name
     raise CcsError(f"{wanted.repository} has no commit that begins with {wanted.revision}. `make verify-hub` says what is there now.")
+
+
+def commit_here(wanted: Wanted) -> str | None:
+    """The commit that the revision stands for in the hub's cache; None where it is not there."""
+    snapshot = _snapshot(wanted)
+    return snapshot.name if snapshot else None
 
 
 def names_at(wanted: Wanted) -> dict[str, int]:
@@ -112,7 +122,22 @@ def fetch(wanted: Wanted) -> Path:
     return Path(folder)
 
 
+@functools.cache
+def _no_answer(endpoint: str) -> str | None:
+    """Why the hub does not answer, asked once: the hub's client would try for half a minute, for every repository."""
+    if constants.HF_HUB_OFFLINE:
+        return None  # the client says so itself
+    try:
+        get_session().head(endpoint, timeout=_ANSWERS_WITHIN)
+    except (HTTPError, OSError) as error:
+        return f"{endpoint} does not answer: {type(error).__name__}"
+    return None
+
+
 def _tree(wanted: Wanted) -> list[RepoFile]:
+    silent = _no_answer(constants.ENDPOINT)
+    if silent:
+        raise NotHere(f"{wanted.repository} cannot be loaded from the hub ({silent}). {wanted.instead}")
     with reaching(wanted.repository, wanted.kind, wanted.instead):
         tree = huggingface_hub.HfApi().list_repo_tree(
             wanted.repository, recursive=True, revision=full_commit(wanted), repo_type=wanted.kind
@@ -121,10 +146,29 @@ def _tree(wanted: Wanted) -> list[RepoFile]:
 
 
 def _absent(wanted: Wanted) -> list[RepoFile]:
-    """The files that are not in the hub's cache."""
+    """The files that are not in the hub's cache. Of a commit that is whole there the hub is not asked."""
     snapshot = _snapshot(wanted)
+    if snapshot is not None and _COMMIT.fullmatch(full_commit(wanted)) and _is_whole(wanted, snapshot):
+        return []
     wanted_files = (item for item in _tree(wanted) if _matches(item.path, wanted.patterns))
     return [item for item in wanted_files if snapshot is None or not (snapshot / item.path).is_file()]
+
+
+def _is_whole(wanted: Wanted, snapshot: Path) -> bool:
+    """Whether the hub's client, which keeps the list of a commit's files, finds all that are wanted."""
+    if not (snapshot.parents[1] / "trees" / f"{snapshot.name}.json").is_file():
+        return False
+    try:
+        huggingface_hub.snapshot_download(
+            wanted.repository,
+            repo_type=wanted.kind,
+            revision=snapshot.name,
+            allow_patterns=list(wanted.patterns),
+            local_files_only=True,
+        )
+    except OSError:
+        return False
+    return True
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.fetching import needs, said
 from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
@@ -58,6 +59,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder = RunFolder(job.run_dir)
     folder.prepare()
 
+    asks_probe = given is None or (evaluates and cfg.ablation != "zero")
+    wants = needs(cfg, model=given is None or evaluates, dataset=evaluates, probe=asks_probe)
+    plan.show([plan.PlanLine("fetch", text) for text in said(wants)])
     loaded = load(cfg, job.asked, evaluates, given)
     if loaded.model:
         check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)

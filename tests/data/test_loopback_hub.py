@@ -1,5 +1,9 @@
 """The real clients against a hub on loopback: what they ask for, what a user reads where that fails, and what is there afterwards."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import datasets
 import open_clip
 import pytest
@@ -11,10 +15,14 @@ from small_models import SMALL_TEXT, SMALL_VISION, small_open_clip
 
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.config.schema import configure
+from ccs_exp.data.published import verify_hub
 from ccs_exp.data.published.classes import class_table
-from ccs_exp.errors import CcsError
-from ccs_exp.hub import NotHere, Wanted, fetch, full_commit, missing
+from ccs_exp.errors import CcsError, NotHere
+from ccs_exp.hub import Wanted, fetch, full_commit, missing
 from ccs_exp.jobs.assemble import build
+from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.jobs.fetching import needs_of_job, said
+from ccs_exp.sweeps import prefetch
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
 
@@ -218,3 +226,115 @@ def test_weights_that_cannot_be_had_say_why(hub, small_tag, monkeypatch):
     offline(monkeypatch)
     with pytest.raises(NotHere, match="HF_HUB_OFFLINE is set"):
         load_clip(name, tag)
+
+
+# prefetch, the plan, and the run without network after it
+
+
+@pytest.fixture
+def whole_hub(hub, pets, small_tag, tmp_path):
+    """All that a small job with its own scores needs."""
+    name, tag, _, content = small_tag
+    hub.repository("some/model", "models").commit({"open_clip_model.safetensors": content})
+    names = datasets.ClassLabel(names=["a", "b"])
+    parquet(tmp_path / "mini/data/test-00000-of-00001.parquet", "image", "label", [0, 1] * 4, names)
+    held(hub, "probe=mini_imagenet", tmp_path / "mini")
+    model = ["model=open_clip", f"model.name={name}", f"model.pretrained={tag}", "pool=scenes", "tracker=none"]
+    return [*model, *pets, "prune=high_ccs", "probe.num_images=8"]
+
+
+def test_prefetch_brings_all_that_the_job_then_needs_without_network(hub, whole_hub, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "store"))
+    job = Job(str(tmp_path / "run"), frozenset({"model", "dataset"}))
+    offline(monkeypatch)
+    with pytest.raises(NotHere):
+        run(configure(*whole_hub), job)
+    offline(monkeypatch, False)
+    assert prefetch.main(whole_hub) == 0
+    printed = capsys.readouterr().out
+    assert "weights of ViT-small-test/some_tag: " in printed and "MB from huggingface.co/some/model" in printed
+    assert "data set oxford_pets: " in printed and "probe mini_imagenet: " in printed and f"to {tmp_path}/cache/hub; HF_HOME" in printed
+    assert f"export HF_HUB_OFFLINE=1 HF_HOME={tmp_path}/cache CCS_EXP_CACHE={tmp_path}/store" in printed
+    offline(monkeypatch)
+    asked = len(hub.asked)
+    run(configure(*whole_hub), job)
+    assert len(hub.asked) == asked and "original" in (tmp_path / "run/accuracy.csv").read_text()
+
+
+def test_what_a_first_run_fetches_is_said_before_it_is(hub, whole_hub, capsys, monkeypatch):
+    cfg = configure(*whole_hub, "plan=true")
+    texts = list(said(needs_of_job(cfg, evaluates=True)))
+    wanted = ["data set oxford_pets", "weights of ViT-small-test/some_tag", "probe mini_imagenet"]
+    assert [text.partition(":")[0] for text in texts[:3]] == wanted
+    assert texts[3].startswith("together ") and not [path for _, path, _ in hub.asked if path.startswith("/cdn/")]
+    assert prefetch.main(whole_hub) == 0 and not list(said(needs_of_job(cfg, evaluates=True)))
+
+
+def test_prefetch_of_a_sweep_fetches_each_thing_once_and_names_what_fails(hub, whole_hub, capsys):
+    sweep = [*whole_hub, "prune=high_ccs,low_ccs", "batch_size=32,64"]
+    assert len(prefetch.needs_of_sweep(sweep)) == 3
+    tables = prefetch.needs_of_sweep(["+experiment=table4"])
+    assert sorted(need.what.split()[0] for need in tables) == ["data"] * 3 + ["weights"] * 6
+    assert prefetch.main([*whole_hub, "dataset=oxford_pets,food101"]) == 1
+    assert "Error: data set food101: clip-benchmark/wds_food101 cannot be loaded from the hub" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="dataset=nothing is not known"):
+        prefetch.main(["dataset=nothing"])
+
+
+# the hub as it is recorded
+
+
+def test_verify_hub_against_a_hub_as_recorded_and_one_that_is_not(hub, cifar10, pets, probe, monkeypatch, capsys):
+    """`make verify-hub` in short: rows that this hub has, read as they are there."""
+    kept = [row for row in verify_hub.recorded() if row.name in ("cifar10", "oxford_pets")]
+    monkeypatch.setattr(verify_hub, "recorded", lambda: kept)
+    assert verify_hub.main() == 1  # fewer images, and other templates
+    printed = capsys.readouterr().out
+    assert "10 samples, recorded are 10,000" in printed and "2 files match" not in printed
+    assert "DIFFERS oxford_pets" in printed and "other templates" in printed
+    repository = hub.repository("clip-benchmark/wds_vtab-pets")
+    (sha,) = repository.commits
+    lines = "\n".join(kept[1].templates).replace("{}", "{c}").encode()
+    repository.commit(repository.commits[sha] | {"zeroshot_classification_templates.txt": lines}, sha)
+    monkeypatch.setattr(verify_hub, "recorded", lambda: kept[1:])
+    assert verify_hub.main() == 0 and capsys.readouterr().out.startswith("ok      oxford_pets")
+
+
+def test_any_set_of_the_hub_and_of_the_collection(hub, tmp_path):
+    named = datasets.ClassLabel(names=["cat", "dog"])
+    parquet(tmp_path / "set/data/test-00000-of-00001.parquet", "image", "label", [1, 0, 1], named)
+    parquet(tmp_path / "set/data/train-00000-of-00001.parquet", "image", "label", [0] * 9, named)
+    sha = next(iter(hub.holds("some/set", tmp_path / "set").commits))
+    source = source_of("dataset=hub", "dataset.id=some/set")
+    assert [target for target, _ in pairs(source)] == [1, 0, 1] and source.class_names == ("cat", "dog")
+    assert any(f"some/set at main is the commit {sha}" in note for note in source.notes)
+    assert not any("train" in path for _, path, _ in hub.asked)
+    webdataset(tmp_path / "wds", ["crop", "forest"], [1, 0])
+    (tmp_path / "wds/zeroshot_classification_templates.txt").write_text("{c} from above\n")
+    hub.holds("clip-benchmark/wds_some", tmp_path / "wds")
+    source = source_of("dataset=wds", "dataset.id=clip-benchmark/wds_some")
+    assert source.templates == ("{} from above",) and [target for target, _ in pairs(source)] == [1, 0]
+    with pytest.raises(CcsError, match=r"holds no Parquet files.*dataset=wds dataset\.id=clip-benchmark/wds_some"):
+        source_of("dataset=hub", "dataset.id=clip-benchmark/wds_some")
+
+
+# the commands themselves, as a user types them
+
+
+def command(*words, cwd):
+    found = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
+    return found.returncode, found.stdout + found.stderr
+
+
+@pytest.mark.full
+def test_make_verify_hub_and_verify_paper_and_prefetch_through_hf_endpoint(hub, pets, tmp_path):
+    """The real recipes in processes of their own, which know the hub by ``HF_ENDPOINT`` alone."""
+    root, tools = Path(__file__).parents[2], str(Path(sys.executable).parent)
+    code, printed = command("make", "-o", ".venv/.ready", "verify-hub", f"BIN={tools}", cwd=root)
+    assert code == 2 and "DIFFERS oxford_pets" in printed and "nobody" not in printed and "Traceback" not in printed
+    code, printed = command(sys.executable, "-m", "ccs_exp", "prefetch", *pets, "ccs=published", cwd=tmp_path)
+    assert code == 0 and "HF_HUB_OFFLINE=1" in printed, printed
+    short = ["dataset=oxford_pets", "model=vitb32_openai", "model.pretrained=null", "tracker=none", *small(37), "dataset.limit=4"]
+    code, printed = command(sys.executable, str(root / "benchmarks/verify_paper.py"), *short, cwd=tmp_path)
+    assert "Traceback" not in printed and (tmp_path / "multirun/verify_paper/standard").is_dir(), printed
+    assert "oxford_pets" in printed, printed

@@ -105,8 +105,9 @@ def look(row: Row) -> Seen:
     paths = [f"datasets/{row.hub.repository}@{revision}/{name}" for name in files]
     if row.hub.is_tars and files:
         seen["columns"] = _columns_of_tar(folder, paths[0])
-        seen["class_names"] = _lines(row, revision, CLASS_NAMES_FILE)
-        seen["templates"] = [line.replace("{c}", "{}") for line in _lines(row, revision, TEMPLATES_FILE)]
+        if CLASS_NAMES_FILE in names:  # captioned sets have none
+            seen["class_names"] = _lines(row, revision, CLASS_NAMES_FILE)
+            seen["templates"] = [line.replace("{c}", "{}") for line in _lines(row, revision, TEMPLATES_FILE)]
         seen["shard_count"] = int(_lines(row, revision, f"{Path(row.hub.files).parent}/{SHARD_COUNT_FILE}")[0])
     elif files:
         footers = [_footer(folder, path) for path in paths]
