@@ -163,8 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = self.hub.blob(path.rpartition("/")[2])
             (failure or _Handler.send_body)(self, content or b"")
             return
-        if failure:
-            failure(self, b"")
+        if failure or path == "/":
+            (failure or status(200))(self, b"")
             return
         parts = _PATH.fullmatch(path)
         kind = ((parts and parts["kind"]) or "models/").strip("/")
