@@ -13,6 +13,7 @@ ORIGINAL = "original"  # the condition that silences nothing
 DESCRIPTIONS_PER_HEAD = 5  # that TEXTSPAN picks, and of which CCS counts (paper, section 4.1.1)
 HIGH_FROM, LOW_TO = 5, 1  # CCS from here on is high, up to here low, in the paper (section 5.2)
 SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
+RANDOM_FROM_ALL_LAYERS = ("vitb32_openai",)  # variants whose random heads the authors' code draws from all layers, not the last four
 
 _NAME = re.compile(r"L(\d{1,4})\.H(\d{1,4})")
 

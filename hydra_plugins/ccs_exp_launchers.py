@@ -39,6 +39,16 @@ class ParallelLauncher(JoblibLauncher):
         super().__init__(**joblib)
         self.gpus = gpus
 
+    def setup(self, **around: Any) -> None:
+        """Before anything of the sweep is made. Raises `CcsError` for settings that cannot be."""
+        import joblib
+
+        from ccs_exp.sweeps.launcher_settings import check_known, check_launcher
+
+        check_known(self.joblib, joblib.Parallel)
+        check_launcher({"gpus": self.gpus, **self.joblib})
+        super().setup(**around)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         import joblib
         from hydra.core.utils import configure_log
@@ -111,6 +121,13 @@ class SlurmLauncher(SubmititSlurmLauncher):
     def __init__(self, poll_s: float = 5.0, **params: Any):
         super().__init__(**params)
         self.poll_s = poll_s
+
+    def setup(self, **around: Any) -> None:
+        """As of `ParallelLauncher`."""
+        from ccs_exp.sweeps.launcher_settings import check_launcher
+
+        check_launcher({"poll_s": self.poll_s, **self.params})
+        super().setup(**around)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from ccs_exp.sweeps.slurm import wait

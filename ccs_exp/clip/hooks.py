@@ -36,9 +36,10 @@ def masked(model: ClipModel, heads: Iterable[Head], replacement: Replacement | N
     columns of ``out_proj.weight``; with a `replacement`, its means over the probe for instance, it is what that gives. The bias of
     ``out_proj`` stays: it belongs to no head. Masks nest; of a head that is silenced twice the inner block decides.
 
-    Raises `CcsError` for a head that the model does not have, and on leaving the block if a layer with silenced heads was
+    Raises `CcsError` for what is no model, a head that it does not have, and on leaving the block if a layer with silenced heads was
     never run, because then the mask has done nothing.
     """
+    _check_model("masked", model)
     by_layer: dict[int, set[int]] = defaultdict(set)
     for head in check_heads(heads, model.layers, model.heads_per_layer, model.name):
         by_layer[head.layer].add(head.index)
@@ -52,6 +53,11 @@ def masked(model: ClipModel, heads: Iterable[Head], replacement: Replacement | N
     if nowhere:
         names = ", ".join(map(str, nowhere))
         raise CcsError(f"{names}: masked, but no image was encoded while the mask was on, so nothing was silenced.")
+
+
+def _check_model(function: str, model: object) -> None:
+    if not isinstance(model, ClipModel):
+        raise CcsError(f"{function}({model!r}): give a model as load_model() returns it.")
 
 
 @contextmanager
@@ -127,12 +133,15 @@ def observed(model: ClipModel, layers: Iterable[int], see: Callable[[int, Tensor
 def recorded(model: ClipModel, layers: Iterable[int]) -> Iterator[dict[int, Tensor]]:
     """Collect the per-head outputs of the class token, ``{layer: [batch, heads, head_dim]}``, of the latest forward pass.
 
-    Raises `CcsError` for layers that the model does not have.
+    Raises `CcsError` for what is no model, for layers that it does not have, and for a model without a class token.
     """
+    _check_model("recorded", model)
     layers = list(layers) if isinstance(layers, Iterable) else [layers]
     wrong = [layer for layer in layers if not isinstance(layer, int) or not 0 <= layer < model.layers]
     if wrong:
         raise CcsError(f"{wrong[0]!r} is no layer of {model.name}, which has layers 0-{model.layers - 1}.")
+    if not model.tower.has_class_token_alone:
+        raise CcsError(f"{model.name} is not read out at a class token ({model.tower.kind}): use ccs_exp.clip.hooks.observed.")
     outputs: dict[int, Tensor] = {}
 
     def record(layer: int, z: Tensor) -> None:

@@ -16,9 +16,9 @@ from ccs_exp.heads import HIGH_FROM, LOW_TO, check_thresholds
 
 _PREPROCESSING = "open_clip.transform.PreprocessCfg"
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
-_VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
-_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "probe.num_images": 1, "num_workers": 0}
-_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed"), 0)
+_ALSO_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos", "table")
+_LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "dataset.top_k": 1, "probe.num_images": 1}
+_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed", "num_workers"), 0)
 _LEAST_SEEDS, _MOST_DONORS = 5, 256
 _VALUES = {
     "textspan": ("direct", "reference"),
@@ -26,7 +26,8 @@ _VALUES = {
     "engine": ("shared", "plain"),
     "on_error": ("raise", "skip"),
     "protocol": ("standard", "paper"),
-    "dataset.task": ("classification", "retrieval"),
+    "dataset.task": ("classification", "retrieval", "skew"),
+    "dataset.frame_order": ("as_filmed", "shuffled"),
     "device": ("auto", "cpu", "gpu", "cuda", "mps"),
     "precision": ("32", "16-mixed", "bf16-mixed", "16", "bf16", "64"),
     "prune.match_count": (None, "min"),
@@ -42,6 +43,7 @@ def check(cfg: DictConfig) -> None:
     _check_scores(cfg)
     _check_strategies(cfg.prune)
     _check_resample(cfg.resample)
+    _check_evidence(cfg)
     _check_local_copy(cfg)
     _check_templates(cfg)
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
@@ -64,7 +66,7 @@ def _check_needed(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
     missing += ["dataset.frames"] if cfg.dataset.task == "retrieval" and cfg.dataset.frames is None else []
-    missing += ["dataset.path"] if cfg.dataset.name in _VIDEOS_NEED_A_PATH and not cfg.dataset.path else []
+    missing += ["dataset.path"] if cfg.dataset.name in _ALSO_NEED_A_PATH and not cfg.dataset.path else []
     missing += ["dataset.id"] if "id" in cfg.dataset.source and not cfg.dataset.id else []
     if missing:
         layout = (
@@ -99,10 +101,14 @@ def _check_scores(cfg: DictConfig) -> None:
 def _check_strategies(prune: DictConfig) -> None:
     for name in map(str, prune):
         node = prune[name]
-        if isinstance(node, DictConfig) and "_target_" not in node and not all("_target_" in (part or ()) for part in node.values()):
+        if isinstance(node, DictConfig) and "_target_" not in node and not all(_is_built(part) for part in node.values()):
             raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
     if prune.match_count and (not prune.match_seeds or min(prune.match_seeds) < 0 or len(set(prune.match_seeds)) < len(prune.match_seeds)):
         raise CcsError(f"prune.match_seeds={list(prune.match_seeds)}: give at least one number of at least 0, each once.")
+
+
+def _is_built(node: object) -> bool:
+    return isinstance(node, DictConfig) and "_target_" in node
 
 
 def _check_resample(resample: DictConfig) -> None:
@@ -115,11 +121,29 @@ def _check_resample(resample: DictConfig) -> None:
         raise CcsError(f"resample.donors={resample.donors}: give a number from 2 to {_MOST_DONORS}.")
 
 
+def _check_evidence(cfg: DictConfig) -> None:
+    if cfg.evidence.split and "cost" not in cfg.prune.curve.get("orders", ()):
+        raise CcsError(
+            "evidence.split=true is about an order by cost, which is chosen on one half and measured on the other. Add "
+            "prune=curve 'prune.curve.orders=[cost,random]', or leave it out."
+        )
+    again = [name for name in ("stability", "other_probe") if cfg.evidence[name]]
+    if again and (cfg.ccs.name != "computed" or cfg.spans.name != "computed"):
+        raise CcsError(
+            f"evidence.{again[0]} describes and scores heads anew from other images, which only ccs=computed spans=computed do. "
+            "Leave it out, or let the scores be computed."
+        )
+
+
 def _check_local_copy(cfg: DictConfig) -> None:
-    for key in ("partial", "streaming", "class_names", "id", "revision", "split", "image_column", "label_column"):
+    if cfg.dataset.top_k and cfg.dataset.task != "skew":
+        raise CcsError(f"dataset.top_k={cfg.dataset.top_k} is of dataset.task=skew, as dataset=fairface has it. Leave it out.")
+    for key in ("partial", "streaming", "class_names", "occupations", "id", "revision", "split", "image_column", "label_column"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
             value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
             raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
+    if cfg.dataset.frame_order != "as_filmed" and cfg.dataset.task != "retrieval":
+        raise CcsError(f"dataset.frame_order={cfg.dataset.frame_order} is about videos; dataset={cfg.dataset.name} has none. Leave it out.")
     if cfg.dataset.streaming and cfg.pixel_cache:
         raise CcsError("dataset.streaming=true keeps no copy, pixel_cache=true keeps one of every image. Choose one of them.")
     if cfg.dataset.partial and not cfg.dataset.path:
@@ -133,7 +157,7 @@ def _check_local_copy(cfg: DictConfig) -> None:
 
 
 def _check_templates(cfg: DictConfig) -> None:
-    if cfg.dataset.name == "none" or cfg.dataset.task != "classification":
+    if cfg.dataset.name == "none" or cfg.dataset.task == "retrieval":
         return
     dataset = plain(cfg.dataset)
     of_tasks = {f"tasks.{name}": templates for name, templates in dataset["tasks"].items()}

@@ -20,7 +20,7 @@ from ccs_exp.config.place import config_dir
 from ccs_exp.config.services import as_judge
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, read_lines
-from ccs_exp.heads import HIGH_FROM, LOW_TO
+from ccs_exp.heads import HIGH_FROM, LOW_TO, RANDOM_FROM_ALL_LAYERS
 
 
 @dataclass
@@ -30,6 +30,7 @@ class ModelConfig:
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
     architecture: str | None = None  # where open_clip does not know the name: a configuration in the package, or the absolute path of one
+    repository: bool = False  # the name is a folder or a hub repository, with weights, tokenizer and preprocessing of its own
     preprocess: dict[str, Any] = field(default_factory=dict)  # overrides of size, mean, std, interpolation, for checkpoints without a tag
 
 
@@ -47,12 +48,15 @@ class DatasetConfig:
     streaming: bool = False  # read the hub's files as they come
     class_names: str | None = None  # of class folders or labels: a CSV file folder,name; null: by the folders' names, or the set's own
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
-    task: str = "classification"  # classification | retrieval
+    task: str = "classification"  # classification | retrieval | skew
     frames: int | None = None  # of a video
+    frame_order: str = "as_filmed"  # as_filmed | shuffled: a control of what only an order of frames could tell
     layout: str | None = None  # what dataset.path must hold
     source: dict[str, Any] = field(default_factory=dict)  # what opens it: _target_ and its arguments
     templates: list[str] = field(default_factory=list)  # prompts, with {} for the class name
     tasks: dict[str, Any] = field(default_factory=dict)  # templates of each label column, where images have several
+    occupations: str | None = None  # a text file of what images of people are ranked for, one a line; null: the data set's, or ours
+    top_k: int | None = None  # skews are of that many images; null: a tenth of them, at most 1,000
 
 
 @dataclass
@@ -124,6 +128,10 @@ class EvidenceConfig:
 
     reading: bool = False  # one more pass over the data set: what heads represent, whether they detect what their texts name
     sufficiency: bool = False  # in that pass: what is left of a task where heads keep five directions alone
+    split: bool = False  # orders by cost are chosen on one half of the data set, and all curves measured on the other
+    intruder: bool = False  # ask the language models that judge, too, which description is another head's
+    stability: bool = False  # score heads from each half of the probe: what comes again; one more pass over it
+    other_probe: Any = None  # and from another: what differs of probe.source, or a source of its own
     concept_tests: str | None = None  # a CSV concept,dataset,task: which tasks test which labels, beside the packaged ones
     seed: int = 0  # of bootstraps, permutations and intruders
 
@@ -148,6 +156,8 @@ class Config:
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    atlas: bool = False  # keep what every head adds to every probe image, and write pages to look at it; a model may set it
+    atlas_thumbnails: bool | None = None
     textspan: str = "direct"
     ablation: str = "zero"
     resample: ResampleConfig = field(default_factory=ResampleConfig)
@@ -168,10 +178,12 @@ class Config:
 
 def register() -> None:
     """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
-    ``${copy_in:DIR,NAME}``, the local copy of a data set, and ``${as_judge:KEY}``, a setting that the labeler has of the judge."""
+    ``${copy_in:DIR,NAME}``, the local copy of a data set, ``${as_judge:KEY}``, a setting that the labeler has of the judge, and
+    ``${random_layers:PROTOCOL,VARIANT}``, the layers that random heads are drawn from."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
+    OmegaConf.register_new_resolver("random_layers", random_layers, replace=True)
     OmegaConf.register_new_resolver("as_judge", partial(as_judge, config_dir()), replace=True)
 
 
@@ -179,6 +191,11 @@ def copy_in(data_dir: str | None, name: str) -> str | None:
     """``<data_dir>/<name>`` if there is such a folder; without it a data set comes from where it is published."""
     copy = Path(data_dir).expanduser() / name if data_dir else None
     return str(copy) if copy and copy.is_dir() else None
+
+
+def random_layers(protocol: str, variant: str | None) -> str:
+    """``scored`` or ``all``: as the authors' code draws a variant's random heads, with ``protocol=paper``."""
+    return "all" if protocol == "paper" and variant in RANDOM_FROM_ALL_LAYERS else "scored"
 
 
 def prompt_templates(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import with_openai_statistics
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.source import ImageSource, Task
+from ccs_exp.data.published.people import People
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
@@ -22,6 +23,8 @@ from ccs_exp.jobs.encode import image_data
 from ccs_exp.journal.log import note, stage
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.evaluation import Evaluation
+from ccs_exp.tasks.group_rankings import Occupations
+from ccs_exp.tasks.occupations import rank_people
 from ccs_exp.tasks.retrieval import retrieve
 
 
@@ -42,6 +45,12 @@ def evaluate(
     elif not isinstance(source, CaptionedVideos) and cfg.dataset.task == "classification":
         images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
         evaluation = classify(model, images, image_tasks(cfg.dataset, source), conditions, engine, compute)
+        note(images=len(images))
+    elif isinstance(source, People) and cfg.dataset.task == "skew":
+        images = image_data(cfg, cfg.dataset, source, model, cfg.dataset.limit)
+        prompts, paper = tuple(cfg.dataset.templates), cfg.protocol == "paper"
+        asked = Occupations(source.occupations, prompts, source.own, cfg.dataset.top_k, paper)
+        evaluation = rank_people(model, images, image_tasks(cfg.dataset, source), asked, conditions, engine, compute)
         note(images=len(images))
     else:
         raise CcsError(
@@ -67,6 +76,7 @@ def frame_data(cfg: DictConfig, videos: CaptionedVideos, model: ClipModel) -> Fr
         videos.limited(cfg.dataset.limit),
         with_openai_statistics(model.transform) if cfg.protocol == "paper" else model.transform,
         frames=cfg.dataset.frames,
+        shuffled=cfg.dataset.frame_order == "shuffled",
         batch_size=cfg.batch_size,
         on_error=cfg.on_error,
         num_workers=cfg.num_workers,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from omegaconf import DictConfig
 
 from ccs_exp.clip.published_weights import wanted_of_tag
+from ccs_exp.clip.repository import repository_named
 from ccs_exp.config.plain import plain
 from ccs_exp.data.published.sources import hub_source
 from ccs_exp.errors import CcsError
@@ -86,6 +87,9 @@ def _images(cfg: DictConfig, group: str, noun: str) -> Need | None:
 
 def _weights(cfg: DictConfig) -> Need | None:
     model = cfg.model
+    named = repository_named(model.name, model.repository)
+    if named is not None:  # which of its files are wanted, only its configuration says
+        return Need(f"model {named}", json.dumps([named]), lambda: None, lambda: build_model(cfg))
     if model.weights is not None or model.pretrained is None:
         return None
     name, identity = model.variant or f"{model.name}/{model.pretrained}", json.dumps([model.name, model.pretrained])

@@ -25,7 +25,9 @@ from ccs_exp.store import code_of, file_sha256, files_state
 from ccs_exp.store.states import folder_content
 
 # Settings that can name a file or a folder.
-_NAME_FILES = frozenset({"path", "class_names", "weights", "map", "directory", "replies", "prompt", "model"})
+_NAME_FILES = frozenset(
+    {"path", "class_names", "occupations", "weights", "map", "directory", "replies", "prompt", "examples", "model"}
+)
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -81,7 +83,7 @@ def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
         "model": model_key(cfg, weights),
         "compute": compute_key(cfg, device) | {"engine": cfg.engine, "stack_size": cfg.stack_size},
         "dataset": images_key(cfg, cfg.dataset)
-        | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "templates")},
+        | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "frame_order", "templates", "top_k")},
         "protocol": cfg.protocol,
         "ablation": ablation_key(cfg, weights, device),
         "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.jobs.ablation", "ccs_exp.tasks.kept", *_targets(dataset)),
@@ -116,6 +118,7 @@ def model_key(cfg: DictConfig, weights: str) -> Key:
     return {
         "name": cfg.model.name,
         "pretrained": cfg.model.pretrained,
+        "repository": cfg.model.repository,
         "architecture": file_sha256(ASSETS / architecture) if architecture else None,
         "preprocess": plain(cfg.model.preprocess),
         "weights": weights,

@@ -40,6 +40,7 @@ class Finished:
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
     evidence: dict[str, Any]
+    atlas: dict[str, Any] | None
     scorers: Scorers
     stages: Stages
     device: str
@@ -82,6 +83,7 @@ def summarise(job: Finished) -> dict[str, Any]:
         **_of_scores(job),
         **_of_evaluation(job.evaluation),
         "evidence": job.evidence or None,
+        "atlas": job.atlas,
         "skipped": job.skipped,
         "device": job.device,
         "asked": {"config": without_secrets(job.config), "sweep": job.sweep, "varied": list(job.varied)},
@@ -152,17 +154,33 @@ def _choices(config: Mapping[str, Any]) -> dict[str, Any]:
         "random_layers": config["prune"]["random"].get("layers"),
         "protocol": config.get("protocol", "standard"),
         "limit": config["dataset"]["limit"],
+        "frame_order": config["dataset"]["frame_order"],
     }
 
 
 def _concept_warnings(job: Finished) -> list[str]:
     concept_map, warnings = load_concepts(job.config["prune"]["concept"].get("map")), []
+    high = job.scored.scores.of_class("high")
+    for condition in job.conditions:
+        other = sorted(condition.heads - high) if condition.name.startswith("concept/") else []
+        if other:
+            named = f"{condition.name.removeprefix('concept/')} of {job.loaded.name} is given with {', '.join(map(str, other))}"
+            warnings.append(f"The set of {named}, which is not among the high heads: what it costs is not the cost of high heads.")
     if any(condition.name.startswith("concept/") and not condition.heads for condition in job.conditions):
         warnings.append(f"Concepts that have heads here: {', '.join(job.scored.scores.concept_names(concept_map)) or 'none'}.")
     unmapped = job.scored.scores.unmapped_labels(concept_map)
     if unmapped:
         warnings.append(f"Labels of high heads that stand for no concept of the map: {', '.join(unmapped)}.")
     return warnings
+
+
+def _one_model_of_two(job: Finished) -> list[str]:
+    labeler, judge = (job.config[part].get("model") for part in ("labeler", "judge"))
+    if job.config["ccs"]["name"] != "computed" or not labeler or labeler != judge:
+        return []
+    return [
+        f"Labeler and judge are one model, {judge}, as in the paper: it judges labels of its own making, and a CCS may be too high for it."
+    ]
 
 
 def _judges(scorers: Scorers, scores: Scores) -> dict[str, Any] | None:
@@ -193,7 +211,7 @@ def _warnings(job: Finished) -> list[str]:
         warnings.append(
             f"{job.scored.scores.unjudged} descriptions are unjudged, so {len(unscored)} heads have no CCS: {', '.join(unscored)}."
         )
-    warnings += job.scorers.session.warnings()
+    warnings += _one_model_of_two(job) + job.scorers.session.warnings()
     if job.loaded.probe is not None and job.loaded.probe.skipped:
         warnings.append(f"{len(job.loaded.probe.skipped)} images of the probe could not be decoded and were skipped.")
     return [*warnings, *(job.evaluation.warnings if job.evaluation else [])]

@@ -7,12 +7,13 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
-
-import openai
+from typing import TYPE_CHECKING, Any
 
 from ccs_exp.config.secrets import hide_secrets
 from ccs_exp.errors import CcsError
+
+if TYPE_CHECKING:
+    import openai
 
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is asked another day
 
@@ -53,6 +54,8 @@ Failure = Outage | Rejected | CcsError
 
 def judged_error(error: openai.APIError, url: str, model: str) -> Failure:
     """The client's error as one of ours: `Outage` (try again), `Rejected` (a filter), or a `CcsError` that ends the run."""
+    import openai  # a second, which jobs that ask nobody should not wait for
+
     if isinstance(error, openai.APIStatusError):
         code = str(error.code or error.type or "")
         return _of_status(error.status_code, code, plain(error), error.response.headers, url, model)

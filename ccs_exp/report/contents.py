@@ -15,6 +15,7 @@ from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.robustness_file import Rescored, read_rescored
 from ccs_exp.run_folder.search import check_files
 from ccs_exp.run_folder.summary import Summary, read_summary
+from ccs_exp.run_folder.wording import percent
 from ccs_exp.statistics.intervals import Interval
 
 _MOST_HEADS, _LARGEST_INDEX = 10_000, 999  # beyond any encoder; a page has a place for each
@@ -118,6 +119,15 @@ class Contents:
     def class_of_k(self) -> dict[int, str]:
         """The class of each CCS that some head has."""
         return {head.ccs: head.ccs_class for head in self.heads if head.ccs is not None and head.ccs_class}
+
+    @property
+    def over_all_heads(self) -> str | None:
+        """CCS@K over all scored heads, which is the paper's definition, where some are unjudged and the shares are of the others."""
+        judged = sum(head.ccs is not None for head in self.heads)
+        if not self.ccs_at_k or judged == len(self.heads):
+            return None
+        shares = ", ".join(percent(share * judged / len(self.heads)) for _, share in sorted(self.ccs_at_k.items()))
+        return f"Shares of the {judged} judged heads. Of all {len(self.heads)}, as the paper defines it, in per cent: {shares}."
 
     @property
     def class_counts(self) -> dict[str, int]:

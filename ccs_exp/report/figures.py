@@ -15,6 +15,7 @@ from ccs_exp.report.contents import ConditionResult, Contents, HeadResult
 from ccs_exp.report.drawing import CCS_COLOURS, GAIN, GRID, INK, LOSS, QUIET, grid, panels, png, styled, title
 from ccs_exp.report.evidence import causal_map_figure, causal_map_view
 from ccs_exp.report.robustness import draws_of_heads, robustness
+from ccs_exp.report.skew import skew_figure, skew_view
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, percent, plain
 
@@ -23,8 +24,8 @@ _MOST_ROWS = 400  # a figure of more is higher than a PNG can be
 
 
 def write_figures(contents: Contents) -> None:
-    """Write ``causal_map, ccs_at_k, heads_map, accuracy, delta, null_ccs, relabel`` as PNG, those that the run has rows for."""
-    rescored, causal = robustness(contents), causal_map_view(contents)
+    """Write ``causal_map, ccs_at_k, heads_map, accuracy, delta, null_ccs, relabel, skew`` as PNG, those that the run has rows for."""
+    rescored, causal, skews = robustness(contents), causal_map_view(contents), skew_view(contents.path)
     conditions = tuple(item for item in contents.conditions if not item.empty)[:_MOST_ROWS]
     with styled():
         drawn = {
@@ -35,6 +36,7 @@ def write_figures(contents: Contents) -> None:
             "delta": delta_figure(contents, conditions) if len(conditions) > 1 else None,
             "null_ccs": null_figure(contents, rescored["at_k"]) if rescored and rescored["at_k"] else None,
             "relabel": relabel_figure(contents) if rescored and rescored["heads"] else None,
+            "skew": skew_figure(skews) if skews else None,
         }
     for name, figure in drawn.items():
         if figure is not None:

@@ -16,8 +16,9 @@ from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.evidence import causal_map_view, findings
 from ccs_exp.report.figures import head_step
 from ccs_exp.report.robustness import robustness
+from ccs_exp.report.skew import skew_findings, skew_view
 from ccs_exp.run_folder.web_page import policy, templates
-from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain
+from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain, points, signed
 
 _HERE = Path(__file__).parent
 _PLOT_WIDTH = 220  # of the intervals drawn in the table of conditions
@@ -25,7 +26,8 @@ _VERDICTS = {"aligned": ("✓", "aligned"), "not_aligned": ("✕", "not aligned"
 _FILES = (
     *("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "uncertainty.csv", "predictions.parquet"),
     *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "evidence.csv", "represents.csv", "detection.csv"),
-    *("intruder.csv", "sufficiency.csv", "robustness.csv", "figures"),
+    *("intruder.csv", "sufficiency.csv", "stability.csv", "skew.csv", "skew_means.csv", "group_accuracy.csv"),
+    *("robustness.csv", "figures"),
 )
 
 
@@ -53,8 +55,10 @@ def render(contents: Contents) -> str:
         kinds=_kinds(contents),
         head_map=_head_map(contents),
         robustness=robustness(contents),
-        findings=findings(summary),
+        findings=findings(summary["evidence"]),
         causal=causal_map_view(contents),
+        skews=skew_view(contents.path),
+        skew_findings=skew_findings(summary),
         layers=sorted({head.layer for head in contents.heads}),
         classes=[name for name, count in contents.class_counts.items() if count],
         files=[name for name in _FILES if (contents.path / name).exists()],
@@ -70,6 +74,8 @@ def _template() -> Template:
         "metric_delta": metric_delta,
         "is_rank": is_rank,
         "p_value": p_value,
+        "signed": signed,
+        "shares": lambda value, delta=False: points(value) if delta else percent(value),
         "verdicts": _VERDICTS,
         "ORIGINAL": ORIGINAL,
     }
@@ -153,6 +159,8 @@ def _plot(contents: Contents) -> dict[str, Any] | None:
 
     rows: list[dict[str, Any]] = []
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         if contents.random and item.strategy == contents.random.strategy and not any(entry["item"] is contents.random for entry in rows):
             rows.append(row(contents.random, _draws(contents, contents.random)))
         rows.append(row(item))

@@ -11,6 +11,7 @@ from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.evidence import findings
 from ccs_exp.report.robustness import robustness_lines
+from ccs_exp.report.skew import skew_findings
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain
 from ccs_exp.scoring.ccs import Thresholds
 
@@ -35,6 +36,8 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         told = f"CCS@K: for how many heads K of their {DESCRIPTIONS_PER_HEAD} descriptions fit the head's label"
         console.print(Text(f"\n{told}", style="dim"))
         console.print(_at_k(contents, contents.ccs_at_k, min(_BAR_WIDTH, console.width - _BAR_WIDTH)))
+    if contents.over_all_heads:
+        console.print(Text(contents.over_all_heads, style="dim"))
     for line in robustness_lines(contents):
         console.print(Text(line), soft_wrap=True)
     if contents.groups and contents.primary:
@@ -45,7 +48,7 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         console.print(Text(plain(text), style="dim"))
     if contents.single_heads and contents.primary:
         _print_single_heads(contents, contents.primary, console)
-    for finding in findings(contents.summary):
+    for finding in (*findings(contents.summary["evidence"]), *skew_findings(contents.summary)):
         console.print(Text(finding))
     for notice in contents.notices:
         console.print(Text.assemble(("Warning: ", "bold yellow"), plain(notice)))
@@ -53,6 +56,8 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
     console.print(Text(f"Results: {plain(contents.path)}"), soft_wrap=True)
     if (contents.path / "report.html").exists():
         console.print(Text(f"Report:  {plain(contents.path / 'report.html')} (open it in a browser)"), soft_wrap=True)
+    if contents.summary["atlas"]:
+        console.print(Text(f"Atlas:   {plain(contents.path / 'atlas' / 'index.html')} (what each head sees)"), soft_wrap=True)
     if alone:
         what, command = _NEXT[contents.summary["model"].startswith("tiny")]
         console.print(Text.assemble(f"Next:    {command}", (f"   # {what}", "dim")), soft_wrap=True)
@@ -81,6 +86,8 @@ def _conditions(contents: Contents, metric: str, wide: bool) -> Table:
     for name in ("Heads pruned", f"{metric_name(metric)}{unit}", *intervals, "Delta", *intervals):
         table.add_column(name, justify="right")
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         table.add_row(Text(plain(item.name)), *_row(item, metric, wide))
     for item in contents.means:
         table.add_row(Text(plain(item.name.replace("/mean", ", mean")), style="dim"), *_row(item, metric, wide))

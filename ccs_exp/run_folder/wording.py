@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 from ccs_exp.files import CONTROL
 
@@ -29,6 +31,21 @@ def points(delta: float | None) -> str:
         return "–"
     text = f"{abs(100 * delta):.1f}"
     return text if text == "0.0" else ("−" if delta < 0 else "+") + text
+
+
+def number(value: Any) -> float | None:
+    """A cell of a table as a number; None where it is absent."""
+    return None if value is None or not math.isfinite(float(value)) else float(value)
+
+
+def signed(value: float, delta: bool = False) -> str:
+    """With a minus sign, and as a difference with a plus sign too.
+
+    >>> signed(-0.034), signed(0.2), signed(0.2, delta=True), signed(-0.001)
+    ('−0.03', '0.20', '+0.20', '0.00')
+    """
+    text = f"{abs(value):.2f}"
+    return text if text == "0.00" else f"{'−' if value < 0 else '+' if delta else ''}{text}"
 
 
 def is_rank(metric: str) -> bool:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from sklearn.metrics import accuracy_score, recall_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -109,6 +108,10 @@ class ZeroShotClassification(SharedModule):
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
         self._batches.append(_Batch(batch.sample_ids, found))
+        self.seen(embeddings, targets)
+
+    def seen(self, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, "batch columns"]) -> None:
+        """For what is asked of the same embeddings beside; targets may have columns after those of the tasks."""
 
     def _classified(self, task: int, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, " batch"]) -> _Classified:
         classifier, first_equal = self.get_buffer(f"classifier_{task}"), self.get_buffer(f"first_equal_{task}")
@@ -176,12 +179,13 @@ class ZeroShotClassification(SharedModule):
 def _metrics(
     classes: int, targets: Int[np.ndarray, " samples"], predicted: Int[np.ndarray, " samples"], places: Int[np.ndarray, " samples"]
 ) -> dict[str, float]:
-    values = {PRIMARY_METRIC: float(accuracy_score(targets, predicted))}
+    hits = predicted == targets
+    values = {PRIMARY_METRIC: float(hits.mean())}
     if classes > _TOP_K:  # with five classes or fewer the top five are all of them
         values["top5"] = float((places < _TOP_K).mean())
-    # over the classes that have samples: one without has no accuracy
-    recall = recall_score(targets, predicted, labels=np.unique(targets), average="macro")
-    return values | {"mean_per_class": float(recall)}
+    samples = np.bincount(targets)
+    right = np.bincount(targets, hits)[samples > 0]  # over the classes that have samples: one without has no accuracy
+    return values | {"mean_per_class": float((right / samples[samples > 0]).mean())}
 
 
 def classify(
@@ -193,15 +197,23 @@ def classify(
     compute: Compute,
 ) -> Evaluation:
     """Evaluate all conditions on all `tasks` of `data` in one pass."""
+    return evaluated(ZeroShotClassification(model, tasks, classifiers_of(model, tasks, compute), conditions, engine), data, compute)
+
+
+def classifiers_of(model: ClipModel, tasks: Sequence[Task], compute: Compute) -> list[Float[Tensor, "classes dim"]]:
+    """The classifier of each task, on the CPU."""
     with compute.placed(model):
-        classifiers = [class_embeddings(model, task.class_names, task.templates).cpu() for task in tasks]
-    module = ZeroShotClassification(model, tasks, classifiers, conditions, engine)
+        return [class_embeddings(model, task.class_names, task.templates).cpu() for task in tasks]
+
+
+def evaluated(module: ZeroShotClassification, data: ImageData, compute: Compute) -> Evaluation:
+    """The pass of `module` over `data`, and what a reader must be told of it."""
     compute.run(module, data, "Evaluating conditions")
     evaluation = module.evaluation()
     evaluation.skipped = list(data.skipped)
     if data.skipped:
         evaluation.warnings.append(f"{len(data.skipped)} images could not be decoded and were skipped.")
-    evaluation.warnings += [*data.oddities(), *(text for task in tasks for text in _oddities(evaluation, task))]
+    evaluation.warnings += [*data.oddities(), *(text for task in module.tasks for text in _oddities(evaluation, task))]
     return evaluation
 
 

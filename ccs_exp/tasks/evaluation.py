@@ -60,6 +60,7 @@ class Evaluation:
         skipped: samples that could not be decoded, and why.
         warnings: what a reader must know before the values.
         decoder: what decoded the samples, where results may depend on it.
+        rankings: of images of people, for each attribute how they are ranked for occupations, which stand where samples do.
     """
 
     conditions: tuple[Condition, ...]
@@ -69,6 +70,7 @@ class Evaluation:
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     decoder: str | None = None
+    rankings: dict[str, Outcomes] = field(default_factory=dict)
 
     @property
     def primary(self) -> str:

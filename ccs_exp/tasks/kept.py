@@ -59,31 +59,35 @@ def _assembled(conditions: Sequence[Condition], wanted: tuple[Heads, ...], found
     first = found[wanted[0]]
     passes = list({id(one): one for one in found.values()}.values())
     places = [(found[heads], place) for heads in wanted for place, kept in enumerate(found[heads].sets) if kept == heads]
-    tasks = {}
-    for name, task in first.tasks.items():
-        of_sets = [(one.tasks[name], place) for one, place in places]
-        tasks[name] = replace(
-            task,
-            columns={column: np.stack([of.columns[column][place] for of, place in of_sets]) for column in task.columns},
-            values=[of.values[place] for of, place in of_sets],
-            tied=[of.tied[place] for of, place in of_sets],
-        )
+    tasks = {name: _joined([(one.tasks[name], place) for one, place in places]) for name in first.tasks}
+    rankings = {name: _joined([(one.rankings[name], place) for one, place in places]) for name in first.rankings}
     warnings = list(dict.fromkeys(text for one in passes for text in one.warnings))
     sets, seeds = (tuple(getattr(one, name)[place] for one, place in places) for name in ("sets", "seeds"))
-    return Evaluation(tuple(conditions), sets, tasks, seeds, list(first.skipped), warnings, first.decoder)
+    return Evaluation(tuple(conditions), sets, tasks, seeds, list(first.skipped), warnings, first.decoder, rankings)
+
+
+def _joined(of_sets: Sequence[tuple[Outcomes, int]]) -> Outcomes:
+    """One task under sets of heads that stand in several passes."""
+    task = of_sets[0][0]
+    return replace(
+        task,
+        columns={column: np.stack([of.columns[column][place] for of, place in of_sets]) for column in task.columns},
+        values=[of.values[place] for of, place in of_sets],
+        tied=[of.tied[place] for of, place in of_sets],
+    )
 
 
 def _packed(evaluation: Evaluation) -> dict[str, bytes]:
     about: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
-    for number, (name, task) in enumerate(evaluation.tasks.items()):
+    for number, (name, task) in enumerate([*evaluation.tasks.items(), *evaluation.rankings.items()]):
         texts = {column: values.tolist() for column, values in task.fixed.items() if values.dtype == object}
         numbers = {column: values for column, values in task.fixed.items() if column not in texts}
         arrays |= {f"{number}/fixed/{column}": np.ascontiguousarray(values) for column, values in numbers.items()}
         arrays |= {f"{number}/columns/{column}": np.ascontiguousarray(values) for column, values in task.columns.items()}
         told = {field: getattr(task, field) for field in ("primary", "id_column", "num_samples")}
         told |= {"ids": list(task.ids), "values": [dict(values) for values in task.values], "tied": list(task.tied)}
-        about.append(told | {"name": name, "texts": texts})
+        about.append(told | {"name": name, "texts": texts, "ranking": number >= len(evaluation.tasks)})
     sets = {"sets": [_name(heads) for heads in evaluation.sets], "seeds": evaluation.seeds}
     of_pass = sets | {"tasks": about, "skipped": evaluation.skipped, "warnings": evaluation.warnings, "decoder": evaluation.decoder}
     return {"about": json.dumps(of_pass).encode(), "columns.safetensors": safetensors.save(arrays)}
@@ -96,7 +100,8 @@ def unpack_evaluation(entry: Entry) -> Evaluation:
     sets = tuple(map(_heads, about.sets))
     if {_name(heads) for heads in sets} != set(entry.key["heads"]) or len(about.seeds) != len(sets):
         raise ValueError("it is not of the heads that it names")
-    tasks = {}
+    tasks: dict[str, Outcomes] = {}
+    rankings: dict[str, Outcomes] = {}
     for number, task in enumerate(about.tasks):
         fixed, columns = (_arrays(arrays, f"{number}/{part}/") for part in ("fixed", "columns"))
         fixed |= {column: np.array(values, dtype=object) for column, values in task.texts.items()}
@@ -105,11 +110,11 @@ def unpack_evaluation(entry: Entry) -> Evaluation:
             raise ValueError(f"the columns of {task.name} are not of {shape} numbers")
         if len(task.values) != len(sets) or len(task.tied) != len(sets):
             raise ValueError(f"the values of {task.name} are not of {len(sets)} sets of heads")
-        tasks[task.name] = Outcomes(
+        (rankings if task.ranking else tasks)[task.name] = Outcomes(
             task.primary, task.id_column, task.ids, fixed, columns, task.values, task.tied, task.num_samples
         )
     conditions = tuple(Condition(_name(heads), heads) for heads in dict.fromkeys(sets))
-    return Evaluation(conditions, sets, tasks, tuple(about.seeds), about.skipped, about.warnings, about.decoder)
+    return Evaluation(conditions, sets, tasks, tuple(about.seeds), about.skipped, about.warnings, about.decoder, rankings)
 
 
 def _arrays(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -126,6 +131,7 @@ class _Task:
     values: list[dict[str, float]]
     tied: list[int]
     texts: dict[str, list[str]]
+    ranking: bool
 
 
 @dataclass

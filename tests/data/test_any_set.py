@@ -85,7 +85,7 @@ def test_which_files_are_of_the_split(tmp_path):
     for name in ("test-00000-of-00002", "test-00001-of-00002", "train-00000-of-00001", "contest-0"):
         parquet(tmp_path / f"data/{name}.parquet", "image", "label", [0, 1], named)
     assert len(load("hub", tmp_path, *HUB)) == 4 and len(load("hub", tmp_path, *HUB, "dataset.split=train")) == 2
-    with pytest.raises(CcsError, match=r"has no split 'val'; its Parquet files are contest-0\.parquet, .* dataset\.split=NAME"):
+    with pytest.raises(CcsError, match=r"has no split 'val'; its Parquet files are contest-0\.parquet, .*dataset\.split=NAME"):
         load("hub", tmp_path, *HUB, "dataset.split=val")
     webdataset(tmp_path / "tars", ["a", "b"], [0, 1])
     with pytest.raises(CcsError, match="holds no Parquet files, only .*"):

@@ -19,7 +19,8 @@ def events(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_finished_job_says_how_long_each_stage_took_and_how_fast_it_was(tmp_path):
+def test_a_finished_job_says_how_long_each_stage_took_and_how_fast_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own would send the surrogate between its processes
     with recorded(tmp_path, ["dataset=digits"]), stage("evaluate"):
         note(images=50, pass_seconds=2.0, device="cpu")
         logging.getLogger("some.library").warning("a message with a \ud800 surrogate")

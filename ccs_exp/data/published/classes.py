@@ -16,11 +16,15 @@ _TABLES = ASSETS / "classes"
 
 @dataclass(frozen=True)
 class ClassTable:
-    """`folders[i]` is how class ``i`` is called on disk, `names[i]` in prompts, `also[i]` (or "") where a publisher spells it otherwise."""
+    """`folders[i]` is how class ``i`` is called on disk, `names[i]` in prompts, `also[i]` (or "") where a publisher spells it otherwise.
+
+    `paper[i]`: the name in the prompts of the paper's authors, or "" where it is the usual one.
+    """
 
     folders: tuple[str, ...]
     names: tuple[str, ...]
     also: tuple[str, ...]
+    paper: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,9 +62,9 @@ def class_table(name: str) -> ClassTable:
     """The table ``assets/classes/<name>.csv`` of this package, or ImageNet's own, whose folders may be named by number too."""
     if name == "imagenet1k":
         known = imagenet_names()
-        return ClassTable(tuple(known), tuple(known.values()), tuple(map(str, range(len(known)))))
-    rows = read_csv(_TABLES / f"{name}.csv", ("folder", "name", "also"))
-    return ClassTable(*(tuple(row[column] or "" for row in rows) for column in ("folder", "name", "also")))
+        return ClassTable(tuple(known), tuple(known.values()), tuple(map(str, range(len(known)))), ("",) * len(known))
+    rows = read_csv(_TABLES / f"{name}.csv", ("folder", "name", "also"), ("paper",))
+    return ClassTable(*(tuple(row[column] or "" for row in rows) for column in ("folder", "name", "also", "paper")))
 
 
 def _folded(name: str) -> str:

@@ -91,6 +91,16 @@ def fgvc_aircraft(look: Look) -> LabelledFiles | None:
     return None
 
 
+def oxford_pets_whole(look: Look) -> LabelledFiles | None:
+    """All photographs ``images/Abyssinian_201.jpg``, also those of the training set and those that no list names."""
+    for root in _roots(look.folder, "oxford-iiit-pet"):
+        if (root / "images").is_dir() and (root / "annotations").is_dir():
+            files = sorted(path for path in (root / "images").iterdir() if is_image(path))
+            targets = targets_of([path.stem.rpartition("_")[0] for path in files], None, look.table, str(root / "images"))
+            return LabelledFiles(root, files, targets, look.decode)
+    return None
+
+
 def class_folders(look: Look) -> LabelledFiles | None:
     """A folder for each class, named as the set is distributed or like the class; here, or in a folder ``test``."""
     for root in (look.folder / "test", look.folder):
@@ -118,7 +128,8 @@ def class_folders(look: Look) -> LabelledFiles | None:
 
 
 LAYOUTS: dict[str, Callable[[Look], CifarBinary | LabelledFiles | None]] = {
-    layout.__name__: layout for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, dtd, fgvc_aircraft, class_folders)
+    layout.__name__: layout
+    for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, dtd, fgvc_aircraft, class_folders)
 }
 
 
@@ -153,16 +164,22 @@ def _lines(root: Path, name: str, needs: str) -> list[str] | None:
 
 def _listed(look: Look, root: Path, name: str, files: Sequence[str], class_names: Sequence[str]) -> LabelledFiles:
     """The images that a split file lists. Missing ones are an error, unless the copy may be partial."""
-    strange = [file for file in files if file.startswith("/") or ".." in Path(file).parts]
-    if strange:
-        raise CcsError(f"{root / name} lists files outside its folder: {some(strange)}. It is no split file of this data set.")
     targets = targets_of(class_names, None, look.table, str(root / name))
-    there = [(root / "images" / file).is_file() for file in files]
-    missing = [file for file, is_there in zip(files, there, strict=True) if not is_there]
-    if missing and not (look.partial and any(there)):
-        raise CcsError(
-            f"{len(missing):,} of the {len(files):,} images that {root / name} lists are not in {root / 'images'}: {some(missing)}. "
-            "Complete the copy, or add dataset.partial=true to evaluate what is there."
-        )
+    there = are_there(root / "images", files, str(root / name), look.partial)
     kept = [(root / "images" / file, target) for file, target, is_there in zip(files, targets, there, strict=True) if is_there]
     return LabelledFiles(root, [file for file, _ in kept], [target for _, target in kept], look.decode)
+
+
+def are_there(folder: Path, files: Sequence[str], listing: str, partial: bool) -> list[bool]:
+    """Whether each file that `listing` names is in `folder`. Missing ones are an error, unless the copy may be `partial`."""
+    strange = [file for file in files if file.startswith("/") or ".." in Path(file).parts]
+    if strange:
+        raise CcsError(f"{listing} lists files outside its folder: {some(strange)}. It is no list of this data set.")
+    there = [(folder / file).is_file() for file in files]
+    missing = [file for file, is_there in zip(files, there, strict=True) if not is_there]
+    if missing and not (partial and any(there)):
+        raise CcsError(
+            f"{len(missing):,} of the {len(files):,} images that {listing} lists are not in {folder}: {some(missing)}. "
+            "Complete the copy, or add dataset.partial=true to evaluate what is there."
+        )
+    return there

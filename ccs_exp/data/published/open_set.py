@@ -18,6 +18,7 @@ from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files,
 from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.data.published.layouts import LAYOUTS, Look
 from ccs_exp.data.published.parquet import ParquetImages
+from ccs_exp.data.published.prompt_names import prompt_names
 from ccs_exp.data.published.stream import StreamedImages
 from ccs_exp.data.published.tars import TarImages, class_names_beside
 from ccs_exp.errors import CcsError
@@ -52,7 +53,10 @@ def open_set(
     layouts: Sequence[str] = (),
     per_class: int | None = None,
     only: Sequence[str] | None = None,
+    names: str = "usual",
     first_word: bool = False,
+    whole_layout: str | None = None,
+    whole_samples: int | None = None,
     jpeg_quality: int | None = None,
     path: str | None = None,
     partial: bool = False,
@@ -65,7 +69,9 @@ def open_set(
         samples: how many images the test set has, `per_class` of each class where that is the same number.
         layouts: of local copies, besides class folders and the hub's files.
         only: the classes kept, and scored over.
+        names: in prompts, see `prompt_names`.
         first_word: classes are called by the first word of their names, and those of one first word become one class.
+        whole_layout, whole_samples: of a local copy in that layout all images count, of which there are so many, not the test set alone.
         jpeg_quality: images that are not JPEG are compressed so first.
         path: a local copy. None: the hub.
         partial: the local copy may lack images and whole classes; all classes are still scored over.
@@ -75,6 +81,7 @@ def open_set(
         CcsError: the hub or the copy cannot be read, or the copy has other classes or another number of images.
     """
     table, decode = class_table(classes), Decoder(jpeg_quality)
+    in_prompts, notes = prompt_names(names, table, path)
     kept = [index for index in (range(len(table)) if only is None else map(table.index, only)) if index is not None]
     if only is not None and len(kept) < len(only):
         raise CcsError(f"dataset.source.only names what is no class of {classes}. Classes: {some(table.names, len(table))}.")
@@ -88,11 +95,17 @@ def open_set(
         files = downloaded_files(hub)
         source = _tars(files, look) if hub.is_tars else _parquet(hub, files, look)
     else:
-        source = _from_folder(hub, Look(existing_folder(path), table, decode, partial), [*layouts, "class_folders"], data_set)
-    names = [table.names[index].split()[0] if first_word else table.names[index] for index in kept]
-    class_names = list(dict.fromkeys(names))
-    new_class = {old: class_names.index(name) for old, name in zip(kept, names, strict=True)}
-    notes = [] if source.targets is None else _compare(Counter(source.targets), table, kept, samples, per_class, data_set, where, partial)
+        look = Look(existing_folder(path), table, decode, partial)
+        everything = LAYOUTS[whole_layout](look) if whole_layout else None
+        source = everything or _from_folder(hub, look, [*layouts, "class_folders"], data_set)
+        samples = whole_samples if whole_samples and everything else samples
+    if whole_samples and samples != whole_samples:
+        notes.append(f"protocol=paper evaluates all {whole_samples:,} images of {data_set}; {where} has the test images alone.")
+    called = [in_prompts[index].split()[0] if first_word else in_prompts[index] for index in kept]
+    class_names = list(dict.fromkeys(called))
+    new_class = {old: class_names.index(name) for old, name in zip(kept, called, strict=True)}
+    if source.targets is not None:
+        notes += _compare(Counter(source.targets), table, kept, samples, per_class, data_set, where, partial)
     return PublishedImages(source, class_names, new_class, decode, notes)
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -40,6 +41,7 @@ class FrameData(SharedData):
 
     Args:
         frames: of each video.
+        shuffled: in a random order, which a video's name decides.
         on_error: `skip` leaves undecodable videos without frames, lists why in `skipped` and their indices in `unreadable`; `raise`
             stops with `CcsError`.
         num_workers: decoding processes; by default none for drawn videos.
@@ -53,6 +55,7 @@ class FrameData(SharedData):
         transform: Callable[[Image.Image], Tensor],
         *,
         frames: int,
+        shuffled: bool = False,
         batch_size: int = 64,
         on_error: OnError = "raise",
         num_workers: int | None = None,
@@ -61,7 +64,7 @@ class FrameData(SharedData):
         self.captioned, self.frames, self.batch_size, self.on_error = videos, frames, batch_size, on_error
         self.num_workers = default_workers(videos.one_process) if num_workers is None else num_workers
         self._unreadable: dict[int, str] = {}
-        self._dataset = _DecodedVideos(videos, transform, frames)
+        self._dataset = _DecodedVideos(videos, transform, frames, shuffled)
 
     def __len__(self) -> int:
         return len(self.captioned.videos) * self.frames
@@ -144,14 +147,17 @@ class _FlatBatches:
 class _DecodedVideos(Dataset):
     """Preprocessed frames of each video; in the place of those of an unreadable one, the reason."""
 
-    def __init__(self, videos: CaptionedVideos, transform: Callable, frames: int):
-        self.videos, self.transform, self.frames = videos.videos, transform, frames
+    def __init__(self, videos: CaptionedVideos, transform: Callable, frames: int, shuffled: bool = False):
+        self.videos, self.transform, self.frames, self.shuffled = videos.videos, transform, frames, shuffled
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
-            return torch.stack([self.transform(image) for image in self.videos[index].frames(self.frames)])
+            frames = torch.stack([self.transform(image) for image in self.videos[index].frames(self.frames)])
         except UnreadableImage as error:
             return str(error)
+        if not self.shuffled:
+            return frames
+        return frames[np.random.default_rng(list(self.videos[index].video_id.encode())).permutation(len(frames))]

@@ -9,8 +9,9 @@ from typing import Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv, read_yaml
-from ccs_exp.heads import HIGH_FROM, LOW_TO
+from ccs_exp.heads import HIGH_FROM, LOW_TO, RANDOM_FROM_ALL_LAYERS
 from ccs_exp.report.contents import ConditionResult, Contents, gather
+from ccs_exp.report.evidence import map_tables
 from ccs_exp.run_folder.search import check_files, folders_below
 from ccs_exp.run_folder.summary import Summary
 
@@ -26,11 +27,13 @@ class Edition:
     scores: str
     protocol: str
     equal: bool = False  # high, low and random heads in equal number
-    random_layers: str = "scored"
+    random_layers: str | None = None  # all or scored, where the protocol would have drawn from the other
+    shuffled: bool = False  # a video's frames
 
     def __str__(self) -> str:
         parts = [self.scores, f"protocol {self.protocol}"]
-        parts += ["random heads of all layers"] if self.random_layers == "all" else []
+        parts += [f"random heads of {self.random_layers} layers"] if self.random_layers else []
+        parts += ["frames in a random order"] if self.shuffled else []
         return "; ".join(parts)
 
 
@@ -66,8 +69,11 @@ class Run:
     def edition(self) -> Edition:
         choices = self.choices
         equal = choices.get("match_count") == "min"
-        layers = "all" if choices.get("random_layers") == "all" else "scored"
-        return Edition(_scores(choices), str(choices.get("protocol") or "standard"), equal, layers)
+        protocol, layers = str(choices.get("protocol") or "standard"), choices.get("random_layers")
+        usual = "all" if protocol == "paper" and self.summary["model"] in RANDOM_FROM_ALL_LAYERS else "scored"
+        other = "all" if layers == "all" else "scored" if layers else usual
+        shuffled = choices.get("frame_order") == "shuffled"
+        return Edition(_scores(choices), protocol, equal, None if other == usual else other, shuffled)
 
     @property
     def conditions(self) -> tuple[ConditionResult, ...]:
@@ -101,6 +107,7 @@ def collect(directories: Iterable[str | Path]) -> Collection:
                 damaged.append((folder, str(error)))
         if (folder / "summary.json").exists():
             try:
+                map_tables(folder)  # so that files that no run writes are found here
                 read.append((gather(folder), (folder / "summary.json").stat().st_mtime))
             except CcsError as error:
                 damaged.append((folder, str(error)))

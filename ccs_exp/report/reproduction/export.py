@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ccs_exp.files import csv_bytes
@@ -15,17 +15,19 @@ CSV_COLUMNS = (
     *("table", "scores", "protocol", "model", "dataset", "condition", "metric", "num_pruned", "draws"),
     *("ours", "sd", "interval_low", "interval_high", "delta", "delta_low", "delta_high"),
     *("lost", "gained", "p_original", "p_matched", "p_matched_holm", "matched_sets", "matched_delta"),
-    *("paper", "paper_delta", "reference", "difference", "run"),
+    *("paper", "paper_delta", "paper_protocol", "reference", "difference", "run"),
 )
 
 
-def cells_csv(tables: Iterable[Table], at_k: dict[str, list[AtK]], agreement: Iterable[Agreement]) -> bytes:
+def cells_csv(
+    tables: Iterable[Table], at_k: dict[str, list[AtK]], agreement: Iterable[Agreement], own_protocol: Collection[str]
+) -> bytes:
     """One row for each cell of each table. Fractions (ranks in items); what is missing is empty."""
-    rows = [*_agreement_rows(agreement), *_at_k_rows(at_k), *(row for table in tables for row in _rows(table))]
+    rows = [*_agreement_rows(agreement), *_at_k_rows(at_k), *(row for table in tables for row in _rows(table, own_protocol))]
     return csv_bytes(rows, CSV_COLUMNS)
 
 
-def _rows(table: Table) -> Iterator[dict[str, Any]]:
+def _rows(table: Table, own_protocol: Collection[str]) -> Iterator[dict[str, Any]]:
     for model, entry in table.entries:
         interval, delta, result = entry.interval, entry.delta_interval, entry.condition_result
         yield dict.fromkeys(CSV_COLUMNS) | {
@@ -50,6 +52,7 @@ def _rows(table: Table) -> Iterator[dict[str, Any]]:
             "matched_delta": entry.matched.deltas.get(entry.metric) if entry.matched else None,
             "paper": entry.paper,
             "paper_delta": entry.paper_delta,
+            "paper_protocol": None if entry.paper is None else "paper" if entry.dataset in own_protocol else "standard",
             "reference": entry.reference,
             "difference": entry.difference,
             "run": " ".join(plain(run.path) for run in entry.runs) or None,
@@ -59,7 +62,7 @@ def _rows(table: Table) -> Iterator[dict[str, Any]]:
 def _at_k_rows(tables: dict[str, list[AtK]]) -> Iterator[dict[str, Any]]:
     for scores, rows in tables.items():
         for row in rows:
-            for k, (ours, paper, difference) in enumerate(zip(row.ours, row.paper, row.differences, strict=True)):
+            for k, (ours, of_all, paper, difference) in enumerate(zip(row.ours, row.of_all, row.paper, row.differences, strict=True)):
                 yield dict.fromkeys(CSV_COLUMNS) | {
                     "table": "table3",
                     "scores": scores or None,
@@ -71,6 +74,11 @@ def _at_k_rows(tables: dict[str, list[AtK]]) -> Iterator[dict[str, Any]]:
                     "difference": difference,
                     "run": plain(row.run.path) if row.run else None,
                 }
+                if row.heads < row.of:
+                    yield dict.fromkeys(CSV_COLUMNS) | {
+                        **{"table": "table3", "scores": scores or None, "model": plain(row.model), "condition": f"CCS@{k} of all heads"},
+                        **{"metric": "ccs_at_k_of_all", "ours": of_all, "run": plain(row.run.path) if row.run else None},
+                    }
 
 
 def _agreement_rows(rows: Iterable[Agreement]) -> Iterator[dict[str, Any]]:

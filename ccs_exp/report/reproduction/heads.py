@@ -24,7 +24,7 @@ _OF_CLASS = {"high": (5,), "moderate": (3,), "low": (0, 1)}
 
 @dataclass(frozen=True)
 class AtK:
-    """A row of Table 3: the six fractions, ours and the paper's."""
+    """A row of Table 3: the six fractions, ours (over the judged heads) and the paper's."""
 
     model: str
     title: str
@@ -32,7 +32,13 @@ class AtK:
     ours: tuple[float | None, ...]
     paper: tuple[float | None, ...]
     heads: int  # judged ones
+    of: int  # all scored ones
     run: Run | None
+
+    @property
+    def of_all(self) -> tuple[float | None, ...]:
+        """The fractions over all scored heads, as the paper defines them: with unjudged heads they sum to less than 1."""
+        return tuple(None if ours is None or not self.of else ours * self.heads / self.of for ours in self.ours)
 
     @property
     def differences(self) -> tuple[float | None, ...]:
@@ -87,7 +93,8 @@ def _at_k(model: str, run: Run | None, paper: Paper) -> AtK:
     at_k = run.contents.ccs_at_k if run else None
     ours = tuple(at_k.get(k) if at_k else None for k in range(6))
     judged = sum(head.ccs is not None for head in run.contents.heads) if run else 0
-    return AtK(model, paper.title(model), known, ours, paper.ccs_at_k.get(model, (None,) * 6), judged, run)
+    scored = len(run.contents.heads) if run else 0
+    return AtK(model, paper.title(model), known, ours, paper.ccs_at_k.get(model, (None,) * 6), judged, scored, run)
 
 
 def examples(book: Book, seed: int) -> dict[str, list[Example]]:

@@ -15,7 +15,10 @@ from markupsafe import Markup
 from ccs_exp.report.reproduction import heads
 from ccs_exp.report.reproduction.arrange import Reproduction
 from ccs_exp.report.reproduction.cells import Cell
+from ccs_exp.report.reproduction.claims import words
+from ccs_exp.report.reproduction.claims.statements import CLAIMS
 from ccs_exp.report.reproduction.figures import bars
+from ccs_exp.report.reproduction.layers import heat
 from ccs_exp.report.reproduction.tables import SIGNIFICANT, TITLES, Entry, Table
 from ccs_exp.report.reproduction.typeset import condition_title, ends_text, value_text
 from ccs_exp.run_folder.web_page import policy, templates
@@ -39,6 +42,7 @@ def render(found: Reproduction) -> str:
         paper_examples=heads.paper_examples(found.paper),
         labels=heads.labels(found.book),
         extras=other_conditions(found),
+        heats={scores: _encoded(heat(models)) for scores, models in found.layers.items()},
         pictures={
             (table.name, table.edition): _picture(table)
             for table in found.tables
@@ -53,6 +57,8 @@ def _template() -> Template:
     environment.filters |= {"plain": plain, "condition_title": condition_title, "p": p_value, "metric_name": metric_name}
     environment.filters |= {"shade": shade, "moment": _moment, "beside_matched": _beside_matched, "by_class": _by_class}
     environment.globals |= {"value_text": value_text, "ends_text": ends_text, "is_rank": is_rank, "tip": _tip, "SIGNIFICANT": SIGNIFICANT}
+    environment.filters |= {"counted": words.counted, "overall": words.overall, "contrary": words.contrary, "means": words.means}
+    environment.globals |= {"CLAIMS": CLAIMS, "EXPLAINED": words.EXPLAINED}
     return environment.get_template("page.html.jinja")
 
 
@@ -84,8 +90,10 @@ def _tip(entry: Entry) -> str:
     if result and result.p_matched is not None:
         parts.append(f"beside {result.matched_sets} sets that match it layer by layer p {p_value(result.p_matched)}, two-sided")
         parts.append(f"{p_value(entry.adjusted)} after Holm's correction over this table")
+    if entry.other_protocol:
+        parts.append(f"the paper's number is of another protocol ({entry.other_protocol}) and does not compare with it")
     if entry.difference is not None:
-        against = "open_clip's" if entry.condition == "original" and entry.reference is not None else "the paper's"
+        against = "open_clip's" if entry.condition == "original" and entry.target == entry.reference else "the paper's"
         what = "accuracy" if entry.condition == "original" else "delta"
         parts.append(f"{value_text('', entry.difference, True)} points from {against} {what}")
     parts += [str(run.path) for run in entry.runs]
@@ -152,7 +160,11 @@ def _delta(cell: Cell) -> float:
 
 
 def _picture(table: Table) -> str:
-    return "data:image/png;base64," + base64.b64encode(bars(table)).decode()
+    return _encoded(bars(table))
+
+
+def _encoded(image: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(image).decode()
 
 
 def _beside_matched(table: Table) -> list[dict[str, Any]]:

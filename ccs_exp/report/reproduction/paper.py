@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ccs_exp.files import ASSETS, read_csv, read_yaml
@@ -15,12 +15,26 @@ _CONDITIONS = ("original", "high_ccs", "low_ccs")
 
 @dataclass(frozen=True)
 class PaperModel:
-    """One of the six variants, as Table 3 describes it."""
+    """One of the six variants, as Table 3 describes it. `pairs`: millions of image-text pairs that it was trained on."""
 
     title: str
     size: str
     patch: int
     data: str
+    pairs: int
+
+    @property
+    def openai(self) -> bool:
+        return self.data.startswith("OpenAI-")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far our accuracy (`value`) and what silencing costs (`delta`) may lie from the paper's, as fractions, and why so far."""
+
+    value: float
+    delta: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,11 @@ class Paper:
     Attributes:
         values: ``{(model, data set, condition): accuracy}`` of Tables 4 to 6.
         in_text: the same of the figures whose numbers the text gives, by figure.
-        own_protocol: data sets that the authors evaluated in a way of their own.
+        samples: of each data set under protocol=paper.
+        groups: data sets ``in_domain``, ``out_of_domain`` and of ``video``.
+        concepts: those of Figures 3 and 4.
+        tolerances: of ``make verify-paper``, by data set.
+        own_protocol: what protocol=paper does in another way, for each data set where it does.
         reference: open_clip's own ``{(model, data set): accuracy}``.
         ccs_at_k: Table 3, ``{model: (fraction with CCS 0, ... 5)}``.
         agreement: Table 2, ``{model: {statistic: value}}``.
@@ -51,7 +69,11 @@ class Paper:
 
     models: Mapping[str, PaperModel]
     datasets: Mapping[str, str]
-    own_protocol: tuple[str, ...]
+    samples: Mapping[str, int]
+    groups: Mapping[str, Sequence[str]]
+    concepts: tuple[str, ...]
+    tolerances: Mapping[str, Tolerance]
+    own_protocol: Mapping[str, str]
     views: Mapping[str, View]
     values: Mapping[tuple[str, str, str], float]
     in_text: Mapping[str, Mapping[tuple[str, str, str], float]]
@@ -69,7 +91,8 @@ class Paper:
         key = (model, dataset, condition)
         if view in ("figure3", "figure4"):
             return self.in_text.get(view, {}).get(key)
-        return self.values.get(key) if view != "figure2_equal" or condition == "original" else None
+        equal = view in self.views and self.views[view].equal
+        return self.values.get(key) if not equal or condition == "original" else None
 
 
 @functools.cache
@@ -104,8 +127,12 @@ def load_paper() -> Paper:
     agreement = {row["model"]: {name: float(row[name]) for name in statistics} for row in _facts("agreement", "model", *statistics)}
     examples = tuple(_facts("examples", "class", "head", "label", *DESCRIPTION_COLUMNS))
     models = {name: PaperModel(**entry) for name, entry in layout["models"].items()}
-    own = tuple(layout["own_protocol"])
-    return Paper(models, layout["datasets"], own, views, values, in_text, reference, at_k, agreement, examples)
+    concepts, own = tuple(layout["concepts"]), layout["own_protocol"]
+    tolerances = {
+        name: Tolerance(entry["value"] / 100, entry["delta"] / 100, entry["reason"]) for name, entry in layout["tolerances"].items()
+    }
+    of_sets = (layout["samples"], layout["groups"], concepts, tolerances, own)
+    return Paper(models, layout["datasets"], *of_sets, views, values, in_text, reference, at_k, agreement, examples)
 
 
 def _facts(name: str, *columns: str) -> list[dict[str, str]]:

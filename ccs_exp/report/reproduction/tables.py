@@ -32,6 +32,8 @@ class Entry:
         adjusted: p against the matched sets after Holm's correction over the table.
         matched: the mean over the matched sets.
         paper, paper_delta, reference: the paper's numbers, and open_clip's (of the original).
+        other_protocol: what the paper evaluated in another way than our runs did; its numbers are then no target.
+        target: of the original: open_clip's accuracy, under protocol=paper where that differs the paper's.
         also: other metrics of ours, by name.
     """
 
@@ -51,16 +53,19 @@ class Entry:
     paper: float | None = None
     paper_delta: float | None = None
     reference: float | None = None
+    other_protocol: str | None = None
+    target: float | None = None
     also: tuple[tuple[str, float], ...] = ()
     runs: tuple[Run, ...] = ()
 
     @property
     def difference(self) -> float | None:
-        """Of the original: ours minus open_clip's (the paper's where open_clip has none). Else: our delta minus the paper's."""
+        """Of the original: ours minus `target`. Else: our delta minus the paper's, if of the same protocol."""
         if self.condition == ORIGINAL:
-            target = self.reference if self.reference is not None else self.paper
-            return None if self.ours is None or target is None else self.ours - target
-        return None if self.delta is None or self.paper_delta is None else self.delta - self.paper_delta
+            return None if self.ours is None or self.target is None else self.ours - self.target
+        if self.delta is None or self.paper_delta is None or self.other_protocol:
+            return None
+        return self.delta - self.paper_delta
 
     @property
     def empty(self) -> bool:
@@ -157,12 +162,17 @@ class _Maker:
 
     def _entry(self, model: str, dataset: str, condition: str) -> Entry:
         theirs, base = (self.paper.value(self.view, model, dataset, name) for name in (condition, ORIGINAL))
+        way, of_the_paper = self.paper.own_protocol.get(dataset), self.edition.protocol == "paper"
+        reference, comparable = self.paper.reference.get((model, dataset)), of_the_paper or not way
         entry = Entry(
             dataset,
             condition,
             paper=theirs,
             paper_delta=None if condition == ORIGINAL or theirs is None or base is None else theirs - base,
-            reference=self.paper.reference.get((model, dataset)) if condition == ORIGINAL else None,
+            reference=reference if condition == ORIGINAL else None,
+            other_protocol=None if of_the_paper or theirs is None else way,
+            # open_clip evaluates by protocol=standard
+            target=theirs if comparable and (of_the_paper or reference is None) else reference,
         )
         return _filled(entry, self.book.family(self.edition, model, dataset, condition))
 

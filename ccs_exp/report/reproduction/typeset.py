@@ -45,7 +45,8 @@ def at_k_frame(rows: list[AtK]) -> DataFrame:
     for row in rows:
         known = row.known
         described = [known.size, str(known.patch), known.data] if known else [_MISSING] * 3
-        for source, values in (("ours", row.ours), ("paper", row.paper)):
+        unjudged = [(f"ours, of all {row.of} heads", row.of_all)] if row.heads < row.of else []
+        for source, values in (("ours", row.ours), *unjudged, ("paper", row.paper)):
             index.append((plain(row.title), *described, source))
             cells.append([_MISSING if value is None else f"{value:.3f}" for value in values])
     names = ["Model", "Size", "Patch", "Pre-training data", ""]
@@ -142,7 +143,7 @@ def _paper(entry: Entry) -> str:
     if entry.paper is None:
         return _MISSING
     delta = "" if entry.paper_delta is None else f" ({value_text('top1', entry.paper_delta, signed=True)})"
-    return value_text("top1", entry.paper) + delta
+    return value_text("top1", entry.paper) + delta + (" [protocol=paper]" if entry.other_protocol else "")
 
 
 def _reference(entry: Entry) -> str:

@@ -12,19 +12,27 @@ from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.request import ChatRequest
 from ccs_exp.llm.session import Session
 from ccs_exp.scoring.judges.answers import Answer, Subject
+from ccs_exp.scoring.judges.examples import read_examples
 from ccs_exp.scoring.spans import HeadSpans
 
 
 class OpenAILabeler:
-    """Asks a model of OpenAI, or of any compatible server, for each head's concept; one request a head."""
+    """Asks a model of OpenAI, or of any compatible server, for each head's concept; one request a head.
 
-    def __init__(self, *, prompt: str | None = None, **settings: Any) -> None:
+    Heads that are given as `examples` keep the labels given there, and are not asked about.
+    """
+
+    def __init__(self, *, prompt: str | None = None, examples: str | None = None, **settings: Any) -> None:
         """`prompt`: a file of one's own instead of ``conf/prompts/label.txt``; `settings`: see `Asker.of`.
+
+        `examples`: a file of heads with descriptions and labels, as worked examples instead of the prompt's own (see `read_examples`).
 
         Raises `CcsError` for a prompt that cannot be used and for what the service does not support.
         """
         self.asker = Asker.of("labeler", **settings)
-        self.prompt = read_prompt(prompt, "label.txt", ("descriptions",))
+        self.examples = read_examples(examples)
+        own = read_prompt(prompt, "label.txt", ("descriptions",))
+        self.prompt = self.examples.in_prompt(own) if self.examples.heads else own
         self.name = self.asker.model
 
     @property
@@ -39,15 +47,16 @@ class OpenAILabeler:
 
     def label(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[str | None]:
         """One label a head, in the same order; None where the model gave none in all attempts. Another `draw` asks again."""
-        kept = self.asker.ask("labels", self.requests(heads, draw))
-        return [label_in(item) for item in kept]
+        kept = self.asker.ask("labels", self.requests(self.examples.others(heads), draw))
+        return self.examples.joined(heads, [label_in(item) for item in kept])
 
     def kept_labels(self, heads: Sequence[HeadSpans]) -> list[str | None]:
         """The labels that are kept from earlier; nothing is asked."""
-        return [label_in(item) for item in self.asker.kept(self.requests(heads))]
+        kept = self.asker.kept(self.requests(self.examples.others(heads)))
+        return self.examples.joined(heads, [label_in(item) for item in kept])
 
     def forecast(self, heads: Sequence[HeadSpans]) -> list[Forecast]:
-        return self.asker.forecast("labels", self.requests(heads))
+        return self.asker.forecast("labels", self.requests(self.examples.others(heads)))
 
     def requests(self, heads: Sequence[HeadSpans], draw: int = 0) -> list[ChatRequest]:
         subjects = [Subject("label", head.descriptions) for head in heads]
