@@ -26,6 +26,7 @@ NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
     "model=hf": ["model.name=org/name"],
     "dataset=folder": ["dataset.path=somewhere"],
+    **{f"dataset={name}": ["dataset.id=org/name"] for name in ("hub", "wds")},
     **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos", "table")},
     "probe=folder": ["probe.path=somewhere"],
     "pool=file": ["pool.path=somewhere"],
