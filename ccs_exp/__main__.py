@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import shlex
 import signal
 import sys
 from contextlib import nullcontext
@@ -25,7 +26,7 @@ from ccs_exp.config.mistakes import explained
 from ccs_exp.config.schema import config_dir, register
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.written import write_configuration
-from ccs_exp.errors import CcsError, system_error
+from ccs_exp.errors import CcsError, NotHere, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
@@ -43,6 +44,7 @@ _COMMANDS = {  # first words of the command line that are no overrides, and wher
     "atlas": "ccs_exp.jobs.atlas_command",
     "agreement": "ccs_exp.agreement.command",
     "dashboard": "ccs_exp.tracking.dashboard.command",
+    "prefetch": "ccs_exp.sweeps.prefetch",
     "verify-hub": "ccs_exp.data.published.verify_hub",
 }
 
@@ -80,6 +82,8 @@ def _job(cfg: DictConfig) -> None:
                 keep(cfg, run_dir, asked)
     except Exception as error:
         stop.check()  # what a signal has become on its way is no error of the job
+        if isinstance(error, NotHere):
+            error.args = (f"{error} Where there is network, this fetches it: ccs-exp prefetch {shlex.join(hydra_cfg.overrides.task)}",)
         if sweep is not None:
             # Hydra goes on with the other jobs, and raises the first of such errors at the end
             reason = _paragraph(error) if isinstance(error, CcsError) else f"{type(error).__name__}: {_paragraph(error)}"

@@ -13,6 +13,10 @@ class CcsError(Exception):
     """Something the user can mend: the message says what was asked, what exists and what to type next."""
 
 
+class NotHere(CcsError):
+    """What has to be fetched and cannot be now: without network, or because who has it does not answer."""
+
+
 def system_error(error: OSError) -> str:
     """A paragraph that names the file or the variable that an error of the system is about, and what to do."""
     reason = error.strerror or str(error) or type(error).__name__

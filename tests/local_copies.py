@@ -18,11 +18,16 @@ from ccs_exp.jobs.assemble import build
 
 CLASSES = {
     "cifar10": 10, "cifar100": 100, "food101": 101, "country211": 211, "oxford_pets": 37, "imagenet_a": 200, "imagenet_r": 200,
+    "dtd": 47, "sun397": 397, "svhn": 10, "eurosat": 10, "caltech101": 102, "flowers102": 102, "stanford_cars": 196, "fgvc_aircraft": 100,
+    "imagenet1k": 1000,
 }  # fmt: skip
 SAMPLES = {
     "cifar10": 10_000, "cifar10_objects": 4_000, "cifar10_animals": 6_000, "cifar100": 10_000, "food101": 25_250,
     "country211": 21_100, "oxford_pets": 3_669, "imagenet_a": 7_500, "imagenet_r": 30_000,
+    "dtd": 1_880, "sun397": 108_754, "svhn": 26_032, "eurosat": 5_400, "caltech101": 6_085, "flowers102": 6_149, "stanford_cars": 8_041,
+    "fgvc_aircraft": 3_333, "imagenet_val": 50_000, "imagenet_v2": 10_000, "imagenet_sketch": 50_889,
 }  # fmt: skip
+CAPTIONED = {"flickr30k": 1_000, "mscoco": 5_000}
 SHADES = 190
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)  # what JPEG cannot keep
 

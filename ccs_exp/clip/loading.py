@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import open_clip
 import torch
 from open_clip.pretrained import HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
@@ -22,10 +21,12 @@ from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
+from ccs_exp.clip.published_weights import wanted_weights
 from ccs_exp.clip.repository import at_hand, repository_named
 from ccs_exp.clip.weights import load_weights, quiet_open_clip
-from ccs_exp.errors import CcsError
+from ccs_exp.errors import CcsError, NotHere
 from ccs_exp.files import ASSETS
+from ccs_exp.hub import fetch
 
 
 def load_clip(
@@ -143,19 +144,18 @@ def _check_activation(clip: OpenClip, name: str, pretrained: str | None, tag: Ma
         )
 
 
-huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
-
-
 def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:
     try:
-        return Path(download_pretrained(tag))
-    except Exception as error:  # the hub client raises many kinds; each means that the file is not to be had
+        wanted = wanted_weights(tag)
+        return fetch(wanted) / wanted.patterns[0] if wanted else Path(download_pretrained(dict(tag)))
+    except (CcsError, OSError, RuntimeError) as error:
         repository = str(tag.get("hf_hub", "")).strip("/") or tag.get("url", "its publisher")
-        raise CcsError(
-            f"The checkpoint {pretrained!r} of {name} is neither in the hub's cache nor can it be downloaded "
-            f"({type(error).__name__}). It is published as {repository}; expected is its open_clip_model.safetensors or "
-            f"{HF_WEIGHTS_NAME}. Connect to the network once, or fetch that file and pass model.weights=FILE, or try the plumbing "
-            "with model.pretrained=null (random weights)."
+        kind = NotHere if isinstance(error, NotHere) else CcsError
+        raise kind(
+            f"The checkpoint {pretrained!r} of {name} is neither in the hub's cache nor can it be downloaded: "
+            f"{' '.join(str(error).split())[:300] or type(error).__name__} It is published as {repository}; expected is its "
+            f"open_clip_model.safetensors or {HF_WEIGHTS_NAME}. Connect to the network once, or fetch that file and pass "
+            "model.weights=FILE, or try the plumbing with model.pretrained=null (random weights)."
         ) from error
 
 

@@ -67,6 +67,7 @@ def _check_needed(cfg: DictConfig) -> None:
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
     missing += ["dataset.frames"] if cfg.dataset.task == "retrieval" and cfg.dataset.frames is None else []
     missing += ["dataset.path"] if cfg.dataset.name in _ALSO_NEED_A_PATH and not cfg.dataset.path else []
+    missing += ["dataset.id"] if "id" in cfg.dataset.source and not cfg.dataset.id else []
     if missing:
         layout = (
             f" dataset.path is a folder with: {cfg.dataset.layout}" if cfg.dataset.layout and "dataset.path" in missing else ""
@@ -137,7 +138,7 @@ def _check_evidence(cfg: DictConfig) -> None:
 def _check_local_copy(cfg: DictConfig) -> None:
     if cfg.dataset.top_k and cfg.dataset.task != "skew":
         raise CcsError(f"dataset.top_k={cfg.dataset.top_k} is of dataset.task=skew, as dataset=fairface has it. Leave it out.")
-    for key in ("partial", "streaming", "class_names", "occupations"):
+    for key in ("partial", "streaming", "class_names", "occupations", "id", "revision", "split", "image_column", "label_column"):
         if cfg.dataset[key] and key not in cfg.dataset.source:
             value = "true" if cfg.dataset[key] is True else cfg.dataset[key]
             raise CcsError(f"dataset.{key}={value} is not used by dataset={cfg.dataset.name}. Leave it out.")
@@ -162,8 +163,9 @@ def _check_templates(cfg: DictConfig) -> None:
     of_tasks = {f"tasks.{name}": templates for name, templates in dataset["tasks"].items()}
     for key, templates in {"templates": dataset["templates"], **of_tasks}.items():
         is_list = isinstance(templates, list) and all(isinstance(template, str) for template in templates)
+        of_collection = not templates and dataset["source"].get("own_templates")
         bad = [template for template in templates if "{}" not in template] if is_list else []
-        if bad or not is_list or not (templates or of_tasks):
+        if bad or not is_list or not (templates or of_tasks or of_collection):
             what = f"the template {bad[0]!r} has no {{}} where the class name belongs" if bad else "there is no template"
             example = f"'dataset.{key}=[\"a photo of a {{}}.\"]'"
             raise CcsError(f"dataset.{key}: {what}. Give templates as in {example}.")

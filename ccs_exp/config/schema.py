@@ -38,10 +38,15 @@ class ModelConfig:
 class DatasetConfig:
     name: str = MISSING
     path: str | None = None  # a local copy, or your own folder
+    id: str | None = None  # the repository of a data set of the hub: ORG/NAME
+    revision: str | None = None  # its commit or branch
+    split: str | None = None  # its part
+    image_column: str | None = None  # of its images; null: the only one
+    label_column: str | None = None  # of its labels; null: the only one, or that of the usual name
     limit: int | None = None  # a quick look at that many samples, drawn from all
     partial: bool = False  # a local copy may lack images, videos and classes
     streaming: bool = False  # read the hub's files as they come
-    class_names: str | None = None  # of a folder of classes: a CSV file folder,name; null: by the folders' names
+    class_names: str | None = None  # of class folders or labels: a CSV file folder,name; null: by the folders' names, or the set's own
     protocols: dict[str, Any] = field(default_factory=dict)  # what differs between protocols, where anything does
     task: str = "classification"  # classification | retrieval | skew
     frames: int | None = None  # of a video

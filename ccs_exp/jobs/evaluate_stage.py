@@ -66,7 +66,7 @@ def image_tasks(node: DictConfig, source: ImageSource) -> tuple[Task, ...]:
     """The tasks of a data set of images: of one label column, named after the data set, or one for each of several."""
     columns = source.tasks
     if columns is None:
-        return (Task(node.name, tuple(source.class_names), tuple(node.templates)),)
+        return (Task(node.name, tuple(source.class_names), tuple(node.templates) or source.templates),)
     return tuple(Task(name, tuple(names), tuple(node.tasks.get(name) or node.templates)) for name, names in columns.items())
 
 

@@ -18,6 +18,7 @@ from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.fetching import needs, said
 from ccs_exp.jobs.intruder_stage import intruder_lines
 from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
@@ -66,6 +67,9 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder = RunFolder(job.run_dir)
     folder.prepare()
 
+    asks_probe = given is None or (evaluates and cfg.ablation != "zero")
+    wants = needs(cfg, model=given is None or evaluates, dataset=evaluates, probe=asks_probe)
+    plan.show([plan.PlanLine("fetch", text) for text in said(wants)])
     loaded = load(cfg, job.asked, evaluates, given)
     check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
     if loaded.model:

@@ -7,6 +7,7 @@ entry points and from what the configuration names as ``_target_``; never what o
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from ccs_exp.store.states import folder_content
 _NAME_FILES = frozenset(
     {"path", "class_names", "occupations", "weights", "map", "directory", "replies", "prompt", "examples", "model"}
 )
+
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 Key = dict[str, Any]
 
@@ -105,6 +108,7 @@ def cell_key(cfg: DictConfig, asked: Collection[str]) -> Key | None:
         "asked": sorted({"model", "dataset"} & set(asked)) if cfg.spans.name == "file" else None,
         "assets": folder_content(ASSETS),
         "code": code_of("ccs_exp.jobs.experiment", *_targets(plain(cfg))),
+        **branches_named_in([config["dataset"].get("source"), config["probe"].get("source")]),
     }
 
 
@@ -134,7 +138,21 @@ def images_key(cfg: DictConfig, node: DictConfig) -> Key:
         "files": files_named_in(source),
         "on_error": cfg.on_error,
         "assets": folder_content(ASSETS / "classes"),
+        **branches_named_in(source),
     }
+
+
+def branches_named_in(node: Any) -> Key:
+    """The commits that branches of the hub, which move, stand for in its cache; nothing where all is named by commit."""
+    found = {}
+    for part in _mappings(node):
+        repository, revision = part.get("repository") or part.get("id"), part.get("revision")
+        if repository and isinstance(revision, str) and not _COMMIT.fullmatch(revision):
+            # late: few jobs name a branch, and the hub's client takes a while to import
+            from ccs_exp.hub import Wanted, commit_here
+
+            found[f"{repository}@{revision}"] = commit_here(Wanted(str(repository), "dataset", revision, ()))
+    return {"branches": found} if found else {}
 
 
 def device_type(device: str) -> str:

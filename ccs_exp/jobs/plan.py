@@ -14,6 +14,7 @@ from ccs_exp.clip.architecture import encoder_shape
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
+from ccs_exp.jobs.fetching import needs_of_job, said
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.run_folder.wording import plain
@@ -35,7 +36,8 @@ class PlanLine(NamedTuple):
 
 def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
     """The lines of a job's plan. Stages that know their cost add theirs here."""
-    return encoding_lines(cfg, evaluates) + evidence_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
+    fetched = [PlanLine("fetch", text) for text in said(needs_of_job(cfg, evaluates), known_only=False)]
+    return fetched + encoding_lines(cfg, evaluates) + evidence_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
 
 
 def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:

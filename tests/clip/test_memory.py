@@ -45,7 +45,7 @@ def test_texts_count_where_they_are_more():
 def test_a_plan_says_passes_and_memory():
     cfg = configure("model=vitb32_openai", "dataset=digits")
     probe, evaluated, memory = (line.text for line in plan.encoding_lines(cfg, evaluates=True))
-    assert "from 5,000 images of imagenet_val" in probe and "digits" in evaluated and "in one pass" in evaluated
+    assert "from 5,000 images of mini_imagenet" in probe and "digits" in evaluated and "in one pass" in evaluated
     assert "about" in memory and "GB" in memory
     deeper = plan.encoding_lines(configure("model=vitb32_openai", "prune.random.layers=all"), evaluates=True)
     assert deeper[2] != plan.encoding_lines(configure("model=vitb32_openai"), evaluates=True)[2]

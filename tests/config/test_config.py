@@ -26,6 +26,7 @@ NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
     "model=hf": ["model.name=org/name"],
     "dataset=folder": ["dataset.path=somewhere"],
+    **{f"dataset={name}": ["dataset.id=org/name"] for name in ("hub", "wds")},
     **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos", "table")},
     "probe=folder": ["probe.path=somewhere"],
     "pool=file": ["pool.path=somewhere"],
@@ -78,13 +79,13 @@ def test_a_model_brings_its_dataset_probe_and_pool_and_the_command_line_wins(var
     cfg = configure(f"model={variant}")
     assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name, cfg.probe.num_images) == (
         "cifar10",
-        "imagenet_val",
+        "mini_imagenet",
         "taxonomy",
         5000,
     )
     assert [type(s).__name__ for s in build_strategies(cfg.prune)] == ["ByClass", "ByClass", "Random"] and not cfg.evidence.reading
     cfg = configure(f"model={variant}", "dataset=digits", "pool=scenes")
-    assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name) == ("digits", "imagenet_val", "scenes")
+    assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name) == ("digits", "mini_imagenet", "scenes")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ccs_exp.config.schema import configure
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.folder import ClassFolders, ImageFolder
 from ccs_exp.data.images.source import ImageSource
-from ccs_exp.data.published.hub import balanced_rows
+from ccs_exp.data.published.balanced import balanced_rows
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import image_data
@@ -138,7 +138,8 @@ def test_the_imagenet_probe_is_drawn_from_a_local_copy_of_the_hubs_files(imagene
 def test_a_probe_that_is_not_there(tmp_path):
     with pytest.raises(CcsError, match=r"holds no validation-\*\.parquet, the hub's files of ILSVRC/imagenet-1k"):
         build(configure("probe=imagenet_val", f"probe.path={tmp_path}").probe.source)
-    with pytest.raises(CcsError, match=r"ILSVRC/imagenet-1k cannot be loaded from the hub .*accept its terms.*probe\.path=DIR"):
+    offline = r"ILSVRC/imagenet-1k cannot be loaded from the hub .*HF_HUB_OFFLINE is set.*accept its terms.*probe\.path=DIR"
+    with pytest.raises(CcsError, match=offline):
         build(configure("probe=imagenet_val").probe.source)
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from huggingface_hub import constants
 from local_copies import (
+    CAPTIONED,
     CLASSES,
     SAMPLES,
     batches,
@@ -114,8 +115,11 @@ def test_a_hub_that_cannot_be_reached_names_the_way_out(data_set, streaming):
 
 
 def test_everything_that_comes_from_the_hub_is_recorded():
-    rows = {row.name: row for row in recorded()}
-    assert set(rows) == {*CLASSES, "imagenet_val", "fairface", "social_counterfactuals"}, "parts of CIFAR-10 take its files"
-    assert (rows["fairface"].samples, rows["social_counterfactuals"].samples) == (10_954, 170_832)
-    assert all(rows[name].samples == SAMPLES[name] and rows[name].classes == name for name in CLASSES)
-    assert rows["imagenet_val"].samples == 50_000 and all(row.hub.revision and row.hub.files for row in rows.values())
+    people = {"fairface": 10_954, "social_counterfactuals": 170_832}
+    named = {*SAMPLES, *CAPTIONED, *people}
+    rows = {(row.name if row.classes or row.name in named - {"imagenet_val"} else f"probe={row.name}"): row for row in recorded()}
+    parts = {"cifar10_objects", "cifar10_animals"}
+    assert set(rows) == {*named, "probe=mini_imagenet", "probe=imagenet_val"} - parts, "parts of CIFAR-10 take its files"
+    assert all(rows[name].samples == SAMPLES[name] and rows[name].classes in CLASSES for name in SAMPLES.keys() - parts)
+    assert {name: rows[name].samples for name in (*CAPTIONED, *people)} == CAPTIONED | people
+    assert rows["probe=mini_imagenet"].samples == 5_000 and all(row.hub.revision and row.hub.files for row in rows.values())

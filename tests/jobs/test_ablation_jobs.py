@@ -152,7 +152,7 @@ def test_a_probe_of_one_image_is_an_error(finished, kind, message, tmp_path):
 def test_a_plan_says_how_large_donors_are(capsys):
     cfg = configure(*PROBE, "ablation=resample", "model=vitb32_openai", "model.pretrained=null", "ccs=published", "dataset=digits")
     lines = [line.text for line in plan.encoding_lines(cfg, evaluates=True)]
-    assert any("at most 256 images of imagenet_val" in line for line in lines)
+    assert any("at most 256 images of mini_imagenet" in line for line in lines)
     assert "outputs of those images: at most 0.12 GB, in memory and in the store" in lines
 
 

@@ -157,7 +157,7 @@ def test_damaged_configurations_are_errors(copy):
 
 
 def test_images_of_published_sets_are_not_copied_unasked():
-    names = ("images.folder.ImageFolder", "published.hub.balanced_images")
+    names = ("images.folder.ImageFolder", "published.balanced.balanced_images")
     own, published = ({"_target_": f"ccs_exp.data.{name}"} for name in names)
     assert shows_images(None, own) == (True, []) and shows_images(False, own) == (False, [])
     shown, notices = shows_images(None, published)

@@ -43,6 +43,7 @@ class ImageSource(Protocol):
         notes: what a reader of the results must be told about the collection.
         decoder: how bytes become pictures, for sources that decode: results depend on it.
         tasks: ``{label column: class names}``, of images that have several.
+        templates: the collection's own prompts, for a configuration that names none.
     """
 
     class_names: tuple[str, ...]
@@ -50,6 +51,7 @@ class ImageSource(Protocol):
     one_process: bool = False
     notes: tuple[str, ...] = ()
     decoder: str | None = None
+    templates: tuple[str, ...] = ()
 
     def __len__(self) -> int: ...
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ccs_exp.clip.imagenet import imagenet_names
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, look_alikes, read_csv, some
 
@@ -34,11 +35,13 @@ class ClassTable:
         return {_folded(name): index for column in spellings for index, name in enumerate(column) if name}
 
     def index(self, name: str) -> int | None:
-        """The class of that folder or name, whatever its case and whether words are joined by spaces, hyphens or underscores."""
+        """The class of that folder or name, whatever its case and whether words are joined by spaces, hyphens, slashes or underscores."""
         return self._by_name.get(_folded(name))
 
     def order_of(self, names: Sequence[str], where: str) -> list[int]:
         """For labels that number the classes as in `names`: the class of each. Raises `CcsError` unless each class is there once."""
+        if [_folded(name) for name in names] == [_folded(name) for name in self.names]:
+            return list(range(len(self)))  # ImageNet has two missiles, and two pairs of sunglasses
         order = [index for index in map(self.index, names) if index is not None]
         unknown = [name for name in names if self.index(name) is None]
         missing = sorted(set(range(len(self))) - set(order))
@@ -56,13 +59,16 @@ class ClassTable:
 
 
 def class_table(name: str) -> ClassTable:
-    """The table ``assets/classes/<name>.csv`` of this package."""
+    """The table ``assets/classes/<name>.csv`` of this package, or ImageNet's own, whose folders may be named by number too."""
+    if name == "imagenet1k":
+        known = imagenet_names()
+        return ClassTable(tuple(known), tuple(known.values()), tuple(map(str, range(len(known)))), ("",) * len(known))
     rows = read_csv(_TABLES / f"{name}.csv", ("folder", "name", "also"), ("paper",))
     return ClassTable(*(tuple(row[column] or "" for row in rows) for column in ("folder", "name", "also", "paper")))
 
 
 def _folded(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+    return re.sub(r"[\s_/-]+", " ", name).strip().casefold()
 
 
 def targets_of(labels: Sequence[int | str | None], names: Sequence[str] | None, table: ClassTable, where: str) -> list[int]:

@@ -72,6 +72,25 @@ def oxford_pets(look: Look) -> LabelledFiles | None:
     return None
 
 
+def dtd(look: Look) -> LabelledFiles | None:
+    """``labels/test1.txt`` lists the test images of the first split as ``banded/banded_0002.jpg``, which lie under ``images/``."""
+    for root in _roots(look.folder, "dtd"):
+        lines = _lines(root, "labels/test1.txt", needs="images")
+        if lines is not None:
+            return _listed(look, root, "labels/test1.txt", lines, [line.rpartition("/")[0] for line in lines])
+    return None
+
+
+def fgvc_aircraft(look: Look) -> LabelledFiles | None:
+    """``images_variant_test.txt`` lists the test photographs as ``1514522 707-320``, which lie under ``images/``."""
+    for root in (*_roots(look.folder, "fgvc-aircraft-2013b/data"), look.folder / "data"):
+        lines = _lines(root, "images_variant_test.txt", needs="images")
+        if lines is not None:
+            pairs = [line.partition(" ") for line in lines]
+            return _listed(look, root, "images_variant_test.txt", [f"{stem}.jpg" for stem, _, _ in pairs], [name for _, _, name in pairs])
+    return None
+
+
 def oxford_pets_whole(look: Look) -> LabelledFiles | None:
     """All photographs ``images/Abyssinian_201.jpg``, also those of the training set and those that no list names."""
     for root in _roots(look.folder, "oxford-iiit-pet"):
@@ -109,7 +128,8 @@ def class_folders(look: Look) -> LabelledFiles | None:
 
 
 LAYOUTS: dict[str, Callable[[Look], CifarBinary | LabelledFiles | None]] = {
-    layout.__name__: layout for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, class_folders)
+    layout.__name__: layout
+    for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, dtd, fgvc_aircraft, class_folders)
 }
 
 

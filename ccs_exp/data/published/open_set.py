@@ -92,7 +92,8 @@ def open_set(
         source: Labelled = StreamedImages(hub, None if path is None else _hub_files(hub, path), table, samples, decode)
     elif path is None:
         look = Look(Path(), table, decode, partial=False)
-        source = _tars(downloaded_files(hub), look) if hub.is_tars else _parquet(hub, None, look)
+        files = downloaded_files(hub)
+        source = _tars(files, look) if hub.is_tars else _parquet(hub, files, look)
     else:
         look = Look(existing_folder(path), table, decode, partial)
         everything = LAYOUTS[whole_layout](look) if whole_layout else None
@@ -125,17 +126,16 @@ def _from_folder(hub: HubSource, look: Look, layouts: Sequence[str], data_set: s
 
 
 def _tars(files: Sequence[Path], look: Look) -> TarImages:
-    if not files:
-        raise CcsError("The hub's cache holds no shard of the data set. Remove the repository's folder from it and try again.")
     names = class_names_beside(files, look.partial)
     images = TarImages(files, look.decode)
     images.targets = targets_of(images.labels, names, look.table, str(files[0].parent))
     return images
 
 
-def _parquet(hub: HubSource, files: Sequence[Path] | None, look: Look) -> ParquetImages:
+def _parquet(hub: HubSource, files: Sequence[Path], look: Look) -> ParquetImages:
     images = ParquetImages(parquet_rows(hub, files), *hub.columns, look.decode)
-    images.targets = targets_of(images.labels, images.label_names, look.table, hub.repository)
+    names = None if hub.numbered else images.label_names
+    images.targets = targets_of(images.labels, names, look.table, hub.repository)
     return images
 
 

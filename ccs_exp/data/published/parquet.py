@@ -70,9 +70,12 @@ def check_columns(dataset: datasets.Dataset | datasets.IterableDataset, image_co
             f"The Parquet files have no column {' or '.join(missing)}, only {', '.join(features) or 'none'}. They are of another data "
             "set, or of another version of it."
         )
-    feature = features[image_column]
-    if not isinstance(feature, datasets.Image) and set(feature if isinstance(feature, dict) else ()) != {"bytes", "path"}:
+    if not holds_images(features[image_column]):
         raise CcsError(f"The column {image_column} of the Parquet files holds no images.")
+
+
+def holds_images(feature: Any) -> bool:
+    return isinstance(feature, datasets.Image) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
 
 
 def check_row_groups(files: Sequence[Path]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import existing_folder
 from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
-from ccs_exp.data.published.hub import HubSource, local_files, parquet_rows
+from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
 from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.data.published.layouts import LabelledFiles, are_there
 from ccs_exp.data.published.parquet import ParquetImages, check_columns, names_of
@@ -123,7 +123,7 @@ def _copy(
     hub: HubSource, path: str | None, partial: bool, listing: str, file_column: str, of_list: Sequence[str], of_hub: Sequence[str]
 ) -> _Copy:
     folder = None if path is None else existing_folder(path)
-    files = None if folder is None else local_files(hub, folder)
+    files = downloaded_files(hub) if folder is None else local_files(hub, folder)
     if folder is not None and not files:
         csv = folder / listing
         if not csv.is_file():

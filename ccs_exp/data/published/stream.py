@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from torch.utils.data import get_worker_info
 from ccs_exp.data.images.decoding import Decoder
 from ccs_exp.data.images.source import Sample
 from ccs_exp.data.published.classes import ClassTable, targets_of
-from ccs_exp.data.published.hub import HubSource, commit, parquet_rows, reaching_the_hub
+from ccs_exp.data.published.hub import HubSource, reaching_the_hub, reading_copy, streamed_rows
 from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.data.published.parquet import check_columns, encoded_image, names_of
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, class_names_beside
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines
+from ccs_exp.hub import full_commit
 
 
 class StreamedImages(Labelled):
@@ -35,17 +37,20 @@ class StreamedImages(Labelled):
         self._hub, self._table, self._samples, self._decode = hub, table, samples, decode
         self._local = files is not None
         if not hub.is_tars:
-            self._dataset = parquet_rows(hub, files, streaming=True)
+            self._dataset = streamed_rows(hub, files)
             self._image_column, self._label_column = hub.columns
             check_columns(self._dataset, self._image_column, self._label_column)
             self._names = names_of(self._dataset, self._label_column)
         else:
-            with reaching_the_hub(hub, self._local):
+            with self._errors():
                 self._dataset, self._names = _tar_samples(hub, files)
             self._image_column, self._label_column = _image_column(self._dataset), "cls"
         self._dataset = self._dataset.cast_column(self._image_column, datasets.Image(decode=False))
         self._rows: Iterator[dict[str, Any]] = iter(())
         self._next: int | None = None  # the index of the row that comes next; None: not started
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return reading_copy(self._hub.repository) if self._local else reaching_the_hub(self._hub)
 
     def __len__(self) -> int:
         return self._samples
@@ -56,7 +61,7 @@ class StreamedImages(Labelled):
         if self._next is None or index < self._next:
             self._rows, self._next = iter(self._dataset), 0
         row = None
-        with reaching_the_hub(self._hub, self._local):
+        with self._errors():
             while self._next <= index:
                 row = next(self._rows, None)
                 if row is None:
@@ -75,7 +80,7 @@ def _tar_samples(hub: HubSource, files: Sequence[Path] | None) -> tuple[datasets
     if files is not None:
         names, urls = class_names_beside(files), [str(path) for path in files]
     else:
-        revision = commit(hub)
+        revision = full_commit(hub.wanted)
         file = huggingface_hub.hf_hub_download(hub.repository, CLASS_NAMES_FILE, repo_type="dataset", revision=revision)
         names = read_lines(Path(file))
         urls = [f"hf://datasets/{hub.repository}@{revision}/{hub.files}"]

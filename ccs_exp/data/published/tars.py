@@ -16,14 +16,17 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines, read_text, some
 
 CLASS_NAMES_FILE, SHARD_COUNT_FILE = "classnames.txt", "nshards.txt"
+TEMPLATES_FILE = "zeroshot_classification_templates.txt"
 _LABEL_SUFFIX = ".cls"
 _MOST_BYTES = 2**28  # of one image as it is stored
+_MOST_TEXT = 2**16  # bytes of a label or of captions
 _LONGEST_LABEL = 9  # digits; a label is the number of a class
 _KEY_AND_SUFFIX = re.compile(r"((?:.*/)?[^./]+)(\.[^/]+)")  # the name is split at its first dot, as the format says
 
 
-class _Member(NamedTuple):
-    shard: int
+class Member(NamedTuple):
+    """Where an image lies in its tar."""
+
     key: str
     offset: int
     size: int
@@ -39,47 +42,51 @@ class TarImages(Labelled):
     """
 
     def __init__(self, shards: Sequence[Path], decode: Decoder):
-        self._shards, self._decode = list(shards), decode
-        self._members: list[_Member] = []
+        self._decode = decode
+        self._members: list[tuple[Path, Member]] = []
         self.labels: list[int] = []
-        for number in range(len(self._shards)):
-            self._index(number)
+        for shard in shards:
+            images, labels = tar_samples(shard, _LABEL_SUFFIX)
+            self._members.extend((shard, member) for member in images.values())
+            self.labels.extend(_label(labels[key], key, shard) for key in images)
         self.targets: Sequence[int] = self.labels
 
     def __len__(self) -> int:
         return len(self._members)
 
     def __getitem__(self, index: int) -> Sample:
-        member = self._members[index]
-        shard = self._shards[member.shard]
+        shard, member = self._members[index]
         with open(shard, "rb") as file:  # opened each time: a shared handle's position would be shared by processes too
             file.seek(member.offset)
             encoded = io.BytesIO(file.read(member.size))
         image = self._decode(encoded, f"{member.key} in {shard}")
         return Sample(f"{shard.stem}/{member.key}", image, self.targets[index])
 
-    def _index(self, number: int) -> None:
-        images: dict[str, _Member] = {}
-        labels: dict[str, int] = {}
-        shard = self._shards[number]
-        for key, suffix, member, content in _members(shard):
-            is_image = suffix in image_suffixes()
-            if (is_image and key in images) or (suffix == _LABEL_SUFFIX and key in labels):
-                raise CcsError(f"{shard} holds the sample {key} twice. It is no webdataset, or a damaged one.")
-            if is_image and member.size > _MOST_BYTES:
-                raise CcsError(f"{shard}: {member.name} has {member.size:,} bytes; an image of at most {_MOST_BYTES:,} is read.")
-            if is_image:
-                images[key] = _Member(number, key, member.offset_data, member.size)
-            elif suffix == _LABEL_SUFFIX:
-                labels[key] = _label(content, key, shard)
-        lonely = sorted(images.keys() ^ labels.keys())
-        if lonely or not images:
-            what = (
-                f"samples without an image or without a label: {some(lonely)}" if lonely else "no samples of an image and a label"
-            )
-            raise CcsError(f"{shard} holds {what}. It is no webdataset of labelled images, or a damaged one.")
-        self._members.extend(images.values())
-        self.labels.extend(labels[key] for key in images)
+
+def tar_samples(shard: Path, suffix: str) -> tuple[dict[str, Member], dict[str, bytes]]:
+    """The samples of a shard by key: where the image lies, and the content of the small member `suffix` beside it.
+
+    Raises `CcsError` for a sample that is there twice, or lacks one of them.
+    """
+    images: dict[str, Member] = {}
+    beside: dict[str, bytes] = {}
+    for key, found, member, content in _members(shard, suffix):
+        is_image = found in image_suffixes()
+        if (is_image and key in images) or (found == suffix and key in beside):
+            raise CcsError(f"{shard} holds the sample {key} twice. It is no webdataset, or a damaged one.")
+        if is_image and member.size > _MOST_BYTES:
+            raise CcsError(f"{shard}: {member.name} has {member.size:,} bytes; an image of at most {_MOST_BYTES:,} is read.")
+        if is_image:
+            images[key] = Member(key, member.offset_data, member.size)
+        elif found == suffix:
+            beside[key] = content
+    noun = "label" if suffix == _LABEL_SUFFIX else "caption"
+    lonely = sorted(images.keys() ^ beside.keys())
+    if lonely or not images:
+        what = f"samples without an image or without a {noun}: {some(lonely)}" if lonely else f"no samples of an image and a {noun}"
+        kind = "labelled" if suffix == _LABEL_SUFFIX else "captioned"
+        raise CcsError(f"{shard} holds {what}. It is no webdataset of {kind} images, or a damaged one.")
+    return images, beside
 
 
 def by_number(shards: Iterable[Path]) -> list[Path]:
@@ -87,8 +94,8 @@ def by_number(shards: Iterable[Path]) -> list[Path]:
     return sorted(shards, key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
 
 
-def _members(shard: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes]]:
-    """Key, suffix, header, and of labels the content, of every regular file in the tar."""
+def _members(shard: Path, small: str) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes]]:
+    """Key, suffix, header, and of those with the suffix `small` the content, of every regular file in the tar."""
     size = shard.stat().st_size
     try:
         with tarfile.open(shard, "r:") as tar:
@@ -99,8 +106,8 @@ def _members(shard: Path) -> Iterator[tuple[str, str, tarfile.TarInfo, bytes]]:
                 if member.offset_data + member.size > size:
                     raise CcsError(f"{shard} is cut short: it ends within {member.name}. Fetch it again.")
                 key, suffix = split[1], split[2].lower()
-                file = tar.extractfile(member) if suffix == _LABEL_SUFFIX else None
-                yield key, suffix, member, file.read(_LONGEST_LABEL + 3) if file else b""
+                file = tar.extractfile(member) if suffix == small else None
+                yield key, suffix, member, file.read(_MOST_TEXT) if file else b""
     except (tarfile.TarError, OSError, EOFError) as error:
         raise CcsError(f"{shard} cannot be read as a tar file ({error}). Fetch it again.") from error
 
@@ -117,6 +124,18 @@ def class_names_beside(shards: Sequence[Path], partial: bool = False) -> list[st
 
     Raises `CcsError` if it is missing, or one of the shards, unless the copy may be partial.
     """
+    missing_shards(shards, partial)
+    folder = shards[0].parent
+    for place in (folder.parent, folder):
+        if (place / CLASS_NAMES_FILE).is_file():
+            return read_lines(place / CLASS_NAMES_FILE)
+    raise CcsError(
+        f"{folder.parent} has no {CLASS_NAMES_FILE}, which says what the numbers in the tars mean. It lies at the root of the repository."
+    )
+
+
+def missing_shards(shards: Sequence[Path], partial: bool) -> None:
+    """Raise `CcsError` if one of the shards that there should be is missing, unless the copy may be `partial`."""
     folder = shards[0].parent
     count = folder / SHARD_COUNT_FILE
     expected = range(_number_in(count)) if count.is_file() else range(int(shards[-1].stem) + 1)
@@ -125,12 +144,6 @@ def class_names_beside(shards: Sequence[Path], partial: bool = False) -> list[st
         raise CcsError(
             f"{folder} lacks {some(missing)} of {len(expected)} shards. Fetch them too, or add dataset.partial=true to evaluate the others."
         )
-    for place in (folder.parent, folder):
-        if (place / CLASS_NAMES_FILE).is_file():
-            return read_lines(place / CLASS_NAMES_FILE)
-    raise CcsError(
-        f"{folder.parent} has no {CLASS_NAMES_FILE}, which says what the numbers in the tars mean. It lies at the root of the repository."
-    )
 
 
 def _number_in(file: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import re
 import sys
 import tarfile
 from collections.abc import Sequence
@@ -19,12 +20,11 @@ from omegaconf import OmegaConf
 
 from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.data.published.classes import class_table
-from ccs_exp.data.published.hub import HubSource, commit
-from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE
+from ccs_exp.data.published.hub import HubSource
+from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, TEMPLATES_FILE
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines, read_yaml
-
-_TEMPLATES_FILE = "zeroshot_classification_templates.txt"
+from ccs_exp.hub import full_commit
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _row(group: str, name: str) -> Row:
 def differences(row: Row, seen: Seen) -> list[str]:
     """What at the hub is not as recorded; empty if all is."""
     found = []
-    if not seen.commit.startswith(row.hub.revision):
+    if re.fullmatch("[0-9a-f]{7,40}", row.hub.revision) and not seen.commit.startswith(row.hub.revision):  # a branch moves
         found.append(f"revision {row.hub.revision} stands for {seen.commit}")
     if not seen.files:
         found.append(f"no file matches {row.hub.files}")
@@ -84,19 +84,19 @@ def differences(row: Row, seen: Seen) -> list[str]:
             found.append(f"no {' or '.join(missing)} among {', '.join(seen.columns)}")
     if seen.samples is not None and row.samples is not None and seen.samples != row.samples:
         found.append(f"{seen.samples:,} samples, recorded are {row.samples:,}")
-    if seen.class_names is not None and row.classes:
+    if seen.class_names is not None and row.classes and not row.hub.numbered:
         try:
             class_table(row.classes).order_of(seen.class_names, "the hub")
         except CcsError as error:
             found.append(str(error))
     if seen.templates is not None and tuple(seen.templates) != row.templates:
-        found.append(f"{_TEMPLATES_FILE} has other templates than dataset={row.name}")
+        found.append(f"{TEMPLATES_FILE} has other templates than dataset={row.name}")
     return found
 
 
 def look(row: Row) -> Seen:
     """Ask the hub. Only headers and small files are fetched, so the samples in tars are not counted (loading counts them)."""
-    revision = commit(row.hub)
+    revision = full_commit(row.hub.wanted)
     info = huggingface_hub.HfApi().dataset_info(row.hub.repository, revision=revision)
     names = [item.rfilename for item in info.siblings or []]
     files = sorted(name for name in names if fnmatch.fnmatchcase(name, row.hub.files))
@@ -105,8 +105,9 @@ def look(row: Row) -> Seen:
     paths = [f"datasets/{row.hub.repository}@{revision}/{name}" for name in files]
     if row.hub.is_tars and files:
         seen["columns"] = _columns_of_tar(folder, paths[0])
-        seen["class_names"] = _lines(row, revision, CLASS_NAMES_FILE)
-        seen["templates"] = [line.replace("{c}", "{}") for line in _lines(row, revision, _TEMPLATES_FILE)]
+        if CLASS_NAMES_FILE in names:  # captioned sets have none
+            seen["class_names"] = _lines(row, revision, CLASS_NAMES_FILE)
+            seen["templates"] = [line.replace("{c}", "{}") for line in _lines(row, revision, TEMPLATES_FILE)]
         seen["shard_count"] = int(_lines(row, revision, f"{Path(row.hub.files).parent}/{SHARD_COUNT_FILE}")[0])
     elif files:
         footers = [_footer(folder, path) for path in paths]

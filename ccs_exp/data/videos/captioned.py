@@ -76,7 +76,7 @@ class CaptionedVideos:
     @property
     def decoder(self) -> str | None:
         """How frames that are kept as images become pictures; None without any."""
-        return next((str(video.decode) for video in self.videos if isinstance(video, FrameImages)), None)
+        return next((str(video.decode) for video in self.videos if hasattr(video, "decode")), None)
 
     @property
     def caption_ids(self) -> list[str]:
@@ -110,6 +110,7 @@ def captioned(
     where: str,
     partial: bool,
     there_otherwise: Iterable[str] = (),
+    noun: str = "video",
 ) -> CaptionedVideos:
     """Bring together the videos found and the captions of those that belong to the data set `name`, in the captions' order.
 
@@ -121,28 +122,28 @@ def captioned(
     bare = [video for video, texts in captions.items() if not texts or any(not text.strip() for text in texts)]
     if bare:
         raise CcsError(
-            f"{name}: {counted(bare, 'video')} without a caption, or with an empty one: {some(bare)}. Mend the captions."
+            f"{name}: {counted(bare, noun)} without a caption, or with an empty one: {some(bare)}. Mend the captions."
         )
     missing = [video for video in captions if video not in videos]
     if missing and not partial:
         raise CcsError(
-            f"{name}: {len(missing):,} of {counted(captions, 'captioned video')} missing below {where}: {some(missing)}. Add the "
+            f"{name}: {len(missing):,} of {counted(captions, f'captioned {noun}')} missing below {where}: {some(missing)}. Add the "
             f"files, or say that the copy is known to be incomplete with dataset.partial=true.{look_alikes(missing, there_otherwise)}"
         )
     there = [video for video in captions if video in videos]
     if len(there) < 2:
         raise CcsError(
-            f"{name}: {where} holds {len(there)} of {counted(captions, 'captioned video')}, and retrieval needs at least two. Wanted "
+            f"{name}: {where} holds {len(there)} of {counted(captions, f'captioned {noun}')}, and retrieval needs at least two. Wanted "
             f"are {some(list(captions))}, each a video file, a folder of frames, or images <name>_<number>."
         )
     texts = [(" ".join(text.split()), index) for index, video in enumerate(there) for text in captions[video]]
-    notes = [f"{name} is incomplete here: {len(there):,} of {len(captions):,} videos."] if missing else []
+    notes = [f"{name} is incomplete here: {len(there):,} of {len(captions):,} {noun}s."] if missing else []
     videos_of: dict[str, set[int]] = {}
     for text, index in texts:
         videos_of.setdefault(text, set()).add(index)
     shared = [text for text, found in videos_of.items() if len(found) > 1]
     if shared:
-        notes.append(f"{counted(shared, 'caption')} of {name} stand for several videos, of which only one counts: {some(shared)}.")
+        notes.append(f"{counted(shared, 'caption')} of {name} stand for several {noun}s, of which only one counts: {some(shared)}.")
     return CaptionedVideos(
         tuple(videos[video] for video in there),
         tuple(text for text, _ in texts),

@@ -1,0 +1,77 @@
+"""Other trackers than W&B: any logger of Lightning's, and several trackers at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+from ccs_exp.config.secrets import hide_secrets, without_secrets
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.run_folder.summary import read_summary
+from ccs_exp.tracking import content, keys
+from ccs_exp.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+_FILES = ("heads.csv", "accuracy.csv", "predictions.parquet", "report.html")
+
+
+class LoggerTracker:
+    """A run folder's settings and numbers, given to a logger of Lightning's; and its files, where the logger keeps such.
+
+    `logger` makes it (``_partial_: true``), once the run has finished; ``{run}`` and ``{name}`` in its settings are the run folder and
+    what W&B would call the run. A logger that fails warns: the results are in the folder already.
+    """
+
+    def __init__(self, logger: Callable[..., Logger]):
+        self.logger = logger
+
+    def track(self, run_dir: Path) -> str | None:
+        folder, summary = RunFolder(run_dir), read_summary(run_dir)
+        names = {"{run}": str(folder.path), "{name}": keys.run_name(summary)}
+        made: Logger | None = None
+        status = "failed"
+        try:
+            made = self.logger(**_filled(self.logger, names))
+            made.log_hyperparams(without_secrets(content.config(summary)))
+            made.log_metrics(content.numbers(folder, summary), step=0)
+            keep = getattr(made.experiment, "log_artifact", None)  # MLflow's client
+            if keep is not None and made.version is not None:
+                for file in (folder.path / name for name in _FILES):
+                    if file.is_file():
+                        keep(made.version, str(file))
+            status = "success"
+        except Exception as error:  # loggers raise many kinds: the results are safe, and the job has succeeded
+            reason = hide_secrets(" ".join(str(error).split())) or type(error).__name__
+            log.warning("The run is not tracked: %s. All results are in %s.", reason, folder.path)
+        finally:
+            if made is not None:
+                made.finalize(status)
+        return "offline" if status == "success" else None
+
+
+class Several:
+    """All of some trackers, each by a name of its own; one that fails does not keep the others from theirs."""
+
+    def __init__(self, **trackers: Tracker):
+        self.trackers = trackers
+
+    def track(self, run_dir: Path) -> str | None:
+        modes = [tracker.track(run_dir) for tracker in self.trackers.values()]
+        return next((mode for mode in ("online", "offline") if mode in modes), None)
+
+
+def _filled(logger: Callable[..., Logger], names: dict[str, str]) -> dict[str, Any]:
+    """The logger's settings that hold one of `names`, with what that stands for."""
+    found = {}
+    for setting, value in (logger.keywords if isinstance(logger, partial) else {}).items():
+        if isinstance(value, str) and any(name in value for name in names):
+            for name, text in names.items():
+                value = value.replace(name, text)
+            found[setting] = value
+    return found
