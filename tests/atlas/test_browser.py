@@ -28,7 +28,7 @@ HOSTILE = '"><img src=x onerror="document.title=1">'
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    small = ("dataset.source.num_images=30", "probe.num_images=200")
+    small = ("dataset=scenes_shape", "dataset.source.num_images=30", "probe.num_images=200")
     run(configure("tracker=none", "atlas=true", "prune=each_head", *small), Job(str(folder)))
     return folder
 

@@ -18,6 +18,7 @@ from ccs_exp.atlas.make import make_atlas
 from ccs_exp.atlas.pages import write_pages
 from ccs_exp.atlas.pictures import overlay
 from ccs_exp.atlas.questions import Questions
+from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import pictured
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS, contribution_maps
 from ccs_exp.clip.tokens import tokens_along
@@ -234,9 +235,11 @@ def test_a_head_without_contributions_says_so(run, model, kept, scenes, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["SigLIP", "average"])
-def test_encoders_that_are_read_otherwise_have_images_without_maps(kind, scenes, tmp_path):
+def test_encoders_that_are_read_otherwise_have_images_without_maps(kind, scenes, tmp_path, monkeypatch):
     other = small_kind(kind)[0]
     other.transform = TRANSFORM
+    texts = torch.nn.functional.normalize(torch.randn(50, other.embedding_dim, generator=torch.Generator().manual_seed(0)), dim=-1)
+    monkeypatch.setattr(ClipModel, "encode_texts", lambda _model, asked: texts[: len(asked)])  # these models read none
     write_run(tmp_path, heads_of(other), samples=20)
     kept = contributions(other, probe_of(other, scenes), CPU, None)
     atlas = make_atlas(tmp_path, kind, other, kept, probe_of(other, scenes), CPU, thumbnails=True)
