@@ -31,7 +31,7 @@ def shared(model: ClipModel, masks: Sequence[frozenset[Head]]) -> float:
 
 
 def _shape(model: ClipModel) -> tuple[int, int]:
-    return model.clip.visual.positional_embedding.shape
+    return model.tower.shape
 
 
 def _embedding(model: ClipModel) -> float:

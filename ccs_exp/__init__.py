@@ -9,23 +9,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ccs_exp import torchvision_operators
+from ccs_exp.clip import torchvision_operators
 
 if TYPE_CHECKING:
     from ccs_exp.clip.hooks import masked, recorded
     from ccs_exp.errors import CcsError
     from ccs_exp.heads import Head
-    from ccs_exp.notebook import evaluate, load_model, score_heads
+    from ccs_exp.notebook import evaluate, evidence, load_model, score_heads
 
 __version__ = "0.1.0"
 
 torchvision_operators.install()
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait take busy cores from each other
 
-__all__ = ["CcsError", "Head", "evaluate", "load_model", "masked", "recorded", "score_heads"]
+__all__ = ["CcsError", "Head", "evaluate", "evidence", "load_model", "masked", "recorded", "score_heads"]
 
 _HOMES = {
     "CcsError": "ccs_exp.errors",
@@ -33,9 +35,25 @@ _HOMES = {
     "masked": "ccs_exp.clip.hooks",
     "recorded": "ccs_exp.clip.hooks",
     "evaluate": "ccs_exp.notebook",
+    "evidence": "ccs_exp.notebook",
     "load_model": "ccs_exp.notebook",
     "score_heads": "ccs_exp.notebook",
 }
+
+
+class _Face(ModuleType):
+    """`evidence` is the function to who uses the package, though a room bears that name, which Python would put in its place."""
+
+    @property
+    def evidence(self) -> Any:
+        return import_module(_HOMES["evidence"]).evidence
+
+    @evidence.setter
+    def evidence(self, room: ModuleType) -> None:
+        """What importing a room does; it stays in `sys.modules`, where imports find it."""
+
+
+sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:

@@ -40,6 +40,7 @@ _COMMANDS = {  # first words of the command line that are no overrides, and wher
     "report": "ccs_exp.report.command",
     "status": "ccs_exp.sweeps.status",
     "store": "ccs_exp.jobs.store_command",
+    "atlas": "ccs_exp.jobs.atlas_command",
     "agreement": "ccs_exp.agreement.command",
     "dashboard": "ccs_exp.tracking.dashboard.command",
     "verify-hub": "ccs_exp.data.published.verify_hub",

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from omegaconf import DictConfig
 
+from ccs_exp.atlas.figures import HeadView
+from ccs_exp.atlas.questions import Questions
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.config.plain import plain
@@ -21,60 +25,48 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.signatures import signature
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
-from ccs_exp.jobs import assemble
+from ccs_exp.jobs import assemble, keys
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute, image_data
-from ccs_exp.jobs.experiment import evaluate_all
+from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.experiment import evaluate_all, prune
+from ccs_exp.jobs.frames import Evaluated, Evidence
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.resume import asked_keys
 from ccs_exp.jobs.score_stage import describe_and_score
 from ccs_exp.jobs.weights import random_weights
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.decompose import contributions
 from ccs_exp.store import Stages, as_bytes
-
-if TYPE_CHECKING:
-    import pandas
 
 _COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
 _SCORING = ("probe", "pool", "textspan", "labeler", "judge", "ccs.high", "ccs.low", *_COMPUTING)
+_EVIDENCE = ("evidence", "prune")  # beside those of both
 _EVALUATING = ("dataset", "protocol", "ablation", "resample", "probe", "engine", "stack_size", *_COMPUTING)
 
 _as_loaded: WeakKeyDictionary[ClipModel, str] = WeakKeyDictionary()  # the numbers of models as a job would load them
 
 
-class Evaluated(dict[str, dict[str, float]]):
-    """``{condition: {metric: value}}``: accuracies and recalls are fractions, ranks in items; of several tasks their mean."""
+@dataclass(frozen=True, repr=False)
+class HeadScores(Scores):
+    """Scores whose heads can be looked at: ``scores["L5.H6"].images()``, ``scores["L5.H6"].heatmap(image)``."""
 
-    def __init__(self, values: Mapping[str, dict[str, float]], rows: list[dict[str, Any]]):
-        super().__init__(values)
-        self._rows = rows
+    questions: Callable[[], Questions] | None = field(default=None, compare=False)
 
-    def to_frame(self) -> pandas.DataFrame:
-        """A row for each task, condition and metric, with the difference to the original: the columns of ``accuracy.csv``."""
-        import pandas
-
-        return pandas.DataFrame(self._rows)
-
-    def __repr__(self) -> str:
-        return self._table().to_string(float_format="{:.4f}".format)
-
-    def _repr_html_(self) -> str:
-        return self._table().to_html(float_format="{:.4f}".format)
-
-    def _table(self) -> pandas.DataFrame:
-        import pandas
-
-        table = pandas.DataFrame.from_dict(dict(self), orient="index")
-        pruned = {row["condition"]: row["num_pruned"] for row in self._rows}
-        table.insert(0, "heads silenced", [pruned[name] for name in table.index])
-        return table
+    def __getitem__(self, head: Head | str) -> HeadView:
+        """Raises `CcsError` for what is no scored head."""
+        found = {str(score.head): score for score in self.heads}
+        if str(head) not in found or self.questions is None:
+            raise CcsError(f"{head} is no scored head of this model. There are {self.heads[0].head} to {self.heads[-1].head}.")
+        return HeadView(found[str(head)], self.questions)
 
 
 def load_model(name: str = "tiny", **options: Any) -> ClipModel:
     """Load a CLIP model. Warns where its weights are random.
 
     Args:
-        name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), or an open_clip architecture.
+        name: one of the command line's ``model=`` choices (`tiny`, `vitb32_openai` ...), an open_clip architecture, or with
+            ``repository=True`` a folder or ``ORG/NAME`` of the hub.
         options: as for `ccs_exp.clip.loading.load_clip`: `pretrained`, `weights`, `seed`, `device` ... An architecture without
             `pretrained` has random weights.
 
@@ -103,11 +95,13 @@ def load_model(name: str = "tiny", **options: Any) -> ClipModel:
 
 def model_choices() -> tuple[str, ...]:
     """The names of the model configurations that need no further setting."""
-    return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem != "open_clip"))
+    return tuple(sorted(path.stem for path in Path(config_dir(), "model").glob("*.yaml") if path.stem not in ("open_clip", "hf")))
 
 
-def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Scores:
+def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> HeadScores:
     """Score every head of the last four layers.
+
+    What one of them sees: ``scores["L5.H6"].images()``.
 
     Args:
         overrides: as on the command line: ``"probe=folder", "probe.path=DIR", "pool=taxonomy"``. By default the probe, pool,
@@ -121,7 +115,15 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Sco
     scorers.check_ready()
     probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
     loaded = Loaded(model.name, model, None, probe, _weights(model, cfg))
-    return describe_and_score(cfg, loaded, False, scorers, build_compute(cfg, progress), Stages()).scores
+    compute = build_compute(cfg, progress)
+    found = describe_and_score(cfg, loaded, False, scorers, compute, Stages()).scores
+
+    @cache
+    def questions() -> Questions:
+        key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
+        return Questions(model, contributions(model, probe, compute, key), probe, {})
+
+    return HeadScores(found.heads, found.concepts, found.model, questions)
 
 
 def evaluate(
@@ -149,6 +151,33 @@ def evaluate(
     loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
     evaluation = evaluate_all(cfg, loaded, conditions, build_compute(cfg, progress), Stages())
     return Evaluated(evaluation.values, accuracy_rows(model.name, cfg.dataset.name, conditions, evaluation))
+
+
+def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = True) -> Evidence:
+    """What silencing each scored head does, what it represents and whether its label is true, on a data set of images or videos.
+
+    Heads are scored as `score_heads` does, then silenced as ``prune=evidence`` says: high ones beside 50 sets that match them layer by
+    layer, each alone. Sources: Chang et al. 2009 (intruders), delphi (detection), Gandelsman et al. 2024 (sufficiency).
+
+    Args:
+        overrides: as on the command line: ``"dataset.limit=200"``, ``"prune.matched.draws=200"``, ``"evidence.sufficiency=true"``.
+
+    Raises:
+        CcsError: what is no model or data set, or a setting that is not known or has no effect here.
+    """
+    if not isinstance(dataset, str) or dataset == "none":
+        raise CcsError(f"evidence(dataset={dataset!r}): name a data set, as in evidence(model, 'scenes').")
+    effective = (*_EVIDENCE, *_SCORING, *_EVALUATING)
+    cfg = _configure("evidence", model, ("prune=evidence", f"dataset={dataset}", *overrides), effective)
+    scorers, stages, compute = assemble.build_scorers(cfg), Stages(), build_compute(cfg, progress)
+    scorers.check_ready()
+    source, probe = assemble.build(cfg.dataset.source), image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
+    loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
+    scored = describe_and_score(cfg, loaded, True, scorers, compute, stages)
+    chosen = prune(cfg, assemble.build_strategies(cfg.prune), loaded, scored.scores, compute, stages)
+    evaluation = evaluate_all(cfg, loaded, chosen, compute, stages)
+    found = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
+    return Evidence.of(found.tables, found.summary)
 
 
 def _named_sets(model: ClipModel, heads: Mapping[str, Iterable[Head | str]] | None) -> list[Condition]:
@@ -179,6 +208,8 @@ def _configure(function: str, model: ClipModel, overrides: Sequence[str], effect
     architecture, slash, pretrained = model.name.rpartition("/")
     tag = pretrained if slash and pretrained != "random" else "null"
     own = ["model=open_clip", f"model.name='{architecture or model.name}'", f"model.pretrained={tag}"]
+    if model.origin.repository:
+        own = ["model=hf", f"model.name='{model.origin.description}'"]
     cfg = configure(*([f"model={model.name}"] if model.name in model_choices() else own), *overrides)
     for key in asked_keys(overrides):
         if not any(key == part or key.startswith(f"{part}.") for part in effective):

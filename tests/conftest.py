@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CCS_EXP_ATLAS", "false")  # its pages take a job seconds; tests that want them say so
 
 import pytest
 import torch

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 
-def plain_textspan(contributions: np.ndarray, texts: np.ndarray, descriptions: int = 5) -> tuple[list[int], float]:
-    """`contributions` ``[images, dim]``, `texts` ``[pool, dim]``: the picks in order and the share of variance they explain."""
+def plain_textspan(contributions: np.ndarray, texts: np.ndarray, descriptions: int = 5, zero: float = 1e-6) -> tuple[list[int], float]:
+    """`contributions` ``[images, dim]``, `texts` ``[pool, dim]``: the picks in order and the share of variance they explain.
+
+    Singular values of `zero` times the largest, and less, count as none.
+    """
     data, texts = contributions.astype(np.float64), texts.astype(np.float64)
     _, singular, rows = np.linalg.svd(data, full_matrices=False)
-    span = rows[singular > 1e-6 * singular[0]]
+    span = rows[singular > zero * singular[0]]
     texts = texts @ span.T @ span
     data = data - data.mean(axis=0)
     total = (data**2).sum()

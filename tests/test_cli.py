@@ -9,11 +9,12 @@ import venv
 from pathlib import Path
 
 import pytest
+from small_jobs import ONE_TASK, SMALL_JOB
 
 from ccs_exp.run_folder.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
-QUICK = ["tracker=none", "dataset.source.num_images=40", "probe.num_images=150", "prune=high_ccs"]
+QUICK = [ONE_TASK, "tracker=none", "dataset.source.num_images=40", "probe.num_images=150", "prune=high_ccs"]
 
 
 def ccs_exp(*arguments, cwd, **environment):
@@ -34,9 +35,9 @@ def test_a_job_prints_its_summary_and_its_folder(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: open_clip, tiny, vitb16_laion"),
+        (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: hf, open_clip, tiny, vitb16_laion"),
         (["dataset=folder"], "Error: Still needed: dataset.path=..."),
-        (["prune.random.seedz=1"], "Error: There is no setting prune.random.seedz. Did you mean prune.random.seeds?"),
+        (["prune=random", "prune.random.seedz=1"], "Error: There is no setting prune.random.seedz. Did you mean prune.random.seeds?"),
         (["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head"),
         (["hydra.run.dir=/proc/nowhere"], "Error: "),
     ],
@@ -69,7 +70,7 @@ def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_
 @pytest.mark.parametrize("delay", [0, 2])  # before and within the pass over the data
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_job_ends_and_leaves_only_whole_files(sent, delay, tmp_path):
-    command = [sys.executable, "-m", "ccs_exp", "tracker=none", "dataset.source.num_images=6000", "hydra.run.dir=run"]
+    command = [sys.executable, "-m", "ccs_exp", *SMALL_JOB, "tracker=none", "dataset.source.num_images=6000", "hydra.run.dir=run"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell inherit it ignored

@@ -103,6 +103,22 @@ def test_evaluate(tiny, tmp_path):
         assert said in refused(ccs_exp.evaluate, tiny, "digits", None, override)
 
 
+def test_evidence(tiny):
+    for model in (None, "tiny"):
+        assert "load_model()" in refused(ccs_exp.evidence, model, "scenes")
+    for dataset in (5, None, "none"):
+        assert "name a data set" in refused(ccs_exp.evidence, tiny, dataset)
+    for override, said in (
+        (7, "as on the command line"),
+        ("tracker=none", "has no effect on evidence()"),
+        ("prune=nothing", "Choose one of: concept"),
+        ("prune.random.seeds=[1]", "random, which is not chosen here"),
+        ("evidence.split=true", "about an order by cost"),
+        ("evidence.raeding=true", "Did you mean evidence.reading?"),
+    ):
+        assert said in refused(ccs_exp.evidence, tiny, "scenes", override)
+
+
 def entered(manager):
     """`masked` and `recorded` say what is wrong when their block begins."""
 

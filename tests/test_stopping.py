@@ -12,11 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from small_jobs import ONE_TASK
 
 from ccs_exp.journal.state import read_job
 
-SMALL = ["device=cpu", "dataset.source.num_images=300", "probe.num_images=400", "prune=high_ccs", "hydra.run.dir=run"]
-LONG = ["device=cpu", "tracker=none", "dataset.source.num_images=20000", "probe.num_images=400", "prune=high_ccs"]
+SMALL = [ONE_TASK, "device=cpu", "dataset.source.num_images=300", "probe.num_images=400", "prune=high_ccs", "hydra.run.dir=run"]
+LONG = [ONE_TASK, "device=cpu", "tracker=none", "dataset.source.num_images=20000", "probe.num_images=400", "prune=high_ccs"]
 MARK = "CCS_EXP_TEST_OF_STOPPING"
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ccs_exp.agreement.draw import draw, read_runs
 from ccs_exp.agreement.findings import judge_findings, study_findings
+from ccs_exp.agreement.intruders import draw_intruders, write_intruders
 from ccs_exp.agreement.output import print_findings, write_findings
 from ccs_exp.agreement.ratings import open_ratings
 from ccs_exp.agreement.sheet import key_path, read_sheet, write_study
@@ -33,6 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _draw(asked: argparse.Namespace, console: Console) -> None:
     out = Path(asked.out)
+    if asked.intruders:
+        items = draw_intruders(asked.run_dirs, asked.per_run, asked.seed)
+        write_intruders(out, items)
+        told = f"{len(items)} items, of whose five texts one is another head's: write its number under choice in {out}"
+        console.print(Text(told), soft_wrap=True)
+        console.print(Text(f"Where the intruders are, not to be seen before: {key_path(out)}"), soft_wrap=True)
+        return
     drawn = draw(read_runs(asked.run_dirs), asked.per_run, asked.seed, asked.stratify)
     write_study(out, drawn.items, drawn.origins)
     for run, available in drawn.available.items():
@@ -86,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=_natural, default=0)
     command.add_argument(
         "--stratify", choices=("ccs", "verdict"), help="give each CCS or verdict its share of the run in the sample"
+    )
+    command.add_argument(
+        "--intruders", action="store_true", help="items of five texts, one of another head, instead of descriptions with labels"
     )
     command.add_argument("--out", required=True, metavar="SHEET", help="the sheet to write, a .csv; the key goes beside it")
     command.set_defaults(command=_draw)

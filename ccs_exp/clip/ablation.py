@@ -1,7 +1,7 @@
 """What silenced heads give in place of their own outputs: zeros, their means over the probe, or the outputs of a donor image.
 
 Means and outputs of donors come from a pass with nothing silenced, and are those of the token positions that matter: of all in every
-layer but the last, and there of the class token, from which alone the embedding is read.
+layer but the last, and there of the class token where the embedding is read from it alone.
 """
 
 from __future__ import annotations

@@ -1,26 +1,32 @@
-"""What an architecture looks like, known without building it."""
+"""What an architecture looks like, known without its weights."""
 
 from __future__ import annotations
 
-import json
+from typing import NamedTuple
 
-import open_clip
+from ccs_exp.clip.kinds import image_tower
+from ccs_exp.clip.loading import unloaded
+from ccs_exp.errors import CcsError
 
-from ccs_exp.files import ASSETS
+
+class EncoderShape(NamedTuple):
+    """Of an image encoder."""
+
+    layers: int
+    heads_per_layer: int
+    tokens: int
+    width: int
+    class_token_alone: bool  # whether the embedding is read from the first token and no other
+    coefficients_per_head: int
+    embedding: int  # dimensions
 
 
-def encoder_shape(name: str, architecture: str | None = None) -> tuple[int, int] | None:
-    """Layers and heads per layer of the image encoder; None for an unknown name, or an encoder that is no plain ViT.
-
-    Args:
-        architecture: a model configuration in the package, for names that open_clip does not know.
-    """
-    if architecture is not None:
-        config = json.loads((ASSETS / architecture).read_text(encoding="utf-8"))
-    else:
-        config = open_clip.get_model_config(name)
-    vision = (config or {}).get("vision_cfg", {})
-    layers, width = vision.get("layers"), vision.get("width")
-    if not isinstance(layers, int) or not isinstance(width, int) or "timm_model_name" in vision:
+def encoder_shape(name: str, architecture: str | None = None, repository: bool = False) -> EncoderShape | None:
+    """None for an unknown name, a repository that is not here, or an encoder whose heads cannot be read. As `loading.unloaded`."""
+    try:
+        clip = unloaded(name, architecture, repository)
+        tower = image_tower(clip, name)
+    except CcsError:
         return None
-    return layers, width // vision.get("head_width", 64)
+    alone, coefficients, embedding = tower.has_class_token_alone, tower.coefficients_per_head, tower.readout.dim
+    return EncoderShape(len(tower.layers), tower.layers[0].num_heads, *tower.shape, alone, coefficients, embedding)

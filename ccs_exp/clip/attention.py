@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -72,16 +75,59 @@ class HeadAttention(nn.MultiheadAttention):
         softmax does not see; and the values mix as ``W_V (sum_t p_t x_t) + b_V``, because the weights ``p`` sum to one.
         """
         width, shape = self.embed_dim, (self.num_heads, self.head_dim, self.embed_dim)
-        w_q, w_k, w_v = self.in_proj_weight.view(3, width, width)
-        b_q, _b_k, b_v = self.in_proj_bias.view(3, width)
-        q = F.linear(x[:, 0], w_q, b_q).view(-1, *shape[:2]) / self.head_dim**0.5  # [batch, heads, head_dim]
-        keys = torch.einsum("bhd,hdw->bhw", q, w_k.view(shape))
-        weights = (keys @ x.transpose(1, 2)).softmax(dim=-1)  # [batch, heads, tokens]
+        w_v, b_v = self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :]
+        weights = self.class_token_weights(x)
         z = torch.einsum("bhw,hdw->bhd", weights @ x, w_v.view(shape)) + b_v.view(shape[:2])
         return z[:, :, None]
+
+    def class_token_weights(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch heads tokens"]:
+        """How much of every token the class token takes, in each head; sums to one over the tokens."""
+        width, shape = self.embed_dim, (self.num_heads, self.head_dim, self.embed_dim)
+        w_q, w_k, _w_v = self.in_proj_weight.view(3, width, width)
+        q = F.linear(x[:, 0], w_q, self.in_proj_bias[:width]).view(-1, *shape[:2]) / self.head_dim**0.5  # [batch, heads, head_dim]
+        keys = torch.einsum("bhd,hdw->bhw", q, w_k.view(shape))
+        return (keys @ x.transpose(1, 2)).softmax(dim=-1)
 
     def project(self, z: Float[Tensor, "batch heads tokens head_dim"]) -> Float[Tensor, "masked_batch tokens width"]:
         """From the heads' outputs, through the hook point, to what the block adds; a mask stack multiplies the batch."""
         z = self.head_outputs(z)
         joined = z.transpose(1, 2).reshape(z.shape[0], z.shape[2], self.embed_dim)
         return self.out_proj(joined)
+
+
+class HeadProjection(PackedLinear):
+    """The output projection of any other attention that calls one, with a `HeadOutputs` before it.
+
+    What comes in are the heads' outputs side by side, after whatever the attention does to them (EVA02's inner norm for instance), so
+    that silencing a head is zeroing its columns of the weight, for every kind.
+    """
+
+    head_outputs: HeadOutputs
+    num_heads: int
+    bare = False  # while true, the heads' outputs are given back as they came in
+
+    @classmethod
+    def of(cls, layer: nn.Linear, num_heads: int) -> HeadProjection:
+        """Take over the parameters of `layer`."""
+        replacement = cls.replacing(layer)
+        replacement.head_outputs, replacement.num_heads = HeadOutputs(), num_heads
+        return replacement
+
+    def forward(self, joined: Float[Tensor, "batch tokens heads_times_head_dim"]) -> Float[Tensor, "batch tokens width"]:
+        return joined if self.bare else self.project(self.parted(joined))
+
+    def parted(self, joined: Float[Tensor, "batch tokens heads_times_head_dim"]) -> Float[Tensor, "batch heads tokens head_dim"]:
+        return joined.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def project(self, z: Float[Tensor, "batch heads tokens head_dim"]) -> Float[Tensor, "masked_batch tokens width"]:
+        """As `HeadAttention.project`."""
+        return super().forward(self.head_outputs(z).transpose(1, 2).flatten(2))
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Inside, an attention gives its heads' outputs as they are before the hook point."""
+        self.bare = True
+        try:
+            yield
+        finally:
+            self.bare = False

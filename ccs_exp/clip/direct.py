@@ -18,15 +18,14 @@ class DirectEngine:
     mean over the probe, and the embedding is not normalised again, so that what heads change in logits adds up.
 
     Args:
-        coefficients: the mean over the probe of ``u = z / (sigma n)`` (`ccs_exp.clip.readout`) of the heads of each layer, in double
-            precision.
+        coefficients: the mean over the probe of ``u`` (`ccs_exp.clip.readout`) of the heads of each layer, in double precision.
     """
 
-    def __init__(self, coefficients: Mapping[int, Float[Tensor, "heads head_dim"]]) -> None:
+    def __init__(self, coefficients: Mapping[int, Float[Tensor, "heads k"]]) -> None:
         self.coefficients = coefficients
         self.warnings: list[str] = []
         self.seeds = (0,)
-        self._maps: dict[int, Float[Tensor, "heads head_dim dim"]] = {}  # of each layer, on the model's device
+        self._maps: dict[int, Float[Tensor, "heads k dim"]] = {}  # of each layer, on the model's device
 
     def encode(
         self,
@@ -41,7 +40,7 @@ class DirectEngine:
         layers = range(min((head.layer for heads in masks for head in heads), default=model.layers - 1), model.layers)
         readout = read_heads(model, pixels, layers)
         mean = torch.cat([self.coefficients[layer] for layer in layers]).to(readout.coefficients.device)
-        u = readout.coefficients[..., : mean.shape[-1]]  # [batch, heads, head_dim]
+        u = readout.coefficients[..., : mean.shape[-1]]  # [batch, heads, k]
         maps = torch.cat([self._map(model, layer, u.device) for layer in layers])
         changes = torch.einsum("bhk,hkd->hbd", mean - u, maps)
         silenced = torch.tensor(
@@ -52,8 +51,8 @@ class DirectEngine:
         changed = torch.einsum("mh,hbd->mbd", silenced, changes).to(readout.embedding)
         return readout.embedding + changed
 
-    def _map(self, model: ClipModel, layer: int, device: torch.device) -> Float[Tensor, "heads head_dim dim"]:
+    def _map(self, model: ClipModel, layer: int, device: torch.device) -> Float[Tensor, "heads k dim"]:
         if layer not in self._maps:
-            head_dim = self.coefficients[layer].shape[-1]  # what follows in the maps belongs to the shared coefficients, and is zero
-            self._maps[layer] = contribution_maps(model, range(layer, layer + 1), "direct")[:, :head_dim].to(device)
+            own = self.coefficients[layer].shape[-1]  # what follows in the maps belongs to the shared coefficients, and is zero
+            self._maps[layer] = contribution_maps(model, range(layer, layer + 1), "direct")[:, :own].to(device)
         return self._maps[layer]

@@ -133,13 +133,15 @@ def observed(model: ClipModel, layers: Iterable[int], see: Callable[[int, Tensor
 def recorded(model: ClipModel, layers: Iterable[int]) -> Iterator[dict[int, Tensor]]:
     """Collect the per-head outputs of the class token, ``{layer: [batch, heads, head_dim]}``, of the latest forward pass.
 
-    Raises `CcsError` for what is no model, and for layers that it does not have.
+    Raises `CcsError` for what is no model, for layers that it does not have, and for a model without a class token.
     """
     _check_model("recorded", model)
     layers = list(layers) if isinstance(layers, Iterable) else [layers]
     wrong = [layer for layer in layers if not isinstance(layer, int) or not 0 <= layer < model.layers]
     if wrong:
         raise CcsError(f"{wrong[0]!r} is no layer of {model.name}, which has layers 0-{model.layers - 1}.")
+    if not model.tower.has_class_token_alone:
+        raise CcsError(f"{model.name} is not read out at a class token ({model.tower.kind}): use ccs_exp.clip.hooks.observed.")
     outputs: dict[int, Tensor] = {}
 
     def record(layer: int, z: Tensor) -> None:

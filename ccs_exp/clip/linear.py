@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import platform
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Float
@@ -26,15 +26,24 @@ class PackedLinear(nn.Linear):
     """`nn.Linear` by way of `linear`."""
 
     @classmethod
-    def replacing(cls, layer: nn.Linear) -> PackedLinear:
+    def replacing(cls, layer: nn.Linear) -> Self:
         """Take over the parameters of `layer`."""
         with torch.device("meta"):
-            replacement = cls(layer.in_features, layer.out_features)
+            replacement = cls(layer.in_features, layer.out_features, bias=layer.bias is not None)
         replacement.weight, replacement.bias = layer.weight, layer.bias
-        return replacement
+        return replacement.train(layer.training)
 
     def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         return linear(x, self.weight, self.bias)
+
+
+def pack_layers(module: nn.Module) -> None:
+    """Put a `PackedLinear` in the place of every plain `nn.Linear` below `module`."""
+    for name, child in module.named_children():
+        if type(child) is nn.Linear:
+            setattr(module, name, PackedLinear.replacing(child))
+        else:
+            pack_layers(child)
 
 
 def linear(

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
-import logging
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import open_clip
 import torch
-from open_clip.factory import load_checkpoint
 from open_clip.pretrained import HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
-from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
+from open_clip.transform import image_transform_v2
 from open_clip.transformer import QuickGELU
-from safetensors import SafetensorError
 
+from ccs_exp.clip.from_repository import build_repository, load_repository
 from ccs_exp.clip.hugging_face import from_hugging_face
-from ccs_exp.clip.model import ClipModel, WeightsOrigin, check_encoder
-from ccs_exp.clip.torchscript import archived_state, is_torchscript
-from ccs_exp.clip.tower import OpenClip
+from ccs_exp.clip.kinds import check_encoder
+from ccs_exp.clip.model import ClipModel, WeightsOrigin
+from ccs_exp.clip.open_clip_types import OpenClip
+from ccs_exp.clip.preprocessing import preprocess_settings
+from ccs_exp.clip.repository import at_hand, repository_named
+from ccs_exp.clip.weights import load_weights, quiet_open_clip
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
-
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    IndexError,
-    AttributeError,
-    TypeError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    SafetensorError,
-)
 
 
 def load_clip(
@@ -51,14 +35,16 @@ def load_clip(
     variant: str | None = None,
     weights: str | Path | None = None,
     architecture: str | None = None,
+    repository: bool = False,
     preprocess: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> ClipModel:
-    """Load a CLIP model by its open_clip name.
+    """Load a CLIP model by its open_clip name, or by the repository or folder that holds all of it.
 
     Args:
-        name: open_clip's architecture, e.g. ``ViT-B-32-quickgelu``.
+        name: open_clip's architecture, e.g. ``ViT-B-32-quickgelu``; with `repository` a folder or ``ORG/NAME`` on the hub, in the
+            format of open_clip or of `transformers`' CLIP. ``hf-hub:ORG/NAME`` and ``local-dir:FOLDER`` are such names too.
         pretrained: open_clip's tag of a checkpoint; fixes the image preprocessing too. With neither tag nor `weights` the
             weights are random, drawn from `seed`.
         variant: what results call the model; ``<name>/<pretrained>`` if not given.
@@ -70,6 +56,12 @@ def load_clip(
         CcsError: unknown architecture or tag, missing or unreadable weights, weights of another architecture, an activation
             that does not fit the checkpoint, an unsupported image encoder.
     """
+    named = repository_named(name, repository)
+    if named is not None:
+        if pretrained is not None or weights is not None or architecture is not None:
+            raise CcsError(f"{named} brings its own weights and configuration: leave out model.pretrained, .weights and .architecture.")
+        clip, tokenizer, transform, origin = load_repository(named, preprocess, seed, device)
+        return ClipModel(clip, tokenizer, transform, variant or named, origin)
     if architecture is not None:
         open_clip.add_model_config(_bundled(architecture))
     tag = _pretrained_tag(name, pretrained)
@@ -83,25 +75,15 @@ def load_clip(
             raise CcsError(
                 f"model.weights={weights}: there is no such file. Give a checkpoint of {name} (safetensors, .bin or .pt)."
             )
-        origin = _load_weights(clip, path, name, pretrained, described=str(weights))
+        origin = load_weights(clip, path, name, pretrained, described=str(weights))
     elif pretrained is not None and tag is not None:
         path = _download(name, pretrained, tag)
-        origin = _load_weights(clip, path, name, pretrained, described=f"{name}/{pretrained}")
+        origin = load_weights(clip, path, name, pretrained, described=f"{name}/{pretrained}")
     else:
         origin = WeightsOrigin(f"random weights (seed {seed})", None)
     transform = image_transform_v2(preprocess_settings(clip, tag, preprocess), is_train=False)
     tokenizer = _tokenizer(name, architecture)
     return ClipModel(clip, tokenizer, transform, variant or f"{name}/{pretrained or 'random'}", origin)
-
-
-def preprocess_settings(clip: OpenClip, tag: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None) -> PreprocessCfg:
-    """The checkpoint's own image preprocessing: the tag's, also for weights from a file, then the overrides."""
-    settings = merge_preprocess_dict(asdict(PreprocessCfg()), dict(tag or {}))
-    settings = merge_preprocess_dict(settings, {"size": clip.visual.image_size})
-    unknown = set(overrides or {}) - set(settings)
-    if unknown:
-        raise CcsError(f"model.preprocess has no {', '.join(sorted(unknown))}; it knows {', '.join(settings)}.")
-    return PreprocessCfg(**merge_preprocess_dict(settings, dict(overrides or {})))
 
 
 def _bundled(name: str) -> Path:
@@ -126,26 +108,25 @@ def _build(name: str, seed: int, device: str | torch.device) -> OpenClip:
         raise CcsError(f"open_clip has no model {name!r}. Similar names: {', '.join(close) or 'none'}. Set model.name.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        with _quiet_open_clip(), from_hugging_face(name, "hf_model_name"):
+        nowhere = torch.device("meta") if str(device) == "meta" else nullcontext()  # there, numbers are not even drawn
+        with quiet_open_clip(), from_hugging_face(name, "hf_model_name"), nowhere:
             return open_clip.create_model(name, pretrained=None, pretrained_text=False, device=device)
 
 
-def unloaded(name: str, architecture: str | None = None) -> OpenClip:
-    """The model without its weights, on torch's meta device. Raises `CcsError` for a name that open_clip does not know."""
+def unloaded(name: str, architecture: str | None = None, repository: bool = False) -> OpenClip:
+    """The model without its weights, on torch's meta device; nothing is downloaded.
+
+    Raises `CcsError` for a name that open_clip does not know, or a repository that is not here.
+    """
+    named = repository_named(name, repository)
+    if named is not None:
+        folder = at_hand(named)
+        if folder is None:
+            raise CcsError(f"{named} is neither a folder nor in the hub's cache, so its shape is not known before it is fetched.")
+        return build_repository(folder, named).to("meta")
     if architecture is not None:
         open_clip.add_model_config(_bundled(architecture))
     return _build(name, 0, "meta")
-
-
-class _quiet_open_clip:
-    """open_clip warns that a model has no weights yet; here they are loaded afterwards."""
-
-    def __enter__(self) -> None:
-        self.root, self.level = logging.getLogger(), logging.getLogger().level
-        self.root.setLevel(logging.ERROR)
-
-    def __exit__(self, *_exception: object) -> None:
-        self.root.setLevel(self.level)
 
 
 def _check_activation(clip: OpenClip, name: str, pretrained: str | None, tag: Mapping[str, Any] | None) -> None:
@@ -176,34 +157,6 @@ def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:
             f"{HF_WEIGHTS_NAME}. Connect to the network once, or fetch that file and pass model.weights=FILE, or try the plumbing "
             "with model.pretrained=null (random weights)."
         ) from error
-
-
-def _load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
-    try:
-        if is_torchscript(path):
-            if pretrained != "openai":
-                raise CcsError(
-                    f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
-                    "vitb16_openai or vitl14_openai); save the weights as safetensors instead."
-                )
-            _load_openai_archive(clip, path)
-        else:
-            load_checkpoint(clip, str(path), weights_only=True)
-        with path.open("rb") as file:
-            return WeightsOrigin(described, hashlib.file_digest(file, "sha256").hexdigest(), path)
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise CcsError(
-            f"{path} does not load as weights of {name}: {reason[:300]}{'...' if len(reason) > 300 else ''} "
-            "Check that the file is whole and that model.name is its architecture."
-        ) from error
-
-
-def _load_openai_archive(clip: OpenClip, path: Path) -> None:
-    state = archived_state(path)
-    for setting in ("input_resolution", "context_length", "vocab_size"):
-        state.pop(setting, None)
-    clip.load_state_dict(state)
 
 
 def _tokenizer(name: str, architecture: str | None) -> Callable:

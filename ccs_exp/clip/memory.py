@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from ccs_exp.clip.kinds import image_tower
 from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.text import TEXT_BATCH
 
@@ -20,7 +21,15 @@ class MemoryNeed(NamedTuple):
 
 
 def memory_need(
-    name: str, architecture: str | None, *, batch_size: int, stack_size: int, on_cpu: bool, parting_layers: int, workers: int
+    name: str,
+    architecture: str | None,
+    repository: bool = False,
+    *,
+    batch_size: int,
+    stack_size: int,
+    on_cpu: bool,
+    parting_layers: int,
+    workers: int,
 ) -> MemoryNeed:
     """Of evaluating any number of conditions, known from the model's shape.
 
@@ -29,16 +38,18 @@ def memory_need(
     last; and computes with five more for each branch, on a device other than a CPU, where the MLP is not computed in pieces, with
     thirteen. Beside them lie the batches that `workers` have decoded ahead. Texts are encoded at another time: the larger counts.
     """
-    clip = unloaded(name, architecture)
-    tokens, width = clip.visual.positional_embedding.shape
+    clip = unloaded(name, architecture, repository)
+    tokens, width = image_tower(clip, name).shape
     copies = stack_size * (2 * (parting_layers - 1) + (5 if on_cpu else 13))
     weights = sum(parameter.numel() for parameter in clip.parameters())
     if on_cpu:
         weights += sum(module.weight.numel() for module in clip.modules() if isinstance(module, nn.Linear))
-        weights += sum(module.in_proj_weight.numel() for module in clip.modules() if isinstance(module, nn.MultiheadAttention))
+        packed = (module.in_proj_weight for module in clip.modules() if isinstance(module, nn.MultiheadAttention))
+        weights += sum(weight.numel() for weight in packed if weight is not None)  # None: a pool of CoCa's, which is torch's own
     pixels = batch_size * 3 * clip.visual.image_size[0] * clip.visual.image_size[1]
     images = copies * batch_size * tokens * width + (2 * workers + 2) * pixels
-    texts = TEXT_BATCH * clip.positional_embedding.numel() * (8 if on_cpu else 13) if hasattr(clip, "positional_embedding") else 0
+    positions = getattr(getattr(clip, "text", clip), "positional_embedding", None)  # None: a text tower of transformers
+    texts = TEXT_BATCH * positions.numel() * (8 if on_cpu else 13) if positions is not None else 0
     return MemoryNeed(_NUMBER * weights, _NUMBER * max(images, texts))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,22 +13,25 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccs_exp.clip import encoder
 from ccs_exp.clip.attention import HeadAttention, HeadOutputs
+from ccs_exp.clip.kinds import image_tower
 from ccs_exp.clip.mlp import Mlp
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.text import kept_text_embeddings, text_blocks
-from ccs_exp.clip.tower import Block, OpenClip
-from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
 
 
 @dataclass(frozen=True)
 class WeightsOrigin:
-    """Where the weights came from: a file's SHA-256, and where it lies, or the seed of random weights."""
+    """Where the weights came from: a file's SHA-256, and where it lies, or the seed of random weights.
+
+    With `repository` they are those of the repository or folder `description`, and the digest is of all its files.
+    """
 
     description: str
     sha256: str | None
     path: Path | None = None
+    repository: bool = False
 
     @property
     def random(self) -> bool:
@@ -35,7 +39,9 @@ class WeightsOrigin:
 
 
 class ClipModel(nn.Module):
-    """An open_clip model whose image heads can be read and silenced; raises `CcsError` as `check_encoder` does.
+    """An open_clip model whose image heads can be read and silenced; raises `CcsError` as `ccs_exp.clip.kinds.check_encoder` does.
+
+    `tower` is its image encoder, whatever its kind.
 
     Masks are hooks on the model, so one model serves one thread at a time.
     """
@@ -46,26 +52,33 @@ class ClipModel(nn.Module):
         super().__init__()
         self.clip, self.tokenizer, self.transform = clip.eval().requires_grad_(False), tokenizer, transform
         self.name, self.origin = name, origin
-        check_encoder(clip, name)
-        for block in [*self.blocks, *text_blocks(clip)]:
+        self.tower = image_tower(clip, name)
+        for block in text_blocks(clip):
             block.attn = HeadAttention.replacing(block.attn)
             block.mlp = Mlp.replacing(block.mlp)
 
     @property
-    def blocks(self) -> Sequence[Block]:
-        return self.clip.visual.transformer.resblocks
+    def blocks(self) -> Sequence[Any]:
+        """The layers' own modules, which are of the library that the encoder is of."""
+        return [layer.block for layer in self.tower.layers]
 
     @property
     def layers(self) -> int:
-        return len(self.blocks)
+        return len(self.tower.layers)
 
     @property
     def heads_per_layer(self) -> int:
-        return self.blocks[0].attn.num_heads
+        return self.tower.layers[0].num_heads
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the pixels."""
+        height, width = self.clip.visual.image_size
+        return height, width
 
     @property
     def embedding_dim(self) -> int:
-        return self.clip.visual.output_dim
+        return self.tower.readout.dim
 
     @property
     def logit_scale(self) -> float:
@@ -85,20 +98,20 @@ class ClipModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.clip.visual.proj.device
+        return self.clip.get_parameter("logit_scale").device
 
     def head_outputs(self, layer: int) -> HeadOutputs:
         """The hook point of a layer: a forward hook on it sees ``z``, ``[batch, heads, tokens, head_dim]``."""
-        return self.blocks[layer].attn.head_outputs
+        return self.tower.layers[layer].head_outputs
 
     def preprocess(self, image: Image.Image) -> Float[Tensor, "3 height width"]:
         """Resize, crop and normalise one image as the checkpoint expects."""
         return self.transform(image)
 
     def encode_images(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """L2-normalised image embeddings; masks set by `masked` apply. The last block is computed at the class token alone."""
-        visual = self.clip.visual
-        return F.normalize(encoder.embed(visual, encoder.class_token(visual, pixels)), dim=-1)
+        """L2-normalised image embeddings; masks set by `masked` apply. Where the embedding is read from the class token, the last block
+        is computed there alone."""
+        return F.normalize(self.tower.readout.embed(self.tower.run(pixels)), dim=-1)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
@@ -106,26 +119,3 @@ class ClipModel(nn.Module):
         if not texts:
             return torch.empty(0, self.embedding_dim, device=self.device)
         return F.normalize(kept_text_embeddings(self.clip, self.tokenizer, texts, self.device), dim=-1)
-
-
-def check_encoder(clip: OpenClip, name: str) -> None:
-    """Raise `CcsError`, naming what was found, unless the image encoder is a ViT with class-token pooling.
-
-    Refused are timm towers, ResNets, attentional and average pooling, and blocks other than open_clip's `ResidualAttentionBlock`.
-    """
-    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-
-    visual, instead = clip.visual, "Choose a ViT with class-token pooling, such as model.name=ViT-B-16."
-    if type(visual) is not VisionTransformer:
-        kind = type(visual).__name__
-        raise CcsError(
-            f"{name} has an image encoder of type {kind}; heads are read from open_clip's VisionTransformer. {instead}"
-        )
-    if visual.attn_pool is not None or visual.pool_type != "tok":
-        pooling = "attentional" if visual.attn_pool is not None else visual.pool_type
-        raise CcsError(f"{name} uses {pooling} pooling; the decomposition needs the class token's embedding. {instead}")
-    for layer, block in enumerate(visual.transformer.resblocks):
-        if type(block) is not ResidualAttentionBlock or not isinstance(block.attn, nn.MultiheadAttention):
-            raise CcsError(
-                f"{name} has a {type(block).__name__} in layer {layer}, not open_clip's ResidualAttentionBlock. {instead}"
-            )

@@ -1,13 +1,31 @@
-"""A checkpoint's preprocessing, with other statistics or in two parts."""
+"""A checkpoint's preprocessing: its settings, with other statistics, or in two parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
 
+import torch
+from jaxtyping import Float
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+from PIL import Image
+from torch import Tensor
 from torchvision.transforms import Compose, Normalize, ToTensor
 
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.errors import CcsError
+
+
+def preprocess_settings(clip: OpenClip, tag: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None) -> PreprocessCfg:
+    """The checkpoint's own image preprocessing: the tag's, also for weights from a file, then the overrides."""
+    settings = merge_preprocess_dict(asdict(PreprocessCfg()), dict(tag or {}))
+    settings = merge_preprocess_dict(settings, {"size": clip.visual.image_size})
+    unknown = set(overrides or {}) - set(settings)
+    if unknown:
+        raise CcsError(f"model.preprocess has no {', '.join(sorted(unknown))}; it knows {', '.join(settings)}.")
+    return PreprocessCfg(**merge_preprocess_dict(settings, dict(overrides or {})))
 
 
 def with_openai_statistics(transform: Callable) -> Callable:
@@ -34,3 +52,13 @@ def parted(transform: Callable) -> tuple[Compose, Compose]:
     if len(at) != 1:
         raise CcsError("pixel_cache=true needs a model whose preprocessing is made of steps, as open_clip's are. Leave it out.")
     return Compose(steps[: at[0]]), Compose(steps[at[0] :])
+
+
+def pictured(pixels: Float[Tensor, "3 height width"], transform: Callable) -> Image.Image:
+    """The picture that the encoder sees, cropped and resized as it is, from the pixels that `transform` made of an image."""
+    for step in reversed(transform.transforms if isinstance(transform, Compose) else []):
+        if isinstance(step, Normalize):
+            mean, std = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (step.mean, step.std))
+            pixels = pixels.float() * std + mean
+            break
+    return Image.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())

@@ -2,7 +2,7 @@
 
 Masks form a prefix tree over the layers: those that silence the same heads up to a layer have the same activations there. Below the
 first silenced layer that is one pass; where masks part, they still share that layer's queries, keys, values and head outputs,
-because a mask acts after them; and in the last block only the class token is computed.
+because a mask acts after them; and where the embedding is read from the class token, the last block is computed there alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccs_exp.clip import encoder
 from ccs_exp.clip.ablation import Ablation, Replacement, Zero
 from ccs_exp.clip.exhaustion import out_of_memory
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
@@ -93,7 +92,7 @@ class SharedPrefixEngine:
 
 def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[Mask], stack_size: int) -> Tensor:
     walk = _Walk(model, [_by_layer(model, heads, replacement) for heads, replacement in masks], stack_size)
-    walk.descend(0, encoder.patch_tokens(model.clip.visual, pixels), [list(range(len(masks)))])
+    walk.descend(0, model.tower.tokens(pixels), [list(range(len(masks)))])
     return torch.stack([walk.embeddings[mask] for mask in range(len(masks))])
 
 
@@ -106,15 +105,12 @@ class _Walk:
 
     def descend(self, layer: int, x: Tensor, groups: list[Group]) -> None:
         """`x` ``[groups * batch, tokens, width]`` enters the layer, one copy of the batch for each group of masks."""
-        model, block, last = self.model, self.model.blocks[layer], layer == self.model.layers - 1
-        if last:
-            z, x = encoder.class_token_head_outputs(block, x), x[:, :1]
-        else:
-            z = encoder.head_outputs(block, x)
+        model, tower, last = self.model, self.model.tower, layer == self.model.layers - 1
+        z, x = tower.heads(layer, x)
         stacks = list(_stacks(layer, groups, self.silenced, self.stack_size))
         for branches, parting in stacks:
             with branched(model, layer, len(groups), branches) as runs:
-                y = encoder.finish_block(block, branch_copies(x, len(groups), branches), z)
+                y = tower.layers[layer].finish(branch_copies(x, len(groups), branches), z)
             if not runs:
                 raise CcsError(f"Layer {layer} of {model.name} ran past its hook point, so its heads were not silenced.")
             if len(stacks) == 1:
@@ -122,7 +118,7 @@ class _Walk:
             if not last:
                 self.descend(layer + 1, y, parting)
                 continue
-            ends = F.normalize(encoder.embed(model.clip.visual, y[:, 0]), dim=-1).unflatten(0, (len(branches), -1))
+            ends = F.normalize(tower.readout.embed(y), dim=-1).unflatten(0, (len(branches), -1))
             for end, group in zip(ends, parting, strict=True):
                 self.embeddings |= dict.fromkeys(group, end)
 

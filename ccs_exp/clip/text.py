@@ -12,13 +12,13 @@ from open_clip import CLIP
 from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
 
-from ccs_exp.clip.tower import Block, OpenClip
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.store import as_bytes, code_of, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
 
 
-def text_blocks(clip: OpenClip) -> list[Block]:
+def text_blocks(clip: OpenClip) -> list[ResidualAttentionBlock]:
     """The blocks of open_clip's own text tower; none where a model has another."""
     blocks = clip.transformer.resblocks if type(clip) is CLIP else []
     return [block for block in blocks if type(block) is ResidualAttentionBlock]

@@ -16,7 +16,7 @@ from ccs_exp.heads import HIGH_FROM, LOW_TO, check_thresholds
 
 _PREPROCESSING = "open_clip.transform.PreprocessCfg"
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
-_VIDEOS_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos")
+_ALSO_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos", "table")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "dataset.top_k": 1, "probe.num_images": 1}
 _LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed", "num_workers"), 0)
 _LEAST_SEEDS, _MOST_DONORS = 5, 256
@@ -43,6 +43,7 @@ def check(cfg: DictConfig) -> None:
     _check_scores(cfg)
     _check_strategies(cfg.prune)
     _check_resample(cfg.resample)
+    _check_evidence(cfg)
     _check_local_copy(cfg)
     _check_templates(cfg)
     check_processes(cfg.trainer.devices, cfg.trainer.num_nodes)
@@ -65,7 +66,7 @@ def _check_needed(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     missing += [f"{group}.path" for group, name in _NEED_A_PATH.items() if cfg[group].name == name and not cfg[group].path]
     missing += ["dataset.frames"] if cfg.dataset.task == "retrieval" and cfg.dataset.frames is None else []
-    missing += ["dataset.path"] if cfg.dataset.name in _VIDEOS_NEED_A_PATH and not cfg.dataset.path else []
+    missing += ["dataset.path"] if cfg.dataset.name in _ALSO_NEED_A_PATH and not cfg.dataset.path else []
     if missing:
         layout = (
             f" dataset.path is a folder with: {cfg.dataset.layout}" if cfg.dataset.layout and "dataset.path" in missing else ""
@@ -99,10 +100,14 @@ def _check_scores(cfg: DictConfig) -> None:
 def _check_strategies(prune: DictConfig) -> None:
     for name in map(str, prune):
         node = prune[name]
-        if isinstance(node, DictConfig) and "_target_" not in node and not all("_target_" in (part or ()) for part in node.values()):
+        if isinstance(node, DictConfig) and "_target_" not in node and not all(_is_built(part) for part in node.values()):
             raise CcsError(f"prune.{name} is set, but {name} is not chosen. Choose it, as in 'prune=[high_ccs,{name}]'.")
     if prune.match_count and (not prune.match_seeds or min(prune.match_seeds) < 0 or len(set(prune.match_seeds)) < len(prune.match_seeds)):
         raise CcsError(f"prune.match_seeds={list(prune.match_seeds)}: give at least one number of at least 0, each once.")
+
+
+def _is_built(node: object) -> bool:
+    return isinstance(node, DictConfig) and "_target_" in node
 
 
 def _check_resample(resample: DictConfig) -> None:
@@ -113,6 +118,20 @@ def _check_resample(resample: DictConfig) -> None:
         )
     if not 2 <= resample.donors <= _MOST_DONORS:
         raise CcsError(f"resample.donors={resample.donors}: give a number from 2 to {_MOST_DONORS}.")
+
+
+def _check_evidence(cfg: DictConfig) -> None:
+    if cfg.evidence.split and "cost" not in cfg.prune.curve.get("orders", ()):
+        raise CcsError(
+            "evidence.split=true is about an order by cost, which is chosen on one half and measured on the other. Add "
+            "prune=curve 'prune.curve.orders=[cost,random]', or leave it out."
+        )
+    again = [name for name in ("stability", "other_probe") if cfg.evidence[name]]
+    if again and (cfg.ccs.name != "computed" or cfg.spans.name != "computed"):
+        raise CcsError(
+            f"evidence.{again[0]} describes and scores heads anew from other images, which only ccs=computed spans=computed do. "
+            "Leave it out, or let the scores be computed."
+        )
 
 
 def _check_local_copy(cfg: DictConfig) -> None:

@@ -30,6 +30,7 @@ class ModelConfig:
     variant: str | None = None  # what results call the model; null: <name>/<pretrained>
     weights: str | None = None  # a local checkpoint
     architecture: str | None = None  # where open_clip does not know the name: a configuration in the package, or the absolute path of one
+    repository: bool = False  # the name is a folder or a hub repository, with weights, tokenizer and preprocessing of its own
     preprocess: dict[str, Any] = field(default_factory=dict)  # overrides of size, mean, std, interpolation, for checkpoints without a tag
 
 
@@ -122,6 +123,10 @@ class EvidenceConfig:
 
     reading: bool = False  # one more pass over the data set: what heads represent, whether they detect what their texts name
     sufficiency: bool = False  # in that pass: what is left of a task where heads keep five directions alone
+    split: bool = False  # orders by cost are chosen on one half of the data set, and all curves measured on the other
+    intruder: bool = False  # ask the language models that judge, too, which description is another head's
+    stability: bool = False  # score heads from each half of the probe: what comes again; one more pass over it
+    other_probe: Any = None  # and from another: what differs of probe.source, or a source of its own
     concept_tests: str | None = None  # a CSV concept,dataset,task: which tasks test which labels, beside the packaged ones
     seed: int = 0  # of bootstraps, permutations and intruders
 
@@ -146,6 +151,8 @@ class Config:
     tracker: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    atlas: bool = False  # keep what every head adds to every probe image, and write pages to look at it; a model may set it
+    atlas_thumbnails: bool | None = None
     textspan: str = "direct"
     ablation: str = "zero"
     resample: ResampleConfig = field(default_factory=ResampleConfig)

@@ -46,6 +46,8 @@ def curves(effects: Effects, task: str) -> dict[str, Curve]:
     outcomes, evaluation = effects.evaluation.tasks[task], effects.evaluation
     right = outcomes.columns["rank"] <= 1 if "rank" in outcomes.columns else outcomes.columns["prediction"] == outcomes.fixed["target"]
     groups = None if "prediction" in outcomes.columns else np.array([query.partition("#")[0] for query in outcomes.ids], dtype=object)
+    within = effects.within(outcomes)
+    right, groups = right[:, within], None if groups is None else groups[within]
     found: dict[str, Curve] = {}
     for order, of_seeds in _by_order(evaluation.conditions).items():
         sizes = sorted(next(iter(of_seeds.values())))

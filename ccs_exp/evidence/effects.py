@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class Costs:
     standardised_high: Float[np.ndarray, " conditions"]
     p: Float[np.ndarray, " conditions"]
     drawn: Float[np.ndarray, "resamples conditions"]
+
+    def of(self, places: Sequence[int]) -> Costs:
+        """Those of some conditions."""
+        return Costs(self.count, *(getattr(self, item.name)[..., list(places)] for item in fields(self)[1:]))
 
 
 def costs(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from ccs_exp.evidence.concept_tests import Task
 from ccs_exp.evidence.effects import Costs, Effect, cost_rows, costs, flip_rows
+from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes
 
@@ -22,12 +23,14 @@ _MEASURES = {"prediction": ("margin", "log_probability"), "rank": ("margin", "lo
 class Effects:
     """What the conditions of one evaluation cost its tasks; computed when asked for, and kept.
 
-    `dataset` names the tasks in full; a task that bears its data set's name is its only one.
+    `dataset` names the tasks in full; a task that bears its data set's name is its only one. `half`: only of the half of the samples on
+    which sets are chosen by their effects (`chosen_half`), or where it is False of the other, on which they are measured.
     """
 
     evaluation: Evaluation
     dataset: str
     seed: int = 0
+    half: bool | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -43,10 +46,18 @@ class Effects:
 
     def costs(self, task: str, measure: str = STANDARDISED, conditions: Sequence[Condition] | None = None) -> Costs:
         """Of `conditions` (None: all that silence something), on samples that all tasks have in common order."""
-        outcomes = self.evaluation.tasks[task]
-        values, groups = self._on_common_samples(outcomes, _measured(outcomes, measure))
-        places = self.evaluation.places(self.silenced if conditions is None else conditions)
-        return costs(values[self.evaluation.sets.index(frozenset())], values[places], groups, seed=self.seed)
+        if (task, measure) not in self._computed:
+            outcomes = self.evaluation.tasks[task]
+            values = _measured(outcomes, measure)
+            values = values if self.half is None else np.where(self.within(outcomes), values, np.nan)
+            values, groups = self._on_common_samples(outcomes, values)
+            original, places = values[self.evaluation.sets.index(frozenset())], self.evaluation.places(self.silenced)
+            self._computed[task, measure] = costs(original, values[places], groups, seed=self.seed)
+        found = self._computed[task, measure]
+        if conditions is None:
+            return found
+        place = {condition.heads: number for number, condition in enumerate(self.silenced)}
+        return found.of([place[condition.heads] for condition in conditions])
 
     def rows(self, conditions: Sequence[Condition] | None = None) -> list[Effect]:
         """The rows of ``effects.csv``: every task and measure, and for classes what became wrong and right."""
@@ -67,11 +78,22 @@ class Effects:
                     found += [replace(row, standardised=None, standardised_low=None, standardised_high=None) for row in of_accuracy]
         return found
 
+    def within(self, outcomes: Outcomes) -> Bool[np.ndarray, " samples"]:
+        """The samples that are asked about; captions of one video stay together."""
+        if self.half is None:
+            return np.ones(len(outcomes.ids), dtype=bool)
+        return chosen_half([str(sample).partition("#")[0] for sample in outcomes.ids], self.seed) == self.half
+
     def mean_standardised(self, conditions: Sequence[Condition]) -> Float[np.ndarray, " conditions"]:
         """The standardised cost of each condition, averaged over the tasks in which it is defined."""
         of_tasks = np.stack([self.costs(task, STANDARDISED, conditions).standardised for task in self.evaluation.tasks])
         with np.errstate(invalid="ignore"):
             return np.nansum(of_tasks, axis=0) / (~np.isnan(of_tasks)).sum(axis=0)
+
+    @cached_property
+    def _computed(self) -> dict[tuple[str, str], Costs]:
+        """By task and measure, of all that silence something."""
+        return {}
 
     @cached_property
     def _common(self) -> dict[str, int]:

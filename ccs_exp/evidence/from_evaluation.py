@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from typing import Any
 
@@ -36,8 +36,8 @@ def single_heads(effects: Effects, heads: Sequence[Head]) -> CausalMap | None:
     return CausalMap(STANDARDISED, tuple(heads), effects.tasks, costs)
 
 
-def tables(effects: Effects, found: CausalMap | None) -> tuple[dict[str, Table], dict[str, Any]]:
-    """The tables by file name, and what the summary says of them."""
+def tables(effects: Effects, found: CausalMap | None, split: bool = False) -> tuple[dict[str, Table], dict[str, Any]]:
+    """The tables by file name, and what the summary says of them. `split`: curves are of the half on which no order was chosen."""
     told = [condition for condition in effects.silenced if not condition.name.startswith(_OF_A_CURVE)]
     result: dict[str, Table] = {}
     summary: dict[str, Any] = {}
@@ -48,8 +48,9 @@ def tables(effects: Effects, found: CausalMap | None) -> tuple[dict[str, Table],
     against = nulls.against_nulls(effects)
     if against:
         result["nulls.csv"] = Table(nulls.COLUMNS, nulls.null_rows(against))
-        summary["nulls"] = [row for row in result["nulls.csv"].rows if not row["task"]]
-    curves = {task: dose_response.curves(effects, task) for task in effects.evaluation.tasks}
+        summary["nulls"] = [row for row in result["nulls.csv"].rows if not row["task"]]  # the means over tasks
+    measured = replace(effects, half=False) if split else effects
+    curves = {task: dose_response.curves(measured, task) for task in effects.evaluation.tasks}
     rows = [row for task, of_task in curves.items() for row in dose_response.curve_rows(task, of_task)]
     if rows:
         result["curve.csv"] = Table(dose_response.COLUMNS, rows)

@@ -62,8 +62,8 @@ def _of_condition(
         (_GAP, np.ptp(shares, axis=-1), np.ptp(drawn, axis=-1)),
     ):
         worst = names[there[int(shares[1].argmin())]] if kind == _WORST else None
-        ends_of = _wide(draws[1]), _wide(draws[1] - draws[0])
-        yield _row(kind, worst, int(sizes.sum()), measured[1], ends_of[0], measured[1] - measured[0], ends_of[1])
+        ends_after, ends_change = _wide(draws[1]), _wide(draws[1] - draws[0])
+        yield _row(kind, worst, int(sizes.sum()), measured[1], ends_after, measured[1] - measured[0], ends_change)
 
 
 def _shares(

@@ -13,6 +13,7 @@ from ccs_exp.evidence.causal_map import CausalMap, MostAffected, ccs_against_cos
 from ccs_exp.evidence.concept_tests import ConceptTests, Task
 from ccs_exp.evidence.intruder import IntruderShare
 from ccs_exp.evidence.label_truth import LabelTruth, label_truth
+from ccs_exp.evidence.stability import HeadStability
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore
 from ccs_exp.statistics.rank_correlation import RankCorrelation
@@ -21,7 +22,7 @@ from ccs_exp.statistics.roc import Area
 COLUMNS = (
     *("head", "label", "ccs", "ccs_class", "most_affected", "standardised", "specificity", "specificity_low", "specificity_high"),
     *("label_most_affected", "represents", "label_represents", "detection", "detection_low", "detection_high", "intruder_found"),
-    *("concepts_as_good", "label_tasks"),
+    *("same_descriptions", "same_label", "same_ccs", "concepts_as_good", "label_tasks"),
 )
 
 
@@ -33,6 +34,7 @@ class HeadEvidence:
         represented: the factor that each head represents, by its place; None: nothing was measured.
         detection: the area of each head's label.
         intruders: the share of intruders found among each head's descriptions.
+        halves: what came again of each head with the other half of the probe.
         easily_had: how many other concepts would have got each head a CCS as high.
     """
 
@@ -43,6 +45,7 @@ class HeadEvidence:
     factors: Sequence[Task] = ()
     detection: Mapping[Head, Area | None] = field(default_factory=dict)
     intruders: Mapping[Head, IntruderShare] = field(default_factory=dict)
+    halves: Sequence[HeadStability] = ()
     easily_had: Sequence[int | None] = ()
 
     @property
@@ -77,6 +80,7 @@ class HeadEvidence:
         rows = []
         for place, score in enumerate(self.scores):
             found, area, intruder = affected[place], self.detection.get(score.head), self.intruders.get(score.head)
+            half = self.halves[place] if self.halves else None
             ends = (None, None) if found is None or found.interval is None else (found.interval.low, found.interval.high)
             represented = None if self.represented is None else self.represented[place]
             area_ends = (None, None) if area is None or area.interval is None else (area.interval.low, area.interval.high)
@@ -85,6 +89,7 @@ class HeadEvidence:
                 *(found and str(found.task), found and found.cost, found and found.specificity, *ends),
                 *(effects and effects.right[place], represented and str(represented), represents and represents.right[place]),
                 *(area and area.value, *area_ends, intruder and intruder.found),
+                *((half.descriptions, half.label, half.ccs) if half else (None,) * 3),
                 *(self.easily_had[place] if self.easily_had else None, "; ".join(self._tasks_of(score.label)) or None),
             )
             rows.append(dict(zip(COLUMNS, values, strict=True)))
@@ -114,14 +119,19 @@ class HeadEvidence:
             if truth is not None:
                 found.setdefault("labels_right", {})[name] = self._shares(truth, seed)
         if self.map is not None:
-            found["heads"] = self._foremost(self.map)
+            found["heads"] = self._foremost()
+            specific = [item for item in self.most_affected if item is not None and item.specificity is not None]
+            if specific:
+                above = sum(item.interval is not None and item.interval.low > 0 for item in specific)
+                mean = float(np.mean([item.specificity for item in specific if item.specificity is not None]))
+                found["specificity"] = {"mean": mean, "above_zero": above, "heads": len(specific)}
         return found
 
     def _shares(self, truth: LabelTruth, seed: int) -> dict[str, Any]:
         high = np.array([score.ccs_class == "high" for score in self.scores])
         return {name: vars(truth.share(of, seed=seed)) for name, of in (("all", None), ("high", high), ("others", ~high))}
 
-    def _foremost(self, causal: CausalMap, count: int = 5) -> list[dict[str, Any]]:
+    def _foremost(self, count: int = 5) -> list[dict[str, Any]]:
         """The heads that matter most for some task, the highest standardised cost first."""
         found = [(item, score) for item, score in zip(self.most_affected, self.scores, strict=True) if item is not None]
         found.sort(key=lambda pair: -pair[0].cost)

@@ -32,7 +32,7 @@ COLUMNS = ("head", "factor", "omega2", "omega2_low", "omega2_high", "null95", "r
 _MOST_CELLS = 2000  # values times blocks, while these are not the fewest: 49 MB for 48 heads of 64 dimensions
 _FEWEST_BLOCKS, _MOST_BLOCKS = 5, 50
 _PERMUTATIONS = 499
-_MOST_NUMBERS = 8_000_000  # held at once while resampling
+_MOST_NUMBERS = 1_000_000  # held at once while resampling
 # Of the sum of squares: what float64, and embeddings in single precision, leave of a head that does not vary.
 _CONSTANT = 1e-12
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ccs_exp.evidence.head_space import HeadSpace
+from ccs_exp.scoring.head_space import HeadSpace
 from ccs_exp.scoring.moments import HeadMoments
 from ccs_exp.scoring.textspan import DESCRIPTIONS_PER_HEAD, span_projection
 

@@ -22,18 +22,20 @@ from ccs_exp.evidence.from_reading import detection, label_factors, represented
 from ccs_exp.evidence.from_reading import sufficiency as sufficiency_table
 from ccs_exp.evidence.group_accuracy import group_accuracy_rows
 from ccs_exp.evidence.heads_table import HeadEvidence
-from ccs_exp.evidence.intruder import TaxonomyChooser, intruder_items, intruder_shares, mean_share
 from ccs_exp.evidence.reading import Reading, Wanted, read
 from ccs_exp.evidence.skew import COLUMNS, MEANS_COLUMNS, skew_tables
 from ccs_exp.evidence.sufficiency import Replacement
 from ccs_exp.jobs import keys
 from ccs_exp.jobs.encode import image_data
 from ccs_exp.jobs.evaluate_stage import image_tasks
+from ccs_exp.jobs.intruder_stage import find_intruders
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.score_stage import Scored
+from ccs_exp.jobs.stability_stage import find_stability
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.ccs import HeadScore
 from ccs_exp.scoring.describe import probe_moments
+from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
@@ -49,17 +51,28 @@ class Evidence:
 
 @stage("evidence")
 def find_evidence(
-    cfg: DictConfig, loaded: Loaded, scored: Scored, evaluation: Evaluation | None, compute: Compute, stages: Stages
+    cfg: DictConfig,
+    loaded: Loaded,
+    scored: Scored,
+    evaluation: Evaluation | None,
+    scorers: Scorers,
+    compute: Compute,
+    stages: Stages,
 ) -> Evidence:
     """All that follows from what was computed already; with ``evidence.reading=true`` one more pass over the data set."""
     scores, asked = scored.scores.heads, cfg.evidence
     found = HeadEvidence(scores, load_concept_tests(asked.concept_tests), easily_had=easily_had(scores, load_taxonomy()))
-    result, summary = _intruders(scores, asked.seed)
-    found = replace(found, intruders={share.head: share for share in summary.pop("shares")})
+    result, of_judges, intruders = find_intruders(scores, scorers, asked.intruder, asked.seed)
+    found = replace(found, intruders=intruders)
+    summary: dict[str, Any] = {"intruders": of_judges} if of_judges else {}
+    if asked.stability or asked.other_probe:
+        again = find_stability(cfg, loaded, scored.scores, scorers, compute, stages)
+        result, found = result | {"stability.csv": again.table}, replace(found, halves=again.halves)
+        summary |= {"stability": again.summary}
     if evaluation is not None:
         effects = Effects(evaluation, cfg.dataset.name, asked.seed)
         causal = single_heads(effects, [score.head for score in scores])
-        of_evaluation, told = tables(effects, causal)
+        of_evaluation, told = tables(effects, causal, asked.split)
         result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
         if evaluation.rankings:
             of_rankings, told = _of_rankings(cfg, loaded, evaluation)
@@ -82,17 +95,6 @@ def _of_rankings(cfg: DictConfig, loaded: Loaded, evaluation: Evaluation) -> tup
     found = {"skew.csv": Table(COLUMNS, rows), "skew_means.csv": Table(MEANS_COLUMNS, means)}
     found["group_accuracy.csv"] = Table(group_accuracy.COLUMNS, of_groups)
     return found, {"skew": [row for row in means if row["measure"] == "max_skew" and row["p"] is not None]}
-
-
-def _intruders(scores: Sequence[HeadScore], seed: int) -> tuple[dict[str, Table], dict[str, Any]]:
-    """The intruder test by the taxonomy, which costs nothing."""
-    items, chooser = intruder_items(scores, seed=seed), TaxonomyChooser(load_taxonomy())
-    shares = intruder_shares(items, chooser.choose([item.texts for item in items]))
-    mean = mean_share(shares, seed)
-    told = None if mean is None else {"judge": chooser.name, "found": mean[0], "interval": mean[1] and list(mean[1])}
-    columns = ("head", "judge", "found", "answered", "unanswered")
-    tables = {"intruder.csv": Table(columns, [share.row(chooser.name) for share in shares])} if shares else {}
-    return tables, {"shares": shares} | ({"intruder": told} if told else {})
 
 
 @stage("read heads")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omegaconf import DictConfig
 
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.plain import plain
+from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
 from ccs_exp.jobs.ablation import Gathering, build_engine
+from ccs_exp.jobs.atlas_stage import check_atlas, write_atlas
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
 from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
+from ccs_exp.jobs.intruder_stage import intruder_lines
 from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
@@ -24,6 +27,8 @@ from ccs_exp.journal.log import stage
 from ccs_exp.llm.reply_files import jsonl
 from ccs_exp.pruning.conditions import check_given, conditions
 from ccs_exp.pruning.context import PruningContext, Strategy
+from ccs_exp.pruning.designs import Curve
+from ccs_exp.pruning.strategies import EachHead
 from ccs_exp.report import show_run, write_report
 from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
@@ -50,7 +55,10 @@ def run(cfg: DictConfig, job: Job) -> None:
     scorers, stages = assemble.build_scorers(cfg), Stages()
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
-        return plan.show(plan.plan(cfg, scorers, evaluates))
+        lines = plan.plan(cfg, scorers, evaluates)
+        if cfg.evidence.intruder:
+            lines += intruder_lines(scorers, plan.heads_to_score(cfg)[0], cfg.evidence.seed)
+        return plan.show(lines)
     refuse_own_input(cfg, job.run_dir)
     if cfg.ccs.name == "computed":
         scorers.check_ready()
@@ -59,6 +67,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder.prepare()
 
     loaded = load(cfg, job.asked, evaluates, given)
+    check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
     if loaded.model:
         check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     plan.show(plan.encoding_lines(cfg, evaluates))
@@ -70,14 +79,15 @@ def run(cfg: DictConfig, job: Job) -> None:
     write_scores(folder, loaded.name, scored.scores, scorers)
     rescored = rescore(cfg, scored.scores, scorers, folder)
 
-    chosen = prune(cfg, strategies, loaded, scored.scores) if evaluates else ()
+    chosen = prune(cfg, strategies, loaded, scored.scores, compute, stages) if evaluates else ()
     evaluation = evaluate_all(cfg, loaded, chosen, compute, stages) if evaluates else None
     if evaluation:
         folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
-    evidence = find_evidence(cfg, loaded, scored, evaluation, compute, stages)
+    evidence = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
     for file, table in evidence.tables.items():
         write_evidence(folder.path, file, table.columns, table.rows)
+    atlas = write_atlas(cfg, loaded, folder, compute, stages)
 
     finished = Finished(
         config=plain(cfg),
@@ -87,6 +97,7 @@ def run(cfg: DictConfig, job: Job) -> None:
         conditions=chosen,
         evaluation=evaluation,
         evidence=evidence.summary,
+        atlas=atlas,
         scorers=scorers,
         stages=stages,
         device=compute.device_type,
@@ -99,9 +110,17 @@ def run(cfg: DictConfig, job: Job) -> None:
     show_run(folder.path, alone=job.sweep is None)
 
 
-def prune(cfg: DictConfig, strategies: Sequence[Strategy], loaded: Loaded, scores: Scores) -> tuple[Condition, ...]:
-    """The job's conditions, the original first."""
+def prune(
+    cfg: DictConfig, strategies: Sequence[Strategy], loaded: Loaded, scores: Scores, compute: Compute, stages: Stages
+) -> tuple[Condition, ...]:
+    """The job's conditions, the original first. Where a strategy goes by what each head alone costs, that is measured before."""
     context = PruningContext(scores, loaded.encoder.layers, loaded.encoder.heads_per_layer, loaded.name)
+    if any(isinstance(strategy, Curve) and strategy.asks_costs for strategy in strategies):
+        alone = conditions([EachHead()], context)
+        effects = Effects(evaluate_all(cfg, loaded, alone, compute, stages), cfg.dataset.name, cfg.evidence.seed)
+        effects = replace(effects, half=True) if cfg.evidence.split else effects
+        costs = zip(context.scored, effects.mean_standardised(alone[1:]).tolist(), strict=True)
+        context = replace(context, costs=dict(costs))
     return conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
 
 

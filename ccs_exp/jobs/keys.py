@@ -114,6 +114,7 @@ def model_key(cfg: DictConfig, weights: str) -> Key:
     return {
         "name": cfg.model.name,
         "pretrained": cfg.model.pretrained,
+        "repository": cfg.model.repository,
         "architecture": file_sha256(ASSETS / architecture) if architecture else None,
         "preprocess": plain(cfg.model.preprocess),
         "weights": weights,

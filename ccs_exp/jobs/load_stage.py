@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.repository import repository_named
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.data.videos.captioned import CaptionedVideos
@@ -21,7 +22,7 @@ from ccs_exp.scoring.ccs import Scores
 @dataclass(frozen=True)
 class Loaded:
     """What a job computes with. `model` is None where nothing is encoded, `source` where nothing is evaluated, `probe` where neither
-    descriptions nor what replaces silenced heads come from it."""
+    descriptions, nor what replaces silenced heads, nor an atlas come from it."""
 
     name: str  # of the model, in all results
     model: ClipModel | None
@@ -62,7 +63,7 @@ def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores
     sha256, path = model.origin.sha256, model.origin.path
     if cfg.model.weights is None and path is not None and sha256 is not None:
         remember_weights(cfg, path, sha256)
-    asks_probe = given is None or (evaluates and cfg.ablation != "zero")
+    asks_probe = given is None or cfg.atlas or (evaluates and cfg.ablation != "zero")
     probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model) if asks_probe else None
     return Loaded(model.name, model, source, probe, sha256 or random_weights(cfg))
 
@@ -73,4 +74,4 @@ def _name_without_model(cfg: DictConfig, asked: Collection[str], scores: Scores)
         return scores.model
     if cfg.spans.name == "file" and "model" not in asked:
         return Path(cfg.spans.path).stem
-    return cfg.model.variant or f"{cfg.model.name}/{cfg.model.pretrained}"
+    return cfg.model.variant or repository_named(cfg.model.name, cfg.model.repository) or f"{cfg.model.name}/{cfg.model.pretrained}"

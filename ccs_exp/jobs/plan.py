@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from ccs_exp.clip.architecture import encoder_shape
-from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.run_folder.wording import plain
+from ccs_exp.scoring.contributions import contributions_bytes
 from ccs_exp.scoring.donors import donors_bytes
 from ccs_exp.scoring.robustness import extra_requests
 from ccs_exp.scoring.scorers import Scorers
@@ -35,7 +35,31 @@ class PlanLine(NamedTuple):
 
 def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
     """The lines of a job's plan. Stages that know their cost add theirs here."""
-    return encoding_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
+    return encoding_lines(cfg, evaluates) + evidence_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
+
+
+def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
+    """What evidence takes beside the conditions: passes with nothing silenced, and scores anew, which language models may be asked for."""
+    asked, lines = cfg.evidence, []
+    shape = encoder_shape(*_model(cfg))
+    if evaluates and "cost" in cfg.prune.curve.get("orders", ()):
+        lines.append(PlanLine("evaluate", "first every scored head alone, for the order by cost: a pass of its own"))
+    heads = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer if shape else None
+    if evaluates and cfg.dataset.task == "classification" and (asked.reading or asked.sufficiency):
+        text = f"every scored head once more over {cfg.dataset.name}, with nothing silenced: about the time of one condition"
+        if heads:  # what a reading keeps of an image: six texts of each head, in single precision
+            text += f"; {heads * 6 * 4 / 1e3:.1f} kB of memory an image, nothing on disk"
+        lines.append(PlanLine("read", text))
+    again = 2 * bool(asked.stability) + bool(asked.other_probe)
+    if again:
+        over = [f"the halves of {cfg.probe.name}"] * bool(asked.stability) + ["another probe"] * bool(asked.other_probe)
+        text = f"heads described and scored {again} times more, over {' and '.join(over)}: as many passes over images as descriptions take"
+        lines.append(PlanLine("stability", text))
+        if heads:
+            count = again * heads
+            more = f"at most {count} more labels and {count * DESCRIPTIONS_PER_HEAD} more verdicts, where language models give them"
+            lines.append(PlanLine("stability", more))
+    return lines
 
 
 def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
@@ -55,25 +79,30 @@ def encoding_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
         return []
     device = "the GPU" if torch.cuda.is_available() and cfg.device in ("auto", "gpu", "cuda") else "a CPU"
     device = "MPS" if torch.backends.mps.is_available() and cfg.device in ("auto", "gpu", "mps") else device
-    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
+    shape = encoder_shape(*_model(cfg))
     if shape is None:
         return lines
     anywhere = cfg.prune.random.get("layers") == "all" or cfg.prune.heads or cfg.prune.own  # masks may part before the scored layers
     need = memory_need(
-        cfg.model.name,
-        cfg.model.architecture,
+        *_model(cfg),
         batch_size=cfg.batch_size,
         stack_size=cfg.stack_size if cfg.engine == "shared" else 1,
         on_cpu=device == "a CPU",
-        parting_layers=shape[0] if anywhere else SCORED_LAYERS,
+        parting_layers=shape.layers if anywhere else SCORED_LAYERS,
         workers=default_workers(one_process=False) if cfg.num_workers is None else cfg.num_workers,
     )
     lines.append(PlanLine("memory", stated(need, device)))
     if evaluates and cfg.ablation == "resample":
-        tokens, width = unloaded(cfg.model.name, cfg.model.architecture).get_parameter("visual.positional_embedding").shape
-        layers = range(0 if anywhere else max(0, shape[0] - SCORED_LAYERS), shape[0])
-        size = donors_bytes(cfg.resample.donors, layers, shape[0] - 1, tokens, width, str(cfg.precision))
+        layers = range(0 if anywhere else max(0, shape.layers - SCORED_LAYERS), shape.layers)
+        last = shape.layers - 1 if shape.class_token_alone else None
+        size = donors_bytes(cfg.resample.donors, layers, last, shape.tokens, shape.width, str(cfg.precision))
         lines.append(PlanLine("memory", f"outputs of those images: at most {size / 1e9:.2f} GB, in memory and in the store"))
+    if cfg.atlas and cfg.ccs.name == "computed" and cfg.spans.name != "file":
+        heads = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer
+        images = cfg.probe.num_images or 1000
+        size = contributions_bytes(images, heads, min(shape.coefficients_per_head, shape.embedding), shape.embedding)
+        how = "at most" if cfg.probe.num_images else "for every 1,000 images"
+        lines.append(PlanLine("memory", f"what heads add to them: {how} {size / 1e6:.0f} MB in the store, six times that meanwhile"))
     return lines
 
 
@@ -96,8 +125,12 @@ def heads_to_score(cfg: DictConfig) -> tuple[Sequence[HeadSpans], bool]:
     """The heads that would be labelled, and whether their descriptions are known; none for a model of unknown shape."""
     if cfg.spans.name == "file":
         return read_spans(cfg.spans.path), True
-    shape = encoder_shape(cfg.model.name, cfg.model.architecture)
-    return (_unknown_heads(*shape) if shape else []), False
+    shape = encoder_shape(*_model(cfg))
+    return (_unknown_heads(shape.layers, shape.heads_per_layer) if shape else []), False
+
+
+def _model(cfg: DictConfig) -> tuple[str, str | None, bool]:
+    return cfg.model.name, cfg.model.architecture, cfg.model.repository
 
 
 def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]:

@@ -53,7 +53,8 @@ def describe_and_score(
     if loaded.weights:
         moments = keys.moments_key(cfg, loaded.weights, compute.device_type)
         sums = moments if evaluates and cfg.ablation in ("mean", "direct") else None
-        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), sums, stages)
+        images = moments if cfg.atlas else None
+        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), sums, images, stages)
     spans = describe_heads(loaded.encoder, loaded.probed, pool, compute, cfg.textspan, keeping)
     return Scored(score_heads(cfg, spans, scorers, stages), pool)
 

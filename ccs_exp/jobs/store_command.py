@@ -17,6 +17,7 @@ def unpackers() -> Unpackers:
     from ccs_exp.jobs.kept_scores import unpack_scores  # late: `ls` and `gc` need none of it, and it imports torch
     from ccs_exp.jobs.resume import JOBS, unpack_job
     from ccs_exp.jobs.weights import WEIGHTS, unpack_weights
+    from ccs_exp.scoring.contributions import unpack_contributions
     from ccs_exp.scoring.describe import unpack_spans
     from ccs_exp.scoring.moments import unpack_moments
     from ccs_exp.scoring.of_probe import unpack_skipped
@@ -32,6 +33,7 @@ def unpackers() -> Unpackers:
         WEIGHTS: lambda entry: unpack_weights(entry.members),
         "text_embeddings": text_embeddings,
         "moments": lambda entry: (unpack_moments(entry.members), unpack_skipped(entry.members)),
+        "contributions": lambda entry: (unpack_contributions(entry.members), unpack_skipped(entry.members)),
         "descriptions": lambda entry: (unpack_spans(entry.members), unpack_skipped(entry.members)),
         "scores": lambda entry: unpack_scores(entry.members),
         "evaluations": unpack_evaluation,

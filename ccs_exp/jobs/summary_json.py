@@ -40,6 +40,7 @@ class Finished:
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
     evidence: dict[str, Any]
+    atlas: dict[str, Any] | None
     scorers: Scorers
     stages: Stages
     device: str
@@ -82,6 +83,7 @@ def summarise(job: Finished) -> dict[str, Any]:
         **_of_scores(job),
         **_of_evaluation(job.evaluation),
         "evidence": job.evidence or None,
+        "atlas": job.atlas,
         "skipped": job.skipped,
         "device": job.device,
         "asked": {"config": without_secrets(job.config), "sweep": job.sweep, "varied": list(job.varied)},

@@ -8,6 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ccs_exp.clip.repository import at_hand, repository_named, repository_sha256
+from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
 from ccs_exp.store import Members, code_of, file_sha256, read_entry, write_entry
 
@@ -23,7 +25,7 @@ def weights_file(cfg: DictConfig) -> Path | None:
 
 
 def known_weights(cfg: DictConfig) -> str | None:
-    """A file's SHA-256, or the seed of random weights.
+    """A file's SHA-256, that of a repository's files, or the seed of random weights.
 
     None where it is not known without loading them: no job has opened the checkpoint of that tag here, or its file is not there any
     more as it was.
@@ -31,6 +33,13 @@ def known_weights(cfg: DictConfig) -> str | None:
     path = weights_file(cfg)
     if path is not None:
         return file_sha256(path) if path.is_file() else None
+    named = repository_named(cfg.model.name, cfg.model.repository)
+    if named is not None:
+        folder = at_hand(named)
+        try:
+            return None if folder is None else repository_sha256(folder, named)
+        except (CcsError, OSError):
+            return None
     if cfg.model.pretrained is None:
         return random_weights(cfg)
     remembered = read_entry(WEIGHTS, _tag(cfg), unpack_weights)

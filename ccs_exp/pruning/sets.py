@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
-from ccs_exp.statistics.null_place import NullPlace, null_place
 
 DRAWS = 200
 ORDERS = ("ccs_falling", "ccs_rising", "cost", "random")
@@ -54,17 +52,6 @@ def nested(order: Sequence[Head]) -> tuple[frozenset[Head], ...]:
     return tuple(frozenset(order[:k]) for k in range(len(order) + 1))
 
 
-def area_between(
-    first: Float[np.ndarray, "*draws ks"], second: Float[np.ndarray, "*draws ks"]
-) -> float | Float[np.ndarray, "*draws"]:
-    """The signed area of `first` above `second` over the share of heads silenced (0..1): their mean difference, in their unit.
-
-    The values at k = 0 .. H; several draws of both give as many areas, of which an interval is made.
-    """
-    area = np.trapezoid(first - second, dx=1 / (first.shape[-1] - 1), axis=-1)
-    return float(area) if np.ndim(area) == 0 else area
-
-
 @dataclass(frozen=True)
 class MatchedSets:
     """Random sets with as many heads in each layer as `tested`; `all_there_are`: every such set, the tested one among them."""
@@ -72,12 +59,6 @@ class MatchedSets:
     tested: frozenset[Head]
     sets: tuple[frozenset[Head], ...]
     all_there_are: bool
-
-    def place(self, cost: float, costs: Sequence[float]) -> NullPlace:
-        """Where the tested set's cost falls among those of `sets`, in their order."""
-        if len(costs) != len(self.sets):
-            raise ValueError(f"{len(costs)} costs of {len(self.sets)} matched sets")
-        return null_place(cost, costs, self.all_there_are)
 
 
 def matched_sets(tested: frozenset[Head], scored: Sequence[Head], draws: int = DRAWS, seed: int = 0) -> MatchedSets:

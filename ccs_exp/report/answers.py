@@ -16,6 +16,7 @@ from ccs_exp.run_folder.search import check_rows
 if TYPE_CHECKING:
     import pyarrow
 
+_SEED = "\t"  # between a condition and its seed
 NULLS = ("matched/", "curve/")  # conditions by the hundred, of which one number each is read
 
 
@@ -28,12 +29,14 @@ class Answers:
         targets: classes; of retrieval None.
         hits: of classification, by condition.
         ranks: of retrieval, by condition; infinite where the right video could not be decoded.
+        of_seeds: of classification with ``ablation=resample``, in the place of `hits`: by condition, under each seed of donors.
     """
 
     samples: Int[np.ndarray, " samples"]
     targets: Int[np.ndarray, " samples"] | None = None
     hits: Mapping[str, Bool[np.ndarray, " samples"]] = field(default_factory=dict)
     ranks: Mapping[str, Float[np.ndarray, " samples"]] = field(default_factory=dict)
+    of_seeds: Mapping[str, Bool[np.ndarray, "seeds samples"]] = field(default_factory=dict)
 
 
 def read_answers(run_dir: Path) -> dict[str, Answers]:
@@ -50,9 +53,9 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
         return {}
     check_rows(path)
     names = parquet.read_schema(path).names
-    if "seed" in names:
-        return {}  # a sample's answers under several seeds belong together, which no interval here knows
-    retrieval = "rank" in names
+    retrieval, resampled = "rank" in names, "seed" in names
+    if retrieval and resampled:
+        return {}  # a query's ranks under several seeds belong together, which no interval here knows
     columns = ["direction", "query_id", "rank", "margin"] if retrieval else ["task", "sample_id", "target", "correct"]
     missing = [column for column in ("condition", *columns) if column not in names]
     if missing:
@@ -60,9 +63,11 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
     condition = dataset.field("condition").cast(pyarrow.string())
     wanted = ~(pyarrow.compute.starts_with(condition, NULLS[0]) | pyarrow.compute.starts_with(condition, NULLS[1]))
     try:
-        table = parquet.read_table(path, columns=["condition", *columns], filters=wanted)
+        table = parquet.read_table(path, columns=["condition", *columns, *["seed"] * resampled], filters=wanted)
         conditions, tasks, ids = (_coded(table[name]) for name in ("condition", *columns[:2]))
         first, second = (table[name].to_numpy() for name in columns[2:])
+        if resampled:
+            conditions = _with_seeds(conditions, table["seed"].to_numpy())
         if retrieval:
             ranks = np.where(_missed(second), np.inf, first.astype(float))
         else:
@@ -78,6 +83,11 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
         samples = sample_of[ids.codes[order]]
         if retrieval:
             found[task] = Answers(samples, ranks={name: ranks[rows] for name, rows in same.items()})
+        elif resampled:
+            of_seeds: dict[str, list[np.ndarray]] = {}
+            for name, rows in same.items():
+                of_seeds.setdefault(name.rpartition(_SEED)[0], []).append(hits[rows])
+            found[task] = Answers(samples, targets[order], of_seeds={name: np.stack(seeds) for name, seeds in of_seeds.items()})
         else:
             found[task] = Answers(samples, targets[order], {name: hits[rows] for name, rows in same.items()})
     return found
@@ -99,6 +109,13 @@ def _coded(column: pyarrow.ChunkedArray) -> _Coded:
     if one.null_count:
         raise ValueError("a condition, task or sample has no name")
     return _Coded(one.dictionary.to_pylist(), one.indices.to_numpy())
+
+
+def _with_seeds(conditions: _Coded, seeds: Int[np.ndarray, " rows"]) -> _Coded:
+    """Each condition under each seed as one of its own."""
+    known, which = np.unique(seeds, return_inverse=True)
+    texts = [f"{text}{_SEED}{seed}" for text in conditions.texts for seed in known]
+    return _Coded(texts, conditions.codes * len(known) + which)
 
 
 def _blocks(tasks: _Coded, conditions: _Coded, ids: Int[np.ndarray, " rows"]) -> dict[str, dict[str, Int[np.ndarray, " samples"]]]:

@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.answers import Answers
 from ccs_exp.statistics.intervals import CONFIDENCE, Interval, newcombe, wilson
-from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends
+from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, over_seeds
 
 SCORE, UNPAIRED = "score (Wilson, of deltas Newcombe)", "score, of deltas as of unpaired samples"
+SEEDS = "bootstrap over images and seeds of donors"
 CLASSES, VIDEOS, IMAGES, SETS = "bootstrap within classes", "bootstrap over videos", "bootstrap over images", "Student's over sets"
 _MOST_NUMBERS = 20_000_000  # held at once by draws of medians
 
@@ -48,6 +49,33 @@ def of_hits(answers: Answers, metric: str, values: Mapping[str, float | None]) -
             delta = _unpaired(base, before, value, after) if before and after and base is not None else None
             found[name] = Sure(after or None, delta, UNPAIRED)
     return found
+
+
+def of_seeds(tasks: Sequence[Answers], metric: str) -> dict[str, Sure]:
+    """Of ``top1`` and ``mean_per_class`` of one task, or the mean ``top1`` of several, under seeds of donors, whose spread enters."""
+    if metric not in ("top1", "mean_per_class"):
+        return {}  # the kept predictions do not tell it
+    names = [name for name in tasks[0].of_seeds if all(name in task.of_seeds for task in tasks)]
+    ends_of = np.cumsum([len(tasks[0].of_seeds[name]) for name in names])
+    images = max(int(task.samples.max(initial=-1)) for task in tasks) + 1
+    drawn = np.zeros((RESAMPLES, len(names)))
+    for task in tasks:
+        rows = np.concatenate([task.of_seeds[name] for name in names]).astype(np.float32)  # [conditions and seeds, samples]
+        if metric == "top1" or task.targets is None:
+            hits = np.full((len(rows), images), np.nan, dtype=np.float32)
+            hits[:, task.samples] = rows
+            means = drawn_means(hits)
+        else:  # each class drawn again by itself
+            classes, means = np.unique(task.targets), np.zeros((RESAMPLES, len(rows)))
+            for one in classes:
+                means += drawn_means(rows[:, task.targets == one], seed=int(one)) / len(classes)
+        for at, of_condition in enumerate(np.split(means, ends_of[:-1], axis=1)):
+            drawn[:, at] += over_seeds(of_condition[:, :, None])[:, 0] / len(tasks)
+    independent = effective_number([len(task.samples) for task in tasks])
+    return {
+        name: _with_width(sure, np.concatenate([task.of_seeds[name].mean(axis=0) for task in tasks]), None, independent)
+        for name, sure in _resampled(names, drawn, SEEDS).items()
+    }
 
 
 def of_ranks(answers: Answers, metrics: Sequence[str]) -> dict[str, dict[str, Sure]]:
@@ -174,7 +202,7 @@ def _wide(interval: Interval | None) -> Interval | None:
     return interval if interval and interval.high > interval.low else None
 
 
-def _with_width(sure: Sure, hits: Bool[np.ndarray, " some"], original: Bool[np.ndarray, " some"] | None, independent: int) -> Sure:
+def _with_width(sure: Sure, hits: Shaped[np.ndarray, " some"], original: Bool[np.ndarray, " some"] | None, independent: int) -> Sure:
     """With the score interval of `independent` samples, in the shares of these, for what resampling does not change."""
     value, delta = _wide(sure.value), _wide(sure.delta)
     if value is None:

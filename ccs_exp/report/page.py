@@ -26,7 +26,8 @@ _VERDICTS = {"aligned": ("✓", "aligned"), "not_aligned": ("✕", "not aligned"
 _FILES = (
     *("summary.json", "heads.csv", "ccs_at_k.csv", "accuracy.csv", "uncertainty.csv", "predictions.parquet"),
     *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "evidence.csv", "represents.csv", "detection.csv"),
-    *("intruder.csv", "sufficiency.csv", "skew.csv", "skew_means.csv", "group_accuracy.csv", "robustness.csv", "figures"),
+    *("intruder.csv", "sufficiency.csv", "stability.csv", "skew.csv", "skew_means.csv", "group_accuracy.csv"),
+    *("robustness.csv", "figures"),
 )
 
 
@@ -54,7 +55,7 @@ def render(contents: Contents) -> str:
         kinds=_kinds(contents),
         head_map=_head_map(contents),
         robustness=robustness(contents),
-        findings=findings(summary),
+        findings=findings(summary["evidence"]),
         causal=causal_map_view(contents),
         skews=skew_view(contents.path),
         skew_findings=skew_findings(summary),
@@ -158,6 +159,8 @@ def _plot(contents: Contents) -> dict[str, Any] | None:
 
     rows: list[dict[str, Any]] = []
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         if contents.random and item.strategy == contents.random.strategy and not any(entry["item"] is contents.random for entry in rows):
             rows.append(row(contents.random, _draws(contents, contents.random)))
         rows.append(row(item))

@@ -48,7 +48,7 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         console.print(Text(plain(text), style="dim"))
     if contents.single_heads and contents.primary:
         _print_single_heads(contents, contents.primary, console)
-    for finding in (*findings(contents.summary), *skew_findings(contents.summary)):
+    for finding in (*findings(contents.summary["evidence"]), *skew_findings(contents.summary)):
         console.print(Text(finding))
     for notice in contents.notices:
         console.print(Text.assemble(("Warning: ", "bold yellow"), plain(notice)))
@@ -56,6 +56,8 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
     console.print(Text(f"Results: {plain(contents.path)}"), soft_wrap=True)
     if (contents.path / "report.html").exists():
         console.print(Text(f"Report:  {plain(contents.path / 'report.html')} (open it in a browser)"), soft_wrap=True)
+    if contents.summary["atlas"]:
+        console.print(Text(f"Atlas:   {plain(contents.path / 'atlas' / 'index.html')} (what each head sees)"), soft_wrap=True)
     if alone:
         what, command = _NEXT[contents.summary["model"].startswith("tiny")]
         console.print(Text.assemble(f"Next:    {command}", (f"   # {what}", "dim")), soft_wrap=True)
@@ -84,6 +86,8 @@ def _conditions(contents: Contents, metric: str, wide: bool) -> Table:
     for name in ("Heads pruned", f"{metric_name(metric)}{unit}", *intervals, "Delta", *intervals):
         table.add_column(name, justify="right")
     for item in contents.groups:
+        if item.empty:  # a notice says so
+            continue
         table.add_row(Text(plain(item.name)), *_row(item, metric, wide))
     for item in contents.means:
         table.add_row(Text(plain(item.name.replace("/mean", ", mean")), style="dim"), *_row(item, metric, wide))

@@ -17,7 +17,7 @@ import numpy as np
 from ccs_exp.files import rounded
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.answers import NULLS, Answers, read_answers
-from ccs_exp.report.intervals import SETS, Sure, mean_over_sets, of_hits, of_ranks, of_task_means
+from ccs_exp.report.intervals import SETS, Sure, mean_over_sets, of_hits, of_ranks, of_seeds, of_task_means
 from ccs_exp.run_folder.columns import UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, primary_metric
@@ -96,11 +96,15 @@ def _intervals(answers: Mapping[str, Answers], rows: Rows, primary: str) -> dict
     for row in rows:
         values[row["task"], row["metric"]][row["condition"]] = row["value"]
     found: dict[tuple[str | None, str], dict[str, Sure]] = {}
+    resampled = any(item.of_seeds for item in answers.values())
     of_directions: dict[str, dict[str, tuple[str | None, str]]] = defaultdict(dict)
     for task, metric in values:
         direction, _, name = metric.partition("_")
         given = answers.get(task) if task else None
-        if task is None and answers:
+        if resampled:
+            asked = list(answers.values()) if task is None else [answers[name] for name in (task,) if name in answers]
+            found[task, metric] = of_seeds(asked, metric) if asked else {}
+        elif task is None and answers:
             found[task, metric] = of_task_means(answers)
         elif given is not None and given.targets is not None:
             found[task, metric] = of_hits(given, metric, values[task, metric])
@@ -140,6 +144,8 @@ def _add_tests(rows: Rows, answers: Sequence[Answers]) -> None:
         return
     hits = [task.hits or {name: ranks <= 1 for name, ranks in task.ranks.items()} for task in answers]
     tested = [name for name in tested if all(name in task and ORIGINAL in task for task in hits)]
+    if not tested:
+        return
     grouped = len(answers) > 1 or answers[0].targets is None
     for name in tested:
         pairs = [paired(task[ORIGINAL], task[name]) for task in hits]

@@ -30,10 +30,10 @@ SUMMARY_KEYS = (
 )
 OPTIONAL_SUMMARY_KEYS = (
     *("metric", "num_samples", "ties", "heads_per_class"),
-    *("tagged_share", "weights", "decoder", "choices", "robustness", "asked", "ran", "evidence"),
+    *("tagged_share", "weights", "decoder", "choices", "robustness", "asked", "ran", "evidence", "atlas"),
 )
 EVIDENCE_FILES = (  # their columns are those of the measures (`ccs_exp.evidence`)
     *("effects.csv", "causal_map.csv", "nulls.csv", "curve.csv", "represents.csv", "detection.csv"),
-    *("intruder.csv", "sufficiency.csv", "evidence.csv", "skew.csv", "skew_means.csv", "group_accuracy.csv"),
+    *("intruder.csv", "sufficiency.csv", "stability.csv", "evidence.csv", "skew.csv", "skew_means.csv", "group_accuracy.csv"),
 )
 PRIMARY_METRICS = ("top1", "t2v_R@1")  # each task's own: what stands for it where one number is wanted

@@ -26,6 +26,7 @@
 ``uncertainty.csv``      one row for each value of ``accuracy.csv`` and for the mean of random draws: its interval, that of its delta, which
                          kind they are (``interval``), and tests: `UNCERTAINTY_COLUMNS`. Empty: no value, as of a set without heads
 ``figures/*.png``        written by `ccs_exp.report`, as are ``report.html`` and ``uncertainty.csv``
+``atlas/*.html``         pages that show what each head sees (`ccs_exp.atlas`); absent if that was not asked for
 ``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.run_folder.judge_files`
 =======================  =============================================================================================
 
@@ -118,16 +119,17 @@ class RunFolder:
     def files(self) -> list[Path]:
         """The files of a run that are there."""
         paths = [self.path / name for name in (*_FILES, *(f"figures/{figure}.png" for figure in FIGURES))]
-        return [path for path in paths if path.exists()]
+        return [path for path in paths if path.exists()] + sorted(self.path.glob("atlas/*.html"))
 
     def clear(self) -> None:
         """Take away what an earlier run left in the folder, just before its place is taken."""
         for path in reversed(self.files()):  # heads.csv last: a folder without it is not known to be a run's
             path.unlink(missing_ok=True)
-        for left_over in self.path.glob(".*.part"):
+        for left_over in (*self.path.glob(".*.part"), *self.path.glob("atlas/.*.part")):
             left_over.unlink(missing_ok=True)
-        if self.figures.is_dir() and not any(self.figures.iterdir()):
-            self.figures.rmdir()
+        for below in (self.figures, self.path / "atlas"):
+            if below.is_dir() and not any(below.iterdir()):
+                below.rmdir()
 
     def withdraw_summary(self) -> None:
         """Take the summary away again: where it stands, a run has finished."""

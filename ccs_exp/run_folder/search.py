@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccs_exp.errors import CcsError
 
-_NO_RUNS_BELOW = {".hydra", "wandb", "figures"}
+_NO_RUNS_BELOW = {".hydra", "wandb", "figures", "atlas"}
 # far beyond what any run writes; more would only fill the memory of who reads it
 _MOST_BYTES = {".yaml": 1 << 22, ".json": 1 << 26, ".png": 1 << 26, ".csv": 1 << 28, ".html": 1 << 28, ".parquet": 1 << 32}
 _MOST_SAMPLES = 200_000_000  # rows of predictions.parquet
@@ -29,7 +29,7 @@ def folders_below(directories: Iterable[str | Path]) -> list[Path]:
 
 def check_files(folder: Path) -> None:
     """Raise `CcsError` where a file of a run is larger than runs write, or not a plain file of its own: a link names anything."""
-    for path in (*folder.glob("*"), *folder.glob("figures/*"), *folder.glob(".hydra/*")):
+    for path in (*folder.glob("*"), *folder.glob("figures/*"), *folder.glob("atlas/*"), *folder.glob(".hydra/*")):
         if path.suffix not in _MOST_BYTES:
             continue
         state = path.lstat()

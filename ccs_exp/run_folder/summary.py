@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.columns import PRIMARY_METRICS
+from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 from ccs_exp.run_folder.folder import RunFolder
 
 Shares = dict[str, FiniteFloat | None]
@@ -99,6 +100,15 @@ class Robustness(TypedDict):
 
 
 @with_config(_STRICT)
+class AtlasPages(TypedDict):
+    """How many pages the atlas has; `contributions` names the entry in the store that they were made of, if it was kept."""
+
+    contributions: str | None
+    images: _Natural
+    pages: _Natural
+
+
+@with_config(_STRICT)
 class Summary(TypedDict):
     """``summary.json`` as `RunFolder` describes it; what may be absent is None. Other keys stand beside these."""
 
@@ -122,8 +132,10 @@ class Summary(TypedDict):
     decoder: str | None
     choices: dict[str, Any] | None
     robustness: Robustness | None
+    evidence: EvidenceSummary | None
     asked: Asked | None
     ran: Ran | None
+    atlas: AtlasPages | None
 
 
 def read_summary(folder: Path) -> Summary:

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ccs_exp.clip.ablation import Donors, fingerprints
-from ccs_exp.clip.encoder import class_token
 from ccs_exp.clip.hooks import observed
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
@@ -41,7 +40,7 @@ class _Outputs(SharedModule):
             found[layer] = z.cpu()
 
         with observed(self.model, self.layers, see):
-            class_token(self.model.clip.visual, batch.pixels)
+            self.model.tower.run(batch.pixels)
         self.batches.append((fingerprints(batch.pixels).cpu(), found))
 
     def share_result(self) -> list[tuple[Tensor, Batch] | None]:
@@ -59,9 +58,9 @@ class _Outputs(SharedModule):
         return Donors({layer: torch.cat([z.pop(layer) for _, z in batches])[rows] for layer in self.layers}, prints[rows])
 
 
-def donors_bytes(donors: int, layers: range, last: int, tokens: int, width: int, precision: str) -> int:
+def donors_bytes(donors: int, layers: range, last: int | None, tokens: int, width: int, precision: str) -> int:
     """What the outputs of so many donors take, in memory and in the store: as precise as they were computed, for rounding them would
-    move embeddings by more than the engines may differ. Of the `last` layer the class token alone is needed.
+    move embeddings by more than the engines may differ. Of the `last` layer (None: of none) the class token alone is needed.
 
     >>> donors_bytes(256, range(8, 12), 11, 50, 768, "32")
     118751232

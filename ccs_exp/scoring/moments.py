@@ -49,6 +49,10 @@ class HeadMoments:
         first, second = self.first.to(device), self.second.to(device)
         return HeadMoments(self.heads, self.num_images + other.num_images, first + other.first, second + other.second)
 
+    def of_heads(self, start: int, stop: int) -> HeadMoments:
+        """Those of some of the heads, by their places."""
+        return HeadMoments(self.heads[start:stop], self.num_images, self.first[start:stop], self.second[start:stop])
+
     def cpu(self) -> HeadMoments:
         return HeadMoments(self.heads, self.num_images, self.first.cpu(), self.second.cpu())
 

@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from ccs_exp.clip.readout import float64
+from ccs_exp.clip.layers import float64
 from ccs_exp.errors import CcsError
 from ccs_exp.store import Members, pack_tensors, unpack_tensors
 
@@ -21,8 +21,9 @@ class OutputSums:
     """Sums over images, in float64, of every head of every layer: their size depends on the model, not on the number of images.
 
     Attributes:
-        outputs: of ``z`` at each token position, ``[heads, tokens, head_dim]``; of the last layer at the class token alone.
-        coefficients: of ``u = z / (sigma n)`` at the class token (`ccs_exp.clip.readout`), ``[heads, head_dim]``.
+        outputs: of ``z`` at each token position, ``[heads, tokens, head_dim]``; of the last layer at the class token alone, where the
+            embedding is read from it.
+        coefficients: of ``u`` (`ccs_exp.clip.readout`), ``[heads, k]``, ``z / (sigma n)`` at the class token for instance.
     """
 
     num_images: int = 0

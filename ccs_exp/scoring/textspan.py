@@ -23,6 +23,9 @@ class TextSpans(NamedTuple):
     explained_variance: Float[Tensor, " heads"]
 
 
+_AT_ONCE = 2**25  # numbers: texts as so many heads see them; heads of pools have ten times the dimensions of others
+
+
 def textspan(
     moments: HeadMoments,
     maps: Float[Tensor, "heads k dim"],
@@ -55,6 +58,14 @@ def textspan(
             "the model's weights."
         )
     distinct = _first_of_equals(pool)
+    size = max(1, _AT_ONCE // (len(distinct) * min(maps.shape[1:])))
+    groups = [_picked(moments.of_heads(start, start + size), maps[start : start + size], pool, distinct, descriptions)
+              for start in range(0, len(maps), size)]  # fmt: skip
+    return TextSpans(*(torch.cat(of_groups) for of_groups in zip(*groups, strict=True)))
+
+
+def _picked(moments: HeadMoments, maps: Tensor, pool: Tensor, distinct: Int[Tensor, " distinct"], descriptions: int) -> TextSpans:
+    """`textspan` of heads that are few enough to hold all descriptions in the dimensions of each."""
     basis, coordinates = torch.linalg.qr(maps.double().transpose(1, 2))  # [heads, dim, r], [heads, r, k] with r = min(k, dim)
     second = coordinates @ (moments.second / moments.num_images) @ coordinates.transpose(1, 2)
     mean = (coordinates @ (moments.first / moments.num_images)[..., None])[..., 0]  # [heads, r]

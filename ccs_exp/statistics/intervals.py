@@ -1,4 +1,4 @@
-"""How sure a number is: intervals, paired tests, corrections, and where a value falls among random draws."""
+"""How sure a number is: intervals, paired tests, corrections."""
 
 from __future__ import annotations
 
@@ -40,26 +40,6 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a value falls among random draws: `as_low` of `draws` are as low or lower.
-
-    `p` is the one-sided empirical p-value (as_low + 1) / (draws + 1), in which the value counts as a draw of its own
-    (Davison and Hinkley 1997, section 4.2.1), and `least` the smallest that this number of draws allows.
-    """
-
-    as_low: int
-    draws: int
-
-    @property
-    def p(self) -> float:
-        return (self.as_low + 1) / (self.draws + 1)
-
-    @property
-    def least(self) -> float:
-        return 1 / (self.draws + 1)
-
-
-@dataclass(frozen=True)
 class Spread:
     """Mean and sample standard deviation (None for a single value)."""
 
@@ -70,12 +50,12 @@ class Spread:
 
 def wilson(hits: int, count: int) -> Interval | None:
     """Wilson's interval of a proportion; None without samples."""
-    from scipy.stats import binomtest
+    from statsmodels.stats.proportion import proportion_confint
 
     if count == 0:
         return None
-    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    low, high = proportion_confint(hits, count, 1 - CONFIDENCE, method="wilson")
+    return Interval(float(low), float(high))
 
 
 def newcombe(both: int, lost: int, gained: int, neither: int) -> Interval | None:
@@ -179,12 +159,6 @@ def holm_in_family(p_values: Mapping[str, float | None], family: Collection[str]
     members = [name for name in p_values if name in family]
     corrected = dict(zip(members, holm([p_values[name] for name in members]), strict=True))
     return {name: corrected.get(name) for name in p_values}
-
-
-def place(value: float, draws: Sequence[float]) -> Place | None:
-    """Where `value` falls among `draws`, equal ones counted as low; None without draws."""
-    # files round to six decimals, so values that are one count apart differ by far more than this
-    return Place(sum(draw <= value + 1e-9 for draw in draws), len(draws)) if draws else None
 
 
 def spread(values: Sequence[float]) -> Spread | None:

@@ -6,6 +6,7 @@ Samples that belong together (captions of one video, frames of one scene) are dr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 
 RESAMPLES = 999
 _PERMUTATIONS = 9999
-_MOST_NUMBERS = 8_000_000  # held at once, float64: 64 MB
+_MOST_NUMBERS = 2_000_000  # held at once, float64: 16 MB
 _MOST_UNDEFINED = 0.05  # of the resamples; beyond it the others no longer stand for all
 _ENDS = (2.5, 97.5)
 
@@ -122,11 +123,23 @@ def _sums(
 
 def _weights(count: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "chunk count"]]:
     """How often each of `count` is drawn, in parts of bounded size, the same whatever the size of the parts."""
+    if resamples * count <= _MOST_NUMBERS:
+        yield _all_weights(count, resamples, seed)
+        return
     rng = np.random.default_rng([seed, count])
-    at_once = max(1, min(resamples, _MOST_NUMBERS // count))
+    at_once = max(1, _MOST_NUMBERS // count)
     for start in range(0, resamples, at_once):
-        draws = (rng.integers(count, size=count) for _ in range(min(at_once, resamples - start)))
-        yield np.stack([np.bincount(draw, minlength=count) for draw in draws]).astype(np.float64)
+        yield _some_weights(rng, count, min(at_once, resamples - start))
+
+
+@lru_cache(maxsize=2)  # the tasks and measures of a run are drawn alike, one after the other
+def _all_weights(count: int, resamples: int, seed: int) -> Float[np.ndarray, "resamples count"]:
+    return _some_weights(np.random.default_rng([seed, count]), count, resamples)
+
+
+def _some_weights(rng: np.random.Generator, count: int, number: int) -> Float[np.ndarray, "number count"]:
+    draws = (rng.integers(count, size=count) for _ in range(number))
+    return np.stack([np.bincount(draw, minlength=count) for draw in draws]).astype(np.float64)
 
 
 def _signs(count: int, number: int, every: bool, seed: int) -> Iterator[Float[np.ndarray, "chunk count"]]:

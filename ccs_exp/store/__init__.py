@@ -8,7 +8,17 @@ code a result is; `command` is ``ccs-exp store``. Imports files; what a stage's 
 from __future__ import annotations
 
 from ccs_exp.store.code import code_of
-from ccs_exp.store.entries import Entry, Members, cache_dir, read_entries, read_entry, unpacked, write_entry
+from ccs_exp.store.entries import (
+    Entry,
+    Members,
+    cache_dir,
+    key_digest,
+    mapped_entry,
+    read_entries,
+    read_entry,
+    unpacked,
+    write_entry,
+)
 from ccs_exp.store.members import as_bytes, json_as, kept_tensor, pack_tensors, unpack_tensors
 from ccs_exp.store.stages import Stages, kept, locked
 from ccs_exp.store.states import file_sha256, files_state, folder_state
@@ -26,7 +36,9 @@ __all__ = [
     "json_as",
     "kept",
     "kept_tensor",
+    "key_digest",
     "locked",
+    "mapped_entry",
     "pack_tensors",
     "read_entries",
     "read_entry",

@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 # the distributions whose version decides what an import computes
 _COMPUTE = {
     "torch": ("torch",),
-    "open_clip": ("open_clip_torch", "torchvision", "pillow"),  # what it preprocesses with
+    "open_clip": ("open_clip_torch", "timm", "torchvision", "pillow"),  # what it preprocesses with
+    "timm": ("timm",),
     "torchvision": ("torchvision",),
+    "transformers": ("transformers", "tokenizers"),
     "lightning": ("lightning",),
     "numpy": ("numpy",),
     "PIL": ("pillow",),

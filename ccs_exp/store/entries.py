@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -25,6 +26,7 @@ Value = TypeVar("Value")
 
 SUFFIX, DAMAGED = ".entry", ".damaged"
 _DIGEST = hashlib.sha256().digest_size * 2  # hexadecimal digits
+_HEAD = 2**16  # bytes in which a head mostly ends
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Entry(NamedTuple):
 
     kind: str
     key: Mapping[str, Any]
-    members: dict[str, bytes]
+    members: Mapping[str, Any]  # bytes, or views of them
 
 
 def cache_dir() -> Path:
@@ -124,13 +126,33 @@ def read_head(path: Path) -> dict[str, Any] | None:
 
 def load(path: Path) -> Entry:
     """Read and verify a file of the store. Raises `Damaged`, or OSError where it cannot be read."""
-    content = path.read_bytes()
-    digest, body = content[:_DIGEST], content[_DIGEST + 1 :]
+    entry = _entry(memoryview(path.read_bytes()))
+    return entry._replace(members={name: bytes(member) for name, member in entry.members.items()})
+
+
+def mapped_entry(kind: str, digest: str) -> Entry | None:
+    """The entry of that file name, verified, its members memory views of the mapped file: for large ones of which a part is needed at a
+    time. None where there is none."""
+    path = cache_dir() / kind / f"{digest}{SUFFIX}"
+
+    def load_mapped(path: Path) -> Entry:
+        with path.open("rb") as file:
+            try:
+                return _entry(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+            except ValueError as error:  # nothing in it
+                raise Damaged("it is empty") from error
+
+    entry = _checked(path, load_mapped)
+    return entry if entry is None or entry_path(entry.kind, entry.key) == path else None
+
+
+def _entry(content: memoryview) -> Entry:
+    digest, body = bytes(content[:_DIGEST]), content[_DIGEST + 1 :]
     if content[_DIGEST : _DIGEST + 1] != b"\n" or digest != hashlib.sha256(body).hexdigest().encode():
         raise Damaged("its content is not what was written")
     try:
-        line = body.index(b"\n")
-        head = json.loads(body[:line])
+        line = _line_end(body)
+        head = json.loads(bytes(body[:line]))
         members, at = {}, line + 1
         for name in sorted(head["members"]):
             members[name] = body[at : at + head["members"][name]]
@@ -138,6 +160,15 @@ def load(path: Path) -> Entry:
         return Entry(head["kind"], head["key"], members)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged("it is no entry of a store") from error
+
+
+def _line_end(body: memoryview) -> int:
+    """A view has no `index` for bytes; heads are short."""
+    for start in range(0, len(body), _HEAD):
+        found = bytes(body[start : start + _HEAD]).find(b"\n")
+        if found >= 0:
+            return start + found
+    raise ValueError("no end of the line")
 
 
 def set_aside(path: Path, reason: str) -> None:
@@ -152,9 +183,9 @@ def set_aside(path: Path, reason: str) -> None:
         log.warning("%s is damaged (%s), cannot be set aside (%s), and is computed again.", path, reason, error.strerror)
 
 
-def _checked(path: Path) -> Entry | None:
+def _checked(path: Path, read: Callable[[Path], Entry] = load) -> Entry | None:
     try:
-        return load(path)
+        return read(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Damaged as error:

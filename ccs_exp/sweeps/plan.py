@@ -166,7 +166,7 @@ def _size(node: DictConfig) -> int | None:
 
 def _weights(cfg: DictConfig) -> int | None:
     try:
-        clip = unloaded(cfg.model.name, cfg.model.architecture)
+        clip = unloaded(cfg.model.name, cfg.model.architecture, cfg.model.repository)
     except CcsError:
         return None
     return sum(parameter.nbytes for parameter in clip.parameters())

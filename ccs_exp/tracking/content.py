@@ -9,6 +9,7 @@ from ccs_exp.files.whole import DECIMALS
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.evidence_files import read_evidence
+from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, primary_metric
 from ccs_exp.run_folder.wording import number
@@ -32,7 +33,7 @@ def config(summary: Summary) -> dict[str, Any]:
 def numbers(folder: RunFolder, summary: Summary) -> dict[str, float]:
     """All scalars under flat keys. What does not exist has none: no value of an empty set, no difference of the original to itself."""
     found: dict[str, float | None] = {keys.key(keys.CCS_AT_K, k): share for k, share in (summary["ccs_at_k"] or {}).items()}
-    found |= _of_conditions(folder, summary) | _of_draws(summary) | _of_skews(folder)
+    found |= _of_conditions(folder, summary) | _of_draws(summary) | _of_skews(folder) | _of_evidence(summary["evidence"] or {})
     ran = summary["ran"]
     if ran:
         found |= {keys.key(keys.SECONDS, name): value for name, value in ran["stages"].items()}
@@ -79,6 +80,31 @@ def _of_draws(summary: Summary) -> dict[str, float | None]:
     }
 
 
+def _of_evidence(evidence: EvidenceSummary) -> dict[str, float | None]:
+    """``evidence/rho``, ``evidence/labels_right/<sense>/<heads>`` and so on."""
+    found: dict[str, float | None] = {}
+    correlation, specificity = evidence.get("ccs_against_cost"), evidence.get("specificity")
+    if correlation:
+        found |= {"rho": correlation["rho"], "p": correlation["p"]}
+    senses = evidence.get("labels_right") or {}
+    for sense, shares in (("most_affected", senses.get("most_affected")), ("represents", senses.get("represents"))):
+        for of, share in (("all", shares["all"]), ("high", shares["high"]), ("others", shares["others"])) if shares else ():
+            found[f"labels_right/{sense}/{of}"] = share["right"] / share["tested"] if share["tested"] else None
+            found[f"labels_right/{sense}/{of}/permuted"] = share["permuted"]
+    if specificity:
+        found |= {"specificity": specificity["mean"]}
+    for null in evidence.get("nulls", []):
+        found |= {f"cost/{null['condition']}": null["cost"], f"p_matched/{null['condition']}": null["p"]}
+    for area in evidence.get("areas", []):
+        found[f"area/{area['task']}/{area['first']}-{area['second']}"] = area["area"]
+    for judge in evidence.get("intruders", []):
+        found[f"intruder/{judge['judge']}"] = judge["found"]
+    for again in evidence.get("stability", []):
+        parts = {"descriptions": again["descriptions"], "label": again["label"], "ccs": again["ccs"]}
+        found |= {f"stability/{again['probe']}/{what}": share["value"] for what, share in parts.items()}
+    return {keys.key(keys.EVIDENCE, name): value for name, value in found.items()}
+
+
 def _of_skews(folder: RunFolder) -> dict[str, float | None]:
     """``skew/<measure>/<attribute>/<condition>`` and ``skew_delta/...``: means over occupations."""
     table = read_evidence(folder.path, "skew_means.csv")
@@ -95,6 +121,10 @@ def media(library: Any, run: wandb.Run, folder: RunFolder) -> dict[str, Any]:
     conditions = folder.read_uncertainty()
     if conditions is not None:
         found[keys.CONDITIONS] = _table(library, run, keys.CONDITIONS, conditions.values.tolist(), UNCERTAINTY_COLUMNS)
+    for name in (keys.CAUSAL_MAP, keys.EVIDENCE):
+        table = read_evidence(folder.path, f"{name}.csv")
+        if table is not None:
+            found[name] = _table(library, run, name, table.values.tolist(), list(table.columns))
     for path in sorted(folder.figures.glob("*.png")):
         if path.stem not in _FIGURES_OF_NUMBERS:
             found[keys.key(keys.FIGURES, path.stem)] = library.Image(str(path))

@@ -13,6 +13,7 @@ SKEW, SKEW_DELTA = "skew", "skew_delta"
 SECONDS, IMAGES_PER_SECOND, MEMORY = "seconds", "images_per_second", "peak_memory_mib"
 RANDOM_MEAN, RANDOM_SD = "random/mean", "random/sd"  # stand where a condition does
 HEADS, CONDITIONS, PAGE, FIGURES = "heads", "accuracy", "report", "figures"
+EVIDENCE, CAUSAL_MAP = "evidence", "causal_map"
 CELL = ("model", "dataset", "strategy")
 
 _OWN_COLUMNS = re.compile(r"\+*(model|dataset|prune)=")

@@ -105,7 +105,7 @@ def test_the_model_is_left_as_it_was_also_after_an_error(pixels, monkeypatch):
     before = model.encode_images(pixels)
     hooks = [len(model.head_outputs(layer)._forward_hooks) for layer in range(LAYERS)]
     SharedPrefixEngine(2).encode(model, pixels, drawn_masks(7))
-    monkeypatch.setattr(shared_prefix.encoder, "embed", lambda *_: 1 / 0)
+    monkeypatch.setattr(model.tower.readout, "embed", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         SharedPrefixEngine(2).encode(model, pixels, drawn_masks(7))
     monkeypatch.undo()

@@ -175,25 +175,9 @@ def test_missing_weights_unknown_model_and_unknown_tag_are_errors(small_architec
         loading.load_clip("ViT-B-32", "laion9b")
 
 
-@pytest.mark.parametrize(("name", "found"), [("RN50", "ModifiedResNet"), ("ViT-B-16-SigLIP", "TimmModel")])
-def test_encoders_without_a_class_token_are_refused_by_name(name, found):
-    with pytest.raises(CcsError, match=f"{name} has an image encoder of type {found}"):
-        loading.load_clip(name)
-
-
-@pytest.mark.parametrize(
-    ("vision", "found"),
-    [
-        ({"pool_type": "avg"}, "avg pooling"),
-        ({"attentional_pool": True}, "attentional pooling"),
-        ({"qk_norm": True}, "CustomResidualAttentionBlock"),
-    ],
-)
-def test_other_poolings_and_blocks_are_refused_by_name(vision, found, monkeypatch):
-    config = {"embed_dim": 48, "vision_cfg": SMALL_VISION | vision, "text_cfg": SMALL_TEXT}
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "other-clip", config)
-    with pytest.raises(CcsError, match=found):
-        loading.load_clip("other-clip")
+def test_an_encoder_that_cannot_be_decomposed_is_refused_before_its_weights_are_looked_for():
+    with pytest.raises(CcsError, match="The heads of RN50 cannot be read"):
+        loading.load_clip("RN50", weights="nowhere.pt")
 
 
 def test_text_embeddings_equal_open_clips_at_full_length(model):

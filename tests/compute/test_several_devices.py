@@ -15,6 +15,7 @@ import pandas
 import pytest
 import torch
 from PIL import Image
+from small_jobs import ONE_TASK
 
 import ccs_exp
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
@@ -254,7 +255,7 @@ def program(*command, cwd):
         return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=300, env=env)
 
 
-QUICK = ("tracker=none", "device=cpu", "dataset.source.num_images=90", "probe.num_images=150", "batch_size=16", "prune=high_ccs")
+QUICK = (ONE_TASK, "tracker=none", "device=cpu", "dataset.source.num_images=90", "probe.num_images=150", "batch_size=16", "prune=high_ccs")
 SAME_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "effects.csv", "predictions.parquet")
 
 

@@ -24,8 +24,9 @@ CHOICES = [
 ]
 NEEDS = {  # what a choice cannot do without
     "model=open_clip": ["model.name=ViT-B-32", "model.pretrained=openai"],
+    "model=hf": ["model.name=org/name"],
     "dataset=folder": ["dataset.path=somewhere"],
-    **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos")},
+    **{f"dataset={name}": ["dataset.path=somewhere"] for name in ("msrvtt", "msvd", "didemo", "videos", "table")},
     "probe=folder": ["probe.path=somewhere"],
     "pool=file": ["pool.path=somewhere"],
     "spans=file": ["spans.path=somewhere"],
@@ -65,10 +66,11 @@ def test_defaults_are_the_contract():
     cfg = configure()
     names = {group: cfg[group].name for group in ("dataset", "probe", "pool", "spans", "ccs", "labeler", "judge", "tracker")}
     assert cfg.model.variant == "tiny" and names == {
-        "dataset": "scenes_shape", "probe": "scenes", "pool": "scenes", "spans": "computed", "ccs": "computed",
+        "dataset": "scenes", "probe": "scenes", "pool": "scenes", "spans": "computed", "ccs": "computed",
         "labeler": "taxonomy", "judge": "taxonomy", "tracker": "wandb_offline",
     }  # fmt: skip
-    assert [type(s).__name__ for s in build_strategies(cfg.prune)] == ["ByClass", "ByClass", "Random"]
+    assert [type(s).__name__ for s in build_strategies(cfg.prune)] == ["ByClass", "ByClass", "EachHead", "Matched"]
+    assert cfg.evidence.reading and cfg.prune.matched.draws >= 50
 
 
 @pytest.mark.parametrize("variant", ["vitb32_openai", "vitl14_laion"])
@@ -80,6 +82,7 @@ def test_a_model_brings_its_dataset_probe_and_pool_and_the_command_line_wins(var
         "taxonomy",
         5000,
     )
+    assert [type(s).__name__ for s in build_strategies(cfg.prune)] == ["ByClass", "ByClass", "Random"] and not cfg.evidence.reading
     cfg = configure(f"model={variant}", "dataset=digits", "pool=scenes")
     assert (cfg.dataset.name, cfg.probe.name, cfg.pool.name) == ("digits", "imagenet_val", "scenes")
 
@@ -94,6 +97,8 @@ def test_a_model_brings_its_dataset_probe_and_pool_and_the_command_line_wins(var
         (["prune=heads", "prune.heads.list=[L8.H3]", "prune.heads.sets={mine:[L9.H1]}"], ["heads"]),
         (["prune=concept", "prune.concept.names=[locations,animals]"], ["concept"]),
         (["prune=[paper,each_head]"], ["high_ccs", "low_ccs", "random", "each_head"]),
+        (["model=vitb32_openai", "prune=[evidence,random]"], ["high_ccs", "low_ccs", "random", "each_head", "matched"]),
+        (["+experiment=smoke_table4"], ["high_ccs", "low_ccs", "random"]),
     ],
 )
 def test_prune_is_multi_select(overrides, strategies):
@@ -105,7 +110,7 @@ def test_prune_is_multi_select(overrides, strategies):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=vitb33", "model=vitb33 is not known. Choose one of: open_clip, tiny"),
+        ("model=vitb33", "model=vitb33 is not known. Choose one of: hf, open_clip, tiny"),
         ("prune=[high_ccs,foo]", "prune=foo is not known. Choose one of: concept, curve, each_head"),
         ("dataset.limit=many", "limit"),
         ("dataset.limt=3", "limt"),
@@ -120,13 +125,14 @@ def test_prune_is_multi_select(overrides, strategies):
         ("batch_size=0", "batch_size=0"),
         ("device=tpu9", "Choose one of: auto, cpu"),
         ("precision=8", "precision=8 is not known"),
-        ("dataset.path=somewhere", "dataset.path=somewhere is not used by dataset=scenes_shape. Add dataset=folder"),
+        ("dataset.path=somewhere", "dataset.path=somewhere is not used by dataset=scenes. Add dataset=folder"),
         ("pool.path=somewhere", "Add pool=file"),
         ("num_workers=-1", "num_workers=-1: give a number of at least 0"),
         ("probe.num_images=0", "probe.num_images=0"),
         ("protocol=authors", "Choose one of: standard, paper"),
-        ("dataset.partial=true", "dataset.partial=true is not used by dataset=scenes_shape"),
-        ("dataset.streaming=true", "dataset.streaming=true is not used by dataset=scenes_shape"),
+        ("dataset.partial=true", "dataset.partial=true is not used by dataset=scenes"),
+        ("prune.random.seeds=[1]", "prune.random.seeds is a setting of prune=random, which is not chosen here"),
+        ("dataset.streaming=true", "dataset.streaming=true is not used by dataset=scenes"),
         ("labeler=given", "labeler=given takes the labels from a spans file"),
     ],
 )
@@ -139,7 +145,7 @@ def test_what_cannot_work_dies_at_composition(override, message):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["prune.random.seeds=[]"], "at least one seed"),
+        (["prune=random", "prune.random.seeds=[]"], "at least one seed"),
         (["prune=heads"], "prune=heads needs heads"),
         (["prune=heads", "prune.heads.list=[H3]"], "'H3' is not a head"),
     ],

@@ -122,7 +122,7 @@ def test_wrong_values_are_refused_in_a_paragraph(group):
 )  # fmt: skip
 def test_what_was_meant_is_said(override, said):
     with pytest.raises(CcsError) as caught:
-        configure(override)
+        configure("prune=paper", override)
     assert str(caught.value).startswith(said)
 
 

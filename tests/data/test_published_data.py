@@ -149,10 +149,10 @@ def test_pets_standard_and_paper(pets):
     assert [standard[index].target for index in range(74)] == [index // 2 for index in range(74)]
     with pytest.raises(CcsError, match="holds 75 of the 7,390 test images"):
         load("oxford_pets", pets, "protocol=paper")
-    everything = load("oxford_pets", pets, "protocol=paper", "dataset.protocols.paper.whole.samples=75")
+    everything = load("oxford_pets", pets, "protocol=paper", "dataset.protocols.paper.whole_samples=75")
     assert len(everything) == 75 and not everything.notes
     (pets / "images" / "Bombay_9.jpg").unlink()  # which no list names
-    paper = load("oxford_pets", pets, "protocol=paper", "dataset.protocols.paper.whole.samples=74")
+    paper = load("oxford_pets", pets, "protocol=paper", "dataset.protocols.paper.whole_samples=74")
     assert len(paper.class_names) == 35 and paper.class_names[:3] == ("Abyssinian", "American", "Basset")
     merged, breeds = {}, {sample.sample_id: standard.class_names[sample.target] for sample in map(standard.__getitem__, range(74))}
     for sample in map(paper.__getitem__, range(74)):

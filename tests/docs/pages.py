@@ -30,6 +30,7 @@ from ccs_exp.config.schema import config_dir, configure, register
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("bash", "json", "python", "text", "yaml")
 REASONS = ("needs", "asks")  # as in: needs the network, several GPUs, Slurm, a key; asks a person
+FEWER = ("dataset.limit=70", "probe.num_images=200", "prune.matched.draws=2")
 OTHERS = ("export", "chromium")  # programs that are given nothing of ours
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n)?^```(?P<language>\w*)(?: title=\"(?P<title>[^\"\n]+)\")?\n(?P<text>.*?)^```$",
@@ -114,7 +115,7 @@ def check(words: Sequence[str]) -> None:
 
 def _run(words: list[str], monkeypatch) -> None:
     if words[0] == "make":
-        words = _recipe(words[1:])[-1]
+        words = [*_recipe(words[1:])[-1], *FEWER]  # the default job is a long one
     if words[:3] == ["python", "-m", "ccs_exp"]:
         monkeypatch.syspath_prepend(os.getcwd())  # as Python itself does with -m
         words = ["ccs-exp", *words[3:]]

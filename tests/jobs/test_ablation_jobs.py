@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from small_jobs import ONE_TASK
 
 import ccs_exp
 from ccs_exp.config.schema import configure
@@ -14,11 +15,12 @@ from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import build_compute, build_model, image_data
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.report.answers import read_answers
+from ccs_exp.report.intervals import SEEDS
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.scoring.donors import donors, donors_bytes
 
-PROBE = ("tracker=none", "probe.num_images=120", "prune=high_ccs")
-QUICK = (*PROBE, "dataset=scenes_shape", "dataset.source.num_images=40")
+PROBE = (ONE_TASK, "tracker=none", "probe.num_images=120", "prune=high_ccs")
+QUICK = (*PROBE, "dataset.source.num_images=40")
 KINDS = ("zero", "mean", "resample", "direct")
 
 
@@ -70,7 +72,14 @@ def test_resampled_conditions_have_a_row_for_each_seed_and_their_mean(finished):
     accuracy = finished["resample"].read_accuracy().query("metric == 'top1'").set_index("condition")["value"]
     assert list(accuracy.index) == ["original", "high_ccs"]
     assert accuracy["high_ccs"] == pytest.approx(silenced["correct"].mean(), abs=1e-6)
-    assert not read_answers(finished["resample"].path), "200 answers of 40 samples are not 200 samples"
+    (answers,) = read_answers(finished["resample"].path).values()
+    assert len(answers.samples) == 40 and not answers.hits, "200 answers of 40 samples are not 200 samples"
+    assert {name: len(seeds) for name, seeds in answers.of_seeds.items()} == {"original": 1, "high_ccs": 5}
+    sure = finished["resample"].read_uncertainty().query("condition == 'high_ccs'").set_index("metric")
+    for metric in ("top1", "mean_per_class"):
+        row = sure.loc[metric]
+        assert row["value_low"] <= row["value"] <= row["value_high"] and row["interval"] == SEEDS
+        assert row["delta_low"] <= row["delta"] <= row["delta_high"] or row["delta"] == 0
 
 
 def test_seeds_are_evaluated_whatever_else_a_job_evaluates(finished, tmp_path):
@@ -145,6 +154,14 @@ def test_a_plan_says_how_large_donors_are(capsys):
     lines = [line.text for line in plan.encoding_lines(cfg, evaluates=True)]
     assert any("at most 256 images of imagenet_val" in line for line in lines)
     assert "outputs of those images: at most 0.12 GB, in memory and in the store" in lines
+
+
+def test_a_plan_says_what_evidence_takes():
+    cfg = configure(*PROBE, "prune=evidence", "evidence.stability=true", "evidence.other_probe={seed:4}")
+    lines = [f"{line.stage} {line.text}" for line in plan.evidence_lines(cfg, evaluates=True)]
+    assert lines[0].startswith("read every scored head once more over scenes_shape") and "0.8 kB of memory an image" in lines[0]
+    assert "3 times more, over the halves of scenes and another probe" in lines[1] and "at most 96 more labels and 480" in lines[2]
+    assert plan.evidence_lines(configure("prune=high_ccs"), evaluates=True) == []
 
 
 def test_donors_are_as_large_as_was_said():

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ccs_exp.config.schema import configure
+from ccs_exp.errors import CcsError
 from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.notebook import Evidence
 from ccs_exp.report.contents import gather
 from ccs_exp.report.evidence import causal_map_view, findings
 from ccs_exp.run_folder.evidence_files import read_evidence
@@ -19,7 +21,8 @@ HEADS, TASKS = 32, ("shape", "colour", "texture", "size", "place", "count", "bac
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
     small = ("dataset.source.num_images=210", "probe.num_images=400", "prune.matched.draws=4", "evidence.sufficiency=true")
-    run(configure("+experiment=causal_map", "tracker=none", *small), Job(str(path)))
+    small += ("evidence.stability=true", "evidence.other_probe={seed: 4}")
+    run(configure("tracker=none", *small), Job(str(path)))
     return RunFolder(path)
 
 
@@ -50,6 +53,17 @@ def test_heads_are_told_with_all_that_was_found(folder):
     assert len(represents) == HEADS * len(TASKS) and represents.groupby("head")["null95"].nunique().max() == 1
 
 
+def test_what_comes_again_is_told_of_the_halves_and_of_another_probe(folder):
+    table, heads = read_evidence(folder.path, "stability.csv"), read_evidence(folder.path, "evidence.csv")
+    halves = table[table["probe"] == "other half"].reset_index(drop=True)
+    assert len(halves) == HEADS and set(table["probe"]) == {"other half", "scenes, seed=4"}
+    assert (halves["same_descriptions"] == heads["same_descriptions"]).all() and 0 < halves["same_descriptions"].mean() < 1
+    told = {item["probe"]: item for item in folder.read_summary()["evidence"]["stability"]}
+    assert told["other half"]["descriptions"]["value"] == pytest.approx(halves["same_descriptions"].mean(), abs=1e-6)
+    low, high = told["scenes, seed=4"]["label"]["interval"]
+    assert low <= told["scenes, seed=4"]["label"]["value"] <= high
+
+
 def test_five_principal_directions_leave_no_less_than_random_ones(folder):
     table = read_evidence(folder.path, "sufficiency.csv")
     together = table[table["head"].isna()].groupby("replacement")["margin"].mean()
@@ -58,7 +72,7 @@ def test_five_principal_directions_leave_no_less_than_random_ones(folder):
 
 def test_the_findings_say_the_numbers(folder):
     summary = json.loads((folder.path / "summary.json").read_text())
-    told = " ".join(findings(summary))
+    told = " ".join(findings(summary["evidence"]))
     evidence = summary["evidence"]
     assert f"p {evidence['ccs_against_cost']['p']:.3f}" in told and evidence["heads"][0]["head"] in told
     share = evidence["labels_right"]["most_affected"]["all"]
@@ -66,3 +80,20 @@ def test_the_findings_say_the_numbers(folder):
     page = (folder.path / "report.html").read_text()
     assert "Does the score say what the head does?" in page and (folder.path / "figures" / "causal_map.png").exists()
     assert np.isfinite(evidence["nulls"][0]["cost"])
+
+
+def test_a_notebook_has_the_same_tables_and_a_plot_in_one_call():
+    import ccs_exp
+    from ccs_exp.evidence import causal_map  # a room of the same name does not take the function's place
+
+    small = ("dataset.source.num_images=70", "probe.num_images=100", "prune.matched.draws=2")
+    found = ccs_exp.evidence(ccs_exp.load_model("tiny"), "scenes", *small, progress=False)
+    assert tuple(found["causal_map"].columns) == causal_map.COLUMNS and len(found["causal_map"]) == HEADS * len(TASKS)
+    assert {"evidence", "represents", "effects", "nulls", "detection"} <= set(found) and found.summary["heads"]
+    assert "CCS" in repr(found) and "represents (224 rows)" in repr(found)
+    (axes,) = found.plot().axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == list(TASKS)
+    with pytest.raises(CcsError, match="takes every scored head alone"):
+        Evidence({}, {}).plot()
+    with pytest.raises(CcsError, match="name a data set"):
+        ccs_exp.evidence(ccs_exp.load_model("tiny"), "none")

@@ -7,6 +7,7 @@ import pandas
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from small_jobs import SMALL_JOB
 
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
@@ -15,8 +16,8 @@ from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.run_folder.columns import PREDICTION_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 
-QUICK = ("tracker=none", "dataset.source.num_images=60", "probe.num_images=200")
-PLAIN = ("tracker=none",)
+QUICK = (*SMALL_JOB, "tracker=none", "dataset.source.num_images=60", "probe.num_images=200")
+PLAIN = (*SMALL_JOB, "tracker=none")
 
 
 def job(folder, *overrides, asked=()):
@@ -241,8 +242,8 @@ BAD = {
     "short spans": (["spans=file", "spans.path={tmp}/spans.json"], r"L0\.H0 has 4"),
     "head outside the model": ([*QUICK, "prune=heads", "prune.heads.list=[L6.H0]"], r"L6\.H0: tiny has layers 0-5 of 8 heads each"),
     "weights of another model": (["model.weights={tmp}/pool.txt"], "does not load as weights of tiny_clip"),
-    "no class-token ViT": (["model=open_clip", "model.name=RN50", "model.pretrained=null", "ccs=file", "ccs.path={run}/heads.csv",
-                            "dataset=digits"], "RN50 has an image encoder of type ModifiedResNet"),
+    "no attention heads": (["model=open_clip", "model.name=RN50", "model.pretrained=null", "ccs=file", "ccs.path={run}/heads.csv",
+                            "dataset=digits"], "heads of RN50 cannot be read: its image encoder is a ModifiedResNet"),
     "too few for random": ([*QUICK, "ccs.high=3", "ccs.low=0"], "prune=random needs .* heads, .*but only"),
     "unwritable folder": (["hydra=default"], "cannot be used"),
     "its own input": (["ccs=file", "ccs.path={out}/heads.csv"], "lies in the run folder"),

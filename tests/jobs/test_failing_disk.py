@@ -8,6 +8,7 @@ import os
 import pytest
 import torch
 from PIL import Image
+from small_jobs import ONE_TASK
 
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
@@ -115,7 +116,7 @@ def test_every_write_sync_and_rename_may_fail(step, stub, tmp_path, monkeypatch)
 
 @pytest.mark.full
 def test_the_real_job_on_a_disk_that_fails(tmp_path, monkeypatch):
-    cfg = configure("tracker=none", "dataset.source.num_images=12", "probe.num_images=60", "prune=high_ccs")
+    cfg = configure(ONE_TASK, "tracker=none", "dataset.source.num_images=12", "probe.num_images=60", "prune=high_ccs")
     count, wanted = operations(cfg, tmp_path / "undisturbed", monkeypatch)
     for n in range(3, count + 1, 11):
         fails_once_and_completes(cfg, tmp_path / str(n), n, wanted, monkeypatch)

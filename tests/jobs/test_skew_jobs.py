@@ -74,7 +74,7 @@ def test_tables_that_no_run_writes_are_an_error(tmp_path):
     [
         (("dataset.top_k=5",), "dataset.top_k=5 is of dataset.task=skew"),
         (("dataset=fairface", "dataset.top_k=0"), "dataset.top_k=0: give a number of at least 1"),
-        (("dataset.occupations=mine.txt",), "dataset.occupations=mine.txt is not used by dataset=scenes_shape"),
+        (("dataset.occupations=mine.txt",), "dataset.occupations=mine.txt is not used by dataset=scenes"),
         (("dataset=fairface", "dataset.streaming=true"), "dataset.streaming=true is not used by dataset=fairface"),
         (("dataset=fairface", "dataset.partial=true"), "dataset.partial=true is about a local copy"),
         (("dataset=fairface", "dataset.templates=[\"A photo\"]"), "has no {} where the class name belongs"),

@@ -8,7 +8,8 @@ import pytest
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
-from ccs_exp.pruning.sets import area_between, matched_sets, nested, orders
+from ccs_exp.pruning.sets import matched_sets, nested, orders
+from ccs_exp.statistics.null_place import null_place
 
 HEADS = tuple(Head(layer, index) for layer in range(4) for index in range(8))
 
@@ -40,13 +41,6 @@ def test_nested_sets_grow_by_one_head():
     assert all(len(larger - smaller) == 1 and smaller < larger for smaller, larger in itertools.pairwise(sets))
 
 
-def test_areas():
-    curve, other = np.linspace(0, 8, 33), np.zeros(33)
-    assert area_between(curve, curve) == 0
-    assert area_between(curve, other) == pytest.approx(4) == -area_between(other, curve)
-    np.testing.assert_allclose(area_between(np.stack([curve, other]), np.stack([other, curve])), [4, -4])
-
-
 def test_matched_sets_have_as_many_heads_in_each_layer_and_differ():
     tested = frozenset({Head(0, 0), Head(0, 1), Head(2, 5), Head(3, 1), Head(3, 2), Head(3, 3)})
     found = matched_sets(tested, HEADS, 200, seed=1)
@@ -67,7 +61,7 @@ def test_where_there_are_few_all_are_given(draws):
     assert len(set(found.sets)) == min(draws, math.comb(8, 2)) and (tested in found.sets) == found.all_there_are
     # one draw short of all, the +1 stands for the tested set: the same p
     costs = {one: float(sum(head.index for head in one)) for one in {*found.sets, tested}}
-    place = found.place(costs[tested], [costs[one] for one in found.sets])
+    place = null_place(costs[tested], [costs[one] for one in found.sets], found.all_there_are)
     assert place.p_worse == pytest.approx(sum(c >= 7 for c in map(sum, itertools.combinations(range(8), 2))) / 28)
 
 
@@ -75,17 +69,14 @@ def test_all_heads_of_the_layers_have_no_other_set():
     tested = frozenset(head for head in HEADS if head.layer in (1, 3))
     found = matched_sets(tested, HEADS)
     assert found.sets == (tested,) and found.all_there_are
-    place = found.place(0.7, [0.7])
+    place = null_place(0.7, [0.7], found.all_there_are)
     assert (place.p_worse, place.p_better, place.p) == (1, 1, 1)
 
 
 def test_a_place_counts_equals_and_is_two_sided():
-    found = matched_sets(frozenset(HEADS[:3]), HEADS, 19)
-    place = found.place(2.0, [3.0, 2.0 + 1e-12] + [1.0] * 17)
+    place = null_place(2.0, [3.0, 2.0 + 1e-12] + [1.0] * 17, False)
     assert (place.as_bad, place.as_good, place.draws) == (2, 18, 19)
     assert place.p_worse == 3 / 20 and place.p_better == 19 / 20 and place.p == 6 / 20
-    with pytest.raises(ValueError, match="2 costs of 19 matched sets"):
-        found.place(1.0, [1.0, 2.0])
 
 
 def test_what_has_no_null_is_an_error():
@@ -104,5 +95,5 @@ def test_labels_given_at_random_are_rejected_as_often_as_the_level_says():
         tested = frozenset(HEADS[place] for place in rng.permutation(32)[:8])
         found = matched_sets(tested, HEADS, 199, seed=draw)
         costs = [sum(effect[head] for head in one) for one in found.sets]
-        rejected += found.place(sum(effect[head] for head in tested), costs).p <= 0.05
+        rejected += null_place(sum(effect[head] for head in tested), costs, False).p <= 0.05
     assert 0.03 <= rejected / 1000 <= 0.07

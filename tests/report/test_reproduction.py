@@ -152,8 +152,8 @@ def test_no_number_stands_beside_one_of_another_protocol_without_a_word(tmp_path
     assert alike.difference == pytest.approx(alike.delta - alike.paper_delta) and alike.other_protocol is None
     text, page = page_of(found, tmp_path / "page")
     titles = [attributes.get("title", "") for tag, attributes in page.tags if tag == "td"]
-    (told,) = {title for title in titles if "another protocol" in title and "9 heads" in title}
-    assert "names with underscores" in told and "paper, in its own protocol: 56.07" in text
+    told = [title for title in titles if "another protocol" in title and "9 heads" in title]
+    assert told and all("names with underscores" in title for title in told) and "paper, in its own protocol: 56.07" in text
     assert "[protocol=paper]" in (tmp_path / "page" / "tables.md").read_text().replace("\\", "")
 
 
@@ -458,7 +458,8 @@ def test_what_the_authors_head_sets_and_the_paper_do_not_agree_on():
     found = contradictions(load_paper())
     assert any("L23.H3 of ViT-L-14-LAION is published as a head of objects, but is moderate" in text for text in found)
     (table_1,) = [text for text in found if text.startswith("Table 1")]
-    assert "L11.H0 (Locations) as moderate" in table_1 and "moderate;" not in table_1 and table_1.count("ViT-B") == 4
+    assert "L11.H0 (Locations) as moderate" in table_1 and table_1.count("ViT-B") == 4
+    assert "moderate" not in table_1.partition("nowhere:")[2]
     missing = {text.split(" are published")[0] for text in found if text.startswith("No heads of")}
     assert missing == {"No heads of objects", "No heads of animals"} and len(found) == 4
 
@@ -482,7 +483,8 @@ def test_shares_of_all_heads_stand_beside_those_of_the_judged(tmp_path):
     write_run(tmp_path / "run", rows, dataset=None, choices=CHOICES)
     found = reproduce([tmp_path])
     (row,) = [row for rows in found.at_k.values() for row in rows if row.run]
-    assert (row.heads, row.of) == (62, 64) and sum(row.ours) == pytest.approx(1) and sum(row.of_all) == pytest.approx(62 / 64)
+    assert (row.heads, row.of) == (62, 64) and sum(row.ours) == pytest.approx(1, abs=1e-5)
+    assert sum(row.of_all) == pytest.approx(62 / 64, abs=1e-5)
     text, _ = page_of(found, tmp_path / "page")
     assert "62 of 64" in text and f"of all {row.of_all[5]:.3f}" in text
     assert "of all 64 heads" in (tmp_path / "page" / "tables.md").read_text()

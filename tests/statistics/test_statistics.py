@@ -16,7 +16,6 @@ from ccs_exp.statistics.intervals import (
     mean_of_means,
     newcombe,
     paired,
-    place,
     spread,
     wilson,
 )
@@ -185,17 +184,6 @@ def test_random_controls_are_no_hypotheses():
     assert all(found[name] is None for name in controls)
     with pytest.raises(ValueError, match="concept/animals belong to the family but were not compared"):
         holm_in_family(hypotheses, ["concept/animals"])
-
-
-@given(st.floats(0, 1), st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_a_place_among_draws_follows_the_plus_one_rule(value, draws):
-    found = place(value, draws)
-    assert 0 < found.least <= found.p <= 1 and found.draws == len(draws)
-    assert place(-1.0, draws).p == found.least and place(2.0, draws).p == 1
-
-
-def test_three_draws_cannot_be_significant():
-    assert place(0.1, [0.5, 0.6, 0.7]).p == 0.25 and place(0.5, [0.5, 0.6, 0.7]).as_low == 1 and place(0.5, []) is None
 
 
 def test_a_single_value_has_no_spread():

@@ -54,7 +54,7 @@ PAPER = {
 OPENED = {
     "cifar10": {"jpeg_quality": 75}, "cifar10_objects": {"jpeg_quality": 75}, "cifar10_animals": {"jpeg_quality": 75},
     "cifar100": {"names": "folders"}, "food101": {}, "country211": {"names": "paper"},
-    "oxford_pets": {"first_word": True, "whole": {"layout": "oxford_pets_whole", "samples": 7390}},
+    "oxford_pets": {"first_word": True, "whole_layout": "oxford_pets_whole", "whole_samples": 7390},
     "imagenet_a": {"names": "readme"}, "imagenet_r": {"names": "readme"},
     "msrvtt": {"protocol": "paper"}, "msvd": {"protocol": "paper"}, "didemo": {"protocol": "paper"},
 }  # fmt: skip
@@ -81,7 +81,7 @@ def strategies(cfg) -> list[str]:
 
 
 def test_they_are_those_of_the_paper_and_small_ones():
-    assert set(EXPERIMENTS) == set(PAPER) | OTHERS and set(load_paper().views) <= set(PAPER)
+    assert set(EXPERIMENTS) == set(PAPER) | OTHERS | {"bias"} and set(load_paper().views) <= set(PAPER)
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -90,7 +90,8 @@ def test_what_each_composes_to(name):
     params = sweep(name)
     assert params["dataset"] == datasets
     assert params["model"] == (["vitb32_openai", "vitb16_laion", "vitl14_openai"] if name == "table2" else VARIANTS)
-    cfg = configure(f"+experiment={name}", "model=vitb32_openai", f"dataset={datasets[0]}")
+    order = [f"dataset.frame_order={value}" for value in params.get("dataset.frame_order", ())]
+    cfg = configure(f"+experiment={name}", "model=vitb32_openai", f"dataset={datasets[0]}", *order)
     build_strategies(cfg.prune)
     assert (cfg.protocol, cfg.ccs.name, strategies(cfg)) == ("paper", scores, chosen)
     assert (cfg.prune.match_count == "min") == equal and (seeds is None or list(cfg.prune.random.seeds) == seeds)

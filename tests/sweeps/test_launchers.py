@@ -9,6 +9,7 @@ import time
 
 import pytest
 from hydra import initialize_config_dir
+from small_jobs import ONE_TASK
 
 from ccs_exp.config.schema import config_dir, configure, register
 from ccs_exp.errors import CcsError
@@ -18,7 +19,7 @@ from ccs_exp.sweeps.gpus import claim_gpu, visible_gpus
 from ccs_exp.sweeps.plan import plan_sweep
 from ccs_exp.sweeps.status import read_status
 
-SMALL = ["tracker=none", "dataset.source.num_images=40", "probe.num_images=150"]
+SMALL = [ONE_TASK, "tracker=none", "dataset.source.num_images=40", "probe.num_images=150"]
 CELLS = ["prune=heads", "prune.heads.list=[L5.H1],[L9.H0],[L2.H3]"]
 ROWS = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet")
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from slurm_cluster import slurm, why_not
+from small_jobs import ONE_TASK
 
 from ccs_exp.config.schema import configure
 from ccs_exp.jobs.experiment import Job, run
@@ -16,7 +17,7 @@ from ccs_exp.journal.state import read_job
 from ccs_exp.sweeps import slurm as waiting
 from ccs_exp.sweeps.status import read_status
 
-SMALL = ["tracker=none", "dataset.source.num_images=40", "probe.num_images=150"]
+SMALL = [ONE_TASK, "tracker=none", "dataset.source.num_images=40", "probe.num_images=150"]
 ON_SLURM = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.poll_s=1", "hydra.sweep.dir=sweep"]
 ROWS = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet")
 HEADS = ("L5.H1", "L9.H0", "L2.H3")

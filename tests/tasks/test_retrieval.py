@@ -195,7 +195,7 @@ def test_the_protocols_differ_as_documented(monkeypatch):
 
 
 def test_the_bundled_videos_leave_a_whole_run_folder(tmp_path, capsys):
-    cfg = configure("dataset=scenes_video", "dataset.limit=60", "dataset.frames=4", "probe.num_images=200", "tracker=none")
+    cfg = configure("dataset=scenes_video", "dataset.limit=60", "dataset.frames=4", "probe.num_images=200", "tracker=none", "prune=paper")
     run(cfg, Job(str(tmp_path)))
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["metric"], summary["num_samples"], summary["dataset"]) == ("t2v_R@1", 60, "scenes_video")

@@ -20,6 +20,7 @@ from ccs_exp.config.secrets import without_secrets
 from ccs_exp.errors import CcsError
 from ccs_exp.report import write_report
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
+from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking import record_log
 from ccs_exp.tracking.keys import run_name, sweep_name
@@ -35,6 +36,13 @@ CONFIG = {
         "max_tokens": 5,
         "prompt": f"key {OPENAI_KEY}",
     },
+}
+_SHARE = {"right": 2, "tested": 4, "untested": 1, "permuted": 0.125, "p": 0.01}
+EVIDENCE = {
+    "ccs_against_cost": {"heads": 9, "rho": 0.2, "low": None, "high": None, "p": 0.3, "spearman": 0.1, "reason": None},
+    "labels_right": {"represents": {"all": _SHARE, "high": _SHARE, "others": _SHARE | {"right": 0, "tested": 0}}},
+    "specificity": {"mean": 0.25, "above_zero": 3, "heads": 9},
+    "areas": [{"task": "shape", "first": "ccs_falling", "second": "random", "area": 0.1, "low": 0.0, "high": 0.2}],
 }
 ASKED = asked("high_ccs", "random", config=CONFIG, sweep="sweep-1", varied=["dataset=scenes_shape", "seed=1"])
 
@@ -60,8 +68,9 @@ def record(tmp_path, secrets, capfd) -> tuple[RunFolder, WandbRecord]:
     rows[0]["label"] = '<b>"quoted",\n日本</b>'
     conditions = {"original": (0, 0.86), "high_ccs": (9, 0.61), "low_ccs": (0, 0.86)}
     conditions |= {f"random/{seed}": (9, 0.80 + 0.01 * seed) for seed in range(3)} | {f"matched/high_ccs/{n}": (9, 0.8) for n in range(20)}
-    told = {"warnings": ["The model has random weights."], "skipped": ["a.png"]}
+    told = {"warnings": ["The model has random weights."], "skipped": ["a.png"], "evidence": EVIDENCE}
     folder = write_run(tmp_path, rows, conditions, asked=ASKED, ran=RAN, **told)
+    write_evidence(tmp_path, "causal_map.csv", ("head", "task", "standardised"), [{"head": "L8.H0", "task": "shape", "standardised": 0.5}])
     write_report(tmp_path)
     assert WandbTracker().track(tmp_path) == "offline"
     output = capfd.readouterr()
@@ -99,7 +108,10 @@ def test_the_record_says_what_the_run_folder_says(record):
     flat |= {f"accuracy/random/{name}": summary["random"][name] for name in ("mean", "sd")}
     flat["delta/random/mean"] = pytest.approx(summary["random"]["mean"] - summary["accuracy"]["original"])
     flat |= {"seconds/load": 1.5, "seconds/evaluate": 60.25, "seconds/total": 73.4, "images_per_second/evaluate": 123.4}
-    flat |= {"peak_memory_mib": 512}
+    flat |= {"peak_memory_mib": 512, "evidence/rho": 0.2, "evidence/p": 0.3, "evidence/specificity": 0.25}
+    flat |= {f"evidence/labels_right/represents/{of}": 0.5 for of in ("all", "high")}  # of the others none is tested
+    flat |= {f"evidence/labels_right/represents/{of}/permuted": 0.125 for of in ("all", "high", "others")}
+    flat |= {"evidence/area/shape/ccs_falling-random": 0.1}
     numbers = {key: value for key, value in run.summary.items() if isinstance(value, int | float) and not key.startswith("_")}
     assert {key for key in numbers if "." not in key} - {"unjudged"} == set(flat)  # each thing once, and nothing else
     assert {key: numbers[key] for key in flat} == flat
@@ -112,6 +124,7 @@ def test_the_record_says_what_the_run_folder_says(record):
 def test_tables_are_the_run_folder_s_and_numbers_are_numbers(record):
     folder, run = record
     heads, conditions = (table(folder, run, key) for key in ("heads", "accuracy"))
+    assert table(folder, run, "causal_map")["data"] == [["L8.H0", "shape", 0.5]]
     assert heads["columns"] == list(HEADS_COLUMNS) and heads["data"] == folder.read_heads().to_numpy().tolist()
     assert conditions["columns"] == list(UNCERTAINTY_COLUMNS)
     assert conditions["data"] == folder.read_uncertainty().to_numpy().tolist()
@@ -135,7 +148,7 @@ def test_figures_and_page_are_in_the_record_as_they_are(record):
 
 def test_every_file_that_the_record_names_lies_in_the_run_folder(record):
     folder, run = record
-    assert len(run.files) == 6 and not run.missing and not run.artifacts
+    assert len(run.files) == 7 and not run.missing and not run.artifacts
     (log_file,) = folder.path.glob("wandb/*/*.wandb")
     assert b"/tmp/" not in b"".join(record_log.read(log_file)) and b".unfinished" not in b"".join(record_log.read(log_file))
 

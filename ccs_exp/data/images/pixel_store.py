@@ -113,7 +113,6 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
     if source.one_process:
         return None
     path, tasks = configuration.get("path"), source.tasks
-    visual: Any = model.clip.visual  # open_clip's; torch cannot say of what type a module's attributes are
     key = {
         "layout": _LAYOUT,
         "source": configuration,
@@ -121,11 +120,11 @@ def pixel_store(configuration: Mapping[str, Any], source: ImageSource, model: Cl
         "files": folder_state(Path(path).expanduser()) if path else None,
         "images": len(source),
         "steps": [str(step) for step in parted(model.transform)[0].transforms],
-        "size": list(visual.image_size),
+        "size": list(model.image_size),
         "pillow": PIL.__version__,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    store = PixelStore(cache_dir() / "pixels" / f"{digest}.npy", key, len(source), visual.image_size, len(tasks or (0,)))
+    store = PixelStore(cache_dir() / "pixels" / f"{digest}.npy", key, len(source), model.image_size, len(tasks or (0,)))
     return store if store.prepare() else None
 
 

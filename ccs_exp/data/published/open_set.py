@@ -6,9 +6,9 @@ Which data sets there are, and what is known of each, stands in their files in `
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ccs_exp.data.images.decoding import Decoder
 from ccs_exp.data.images.folder import existing_folder
@@ -55,7 +55,8 @@ def open_set(
     only: Sequence[str] | None = None,
     names: str = "usual",
     first_word: bool = False,
-    whole: Mapping[str, Any] | None = None,
+    whole_layout: str | None = None,
+    whole_samples: int | None = None,
     jpeg_quality: int | None = None,
     path: str | None = None,
     partial: bool = False,
@@ -70,7 +71,7 @@ def open_set(
         only: the classes kept, and scored over.
         names: in prompts, see `prompt_names`.
         first_word: classes are called by the first word of their names, and those of one first word become one class.
-        whole: ``{layout, samples}``: of a local copy in that layout all images count, of which there are so many, not the test set alone.
+        whole_layout, whole_samples: of a local copy in that layout all images count, of which there are so many, not the test set alone.
         jpeg_quality: images that are not JPEG are compressed so first.
         path: a local copy. None: the hub.
         partial: the local copy may lack images and whole classes; all classes are still scored over.
@@ -94,11 +95,11 @@ def open_set(
         source = _tars(downloaded_files(hub), look) if hub.is_tars else _parquet(hub, None, look)
     else:
         look = Look(existing_folder(path), table, decode, partial)
-        everything = LAYOUTS[whole["layout"]](look) if whole else None
+        everything = LAYOUTS[whole_layout](look) if whole_layout else None
         source = everything or _from_folder(hub, look, [*layouts, "class_folders"], data_set)
-        samples = whole["samples"] if whole and everything else samples
-    if whole and samples != whole["samples"]:
-        notes.append(f"protocol=paper evaluates all {whole['samples']:,} images of {data_set}; {where} has the test images alone.")
+        samples = whole_samples if whole_samples and everything else samples
+    if whole_samples and samples != whole_samples:
+        notes.append(f"protocol=paper evaluates all {whole_samples:,} images of {data_set}; {where} has the test images alone.")
     called = [in_prompts[index].split()[0] if first_word else in_prompts[index] for index in kept]
     class_names = list(dict.fromkeys(called))
     new_class = {old: class_names.index(name) for old, name in zip(kept, called, strict=True)}

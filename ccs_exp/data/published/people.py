@@ -77,8 +77,8 @@ def fairface(
 
     Raises `CcsError` for a copy without an attribute, with groups that are not known, images that are missing, or only one group.
     """
-    columns, labels = {attribute: attribute for attribute in groups}, tuple(groups)
-    copy = _copy(hub, path, partial, "fairface_label_val.csv", "file", labels, labels)
+    columns = {attribute: attribute for attribute in groups}
+    copy = _copy(hub, path, partial, "fairface_label_val.csv", "file", list(groups), list(groups))
     names = _distinct(read_lines(Path(occupations).expanduser() if occupations else ASSETS / "occupations.txt"), occupations)
     return _people(copy, groups, columns, names, None, _incomplete(copy, "fairface", samples, partial))
 

@@ -14,6 +14,7 @@ from ccs_exp.report.reproduction.claims.statements import findings
 from ccs_exp.report.reproduction.claims.words import Answer
 from ccs_exp.report.reproduction.collect import Collection, Edition, collect
 from ccs_exp.report.reproduction.contradictions import contradictions
+from ccs_exp.report.reproduction.evidence import SweepEvidence, sweep_evidence
 from ccs_exp.report.reproduction.heads import Agreement, AtK, Example, agreement, ccs_at_k, examples
 from ccs_exp.report.reproduction.layers import OfModel, concepts_over_layers
 from ccs_exp.report.reproduction.paper import Paper, View, load_paper
@@ -44,6 +45,7 @@ class Reproduction:
     answers: tuple[Answer, ...]
     layers: dict[str, list[OfModel]]
     contradictions: list[str]
+    evidence: SweepEvidence
     seed: int
 
     @property
@@ -69,7 +71,8 @@ def arranged(collection: Collection, seed: int = 0) -> Reproduction:
     drawn, agreed = examples(book, seed), agreement(collection, paper)
     at_k, answers = ccs_at_k(book, paper), (paper_answer(), *_answers(book, paper))
     of_heads = concepts_over_layers(book, paper), contradictions(paper)
-    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, at_k, answers, *of_heads, seed)
+    evidence = sweep_evidence(collection.runs)
+    return Reproduction(collection, book, paper, tuple(views), others, drawn, agreed, at_k, answers, *of_heads, evidence, seed)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import read_csv, read_yaml
 from ccs_exp.heads import HIGH_FROM, LOW_TO, RANDOM_FROM_ALL_LAYERS
 from ccs_exp.report.contents import ConditionResult, Contents, gather
+from ccs_exp.report.evidence import map_tables
 from ccs_exp.run_folder.search import check_files, folders_below
 from ccs_exp.run_folder.summary import Summary
 
@@ -106,6 +107,7 @@ def collect(directories: Iterable[str | Path]) -> Collection:
                 damaged.append((folder, str(error)))
         if (folder / "summary.json").exists():
             try:
+                map_tables(folder)  # so that files that no run writes are found here
                 read.append((gather(folder), (folder / "summary.json").stat().st_mtime))
             except CcsError as error:
                 damaged.append((folder, str(error)))

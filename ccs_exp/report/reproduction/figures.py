@@ -16,7 +16,7 @@ _OTHERS = ("#0d468a", "#5990cb", "#8fb3dc", "#c9a24b", "#2e7d6b")
 def bars(table: Table) -> bytes:
     """Bars for each model and condition, a panel for each data set, as PNG.
 
-    Lines are 95% intervals, of several draws of their mean; a diamond is the paper's number, where it gives one.
+    Lines are 95% intervals, of several draws of their mean; a diamond is the paper's number, where it gives one of the same protocol.
     """
     datasets = table.groups
     with styled():
@@ -43,7 +43,7 @@ def _panel(axes: Axes, table: Table, dataset: str, conditions: list[str], start:
                 shown = True
                 if entry.interval:
                     axes.plot([at, at], [scale * end for end in entry.interval], color=INK, linewidth=0.9)
-            if entry.paper is not None:
+            if entry.paper is not None and not entry.other_protocol:
                 (diamond,) = axes.plot(at, 100 * entry.paper, "D", color=INK, markersize=3.4, markerfacecolor="white")
                 diamond.set_markeredgewidth(0.8)
     axes.set_xticks(range(len(table.rows)), [plain(title, 22) for _, title, _ in table.rows])

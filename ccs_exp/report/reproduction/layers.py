@@ -50,7 +50,8 @@ def _published(paper: Paper, model: str) -> OfModel:
 
 
 def _of_model(title: str, layers: Iterable[int], heads: Iterable[Labelled]) -> OfModel:
-    concepts, counted, unnamed = load_concepts(), {}, 0  # type: ignore[var-annotated]
+    concepts, unnamed = load_concepts(), 0
+    counted: dict[str, dict[int, tuple[int, int]]] = {}
     for layer, label, ccs_class in heads:
         named = concepts.of(label)
         unnamed += not named

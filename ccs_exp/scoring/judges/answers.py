@@ -12,7 +12,7 @@ from ccs_exp.files import parse_json
 from ccs_exp.llm.failures import Rejected
 from ccs_exp.scoring.judges.judge import Verdict
 
-Purpose = Literal["label", "verdicts"]
+Purpose = Literal["label", "verdicts", "intruder"]
 
 LONGEST_LABEL = 60  # characters: more than that is a sentence
 
@@ -23,7 +23,7 @@ _WORDS = {"aligned": Verdict.ALIGNED, "not_aligned": Verdict.NOT_ALIGNED}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reply says: one label, or one verdict for each description, with the probability of ``aligned`` where known."""
+    """What a reply says: one label, one verdict for each description, with the probability of ``aligned`` where known, or a number."""
 
     values: tuple[str, ...]
     p_aligned: tuple[float | None, ...]
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a request is about: a label is wanted for the descriptions, or verdicts on them under `label`.
+    """What a request is about: a label is wanted for the descriptions, verdicts on them under `label`, or which does not belong.
 
     `numbered`: the descriptions stand in a numbered list, even if there is only one of them.
     """
@@ -50,26 +50,30 @@ class Subject:
     def from_json(cls, found: Any) -> Self:
         """The inverse of `as_json`. Raises ValueError, KeyError or TypeError for what is none."""
         subject = cls(found["purpose"], tuple(map(str, found["descriptions"])), found["label"], bool(found["numbered"]))
-        if subject.purpose not in ("label", "verdicts") or not subject.descriptions:
-            raise ValueError("it is neither about a label nor about verdicts")
+        if subject.purpose not in ("label", "verdicts", "intruder") or not subject.descriptions:
+            raise ValueError("it is neither about a label nor about verdicts or intruders")
         return subject
 
     @property
     def answer_tokens(self) -> int:
         """About how many tokens an answer has."""
-        return 10 if len(self.descriptions) == 1 or self.purpose == "label" else 50
+        return 10 if len(self.descriptions) == 1 or self.purpose != "verdicts" else 50
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the entries of an answer are called."""
         if self.purpose == "label":
             return ("label",)
+        if self.purpose == "intruder":
+            return ("choice",)
         return tuple(f"verdict_{number}" for number in range(1, len(self.descriptions) + 1)) if self.numbered else ("verdict",)
 
     @property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of a reply, as structured outputs take it."""
-        kind = {"type": "string"} if self.purpose == "label" else {"type": "string", "enum": list(_WORDS)}
+        kind: dict[str, Any] = {"type": "string"} if self.purpose == "label" else {"type": "string", "enum": list(_WORDS)}
+        if self.purpose == "intruder":
+            kind = {"type": "integer", "enum": list(range(1, len(self.descriptions) + 1))}
         properties = {name: dict(kind) for name in self.names}
         content = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
         return {"type": "json_schema", "json_schema": {"name": self.purpose, "strict": True, "schema": content}}
@@ -83,6 +87,8 @@ class Subject:
         content, choice = _content(response)
         thoughts = content.rfind(_END_OF_THOUGHTS) + len(_END_OF_THOUGHTS) if _END_OF_THOUGHTS in content else 0
         found = _object(content[thoughts:])
+        if self.purpose == "intruder" and isinstance(found.get("choice"), int):  # True is a number to Python, and none of the choices
+            found["choice"] = str(found["choice"])
         missing = [name for name in self.names if not isinstance(found.get(name), str)]
         if missing:
             raise Rejected("unusable", f"no text under {', '.join(missing)} in {_shown(content)}")
@@ -93,6 +99,8 @@ class Subject:
         model, fingerprint = (text if isinstance(text, str) else None for text in told)
         if self.purpose == "label":
             return Answer((_label(found["label"]),), (None,), model, fingerprint)
+        if self.purpose == "intruder":
+            return Answer((_choice(found["choice"], len(self.descriptions)),), (None,), model, fingerprint)
         values = tuple(_verdict(found[name]).value for name in self.names)
         shares = tuple(_p_aligned(re.compile(rf'"{name}"\s*:\s*"\s*').search(content, thoughts), choice) for name in self.names)
         return Answer(values, shares, model, fingerprint)
@@ -147,6 +155,13 @@ def _label(text: str) -> str:
     if len(label) > LONGEST_LABEL or not label.isprintable():
         raise Rejected("unusable", f"a label of at most {LONGEST_LABEL} characters was asked for: {text[:200]!r}")
     return label
+
+
+def _choice(text: str, count: int) -> str:
+    """A number from 1 to `count`, as a text."""
+    if text.strip() not in {str(number) for number in range(1, count + 1)}:
+        raise Rejected("unusable", f"{text[:200]!r} is no number from 1 to {count}")
+    return text.strip()
 
 
 def _verdict(text: str) -> Verdict:

@@ -59,10 +59,15 @@ class EmbeddingJudge:
         texts = sorted({text for pair in pairs for text in pair if _has_words(text)})
         if not texts:
             return np.full(len(pairs), np.nan)
-        embedded = self._model.encode(texts, batch_size=64, convert_to_numpy=True, show_progress_bar=False)
-        embedded = _normalised(np.asarray(embedded, dtype=np.float64))
+        embedded = _normalised(self.embed(texts))
         row = {text: index for index, text in enumerate(texts)}
         return np.array([embedded[row[a]] @ embedded[row[b]] if a in row and b in row else np.nan for a, b in pairs])
+
+    def embed(self, texts: list[str]) -> Float[np.ndarray, "texts dimensions"]:
+        """The texts as the model embeds them; NaN for one without letters or digits."""
+        embedded = self._model.encode(texts, batch_size=64, convert_to_numpy=True, show_progress_bar=False)
+        words = np.array([_has_words(text) for text in texts])
+        return np.where(words[:, None], np.asarray(embedded, dtype=np.float64), np.nan)
 
     def _worded(self, label: str) -> str:
         label = " ".join(label.replace("_", " ").split())

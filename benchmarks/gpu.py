@@ -1,0 +1,236 @@
+"""What a GPU makes of it: in at most five minutes, with nothing but the package, random weights and random images.
+
+    python benchmarks/gpu.py [--seconds 300] [--device cuda]
+
+For each model, precision and batch: images a second of the embedding beside open_clip's own under the same precision, decomposition, and
+many masks beside one pass each, with the limit by operation count and the share of the card's peak. Then ranks, memory, and whether the
+card's predictions are the CPU's. What the time did not suffice for is listed. `--device cpu --small` runs all of it on toys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import operations
+import torch
+from ablation import matched_sets
+from encoding import Masks, OpenClipEngine, paper_masks, same_predictions
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn import functional as F
+
+from ccs_exp.clip.engine import PlainEngine
+from ccs_exp.clip.loading import load_clip
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.readout import read_heads
+from ccs_exp.clip.shared_prefix import SharedPrefixEngine
+from ccs_exp.scoring.moments import HeadMoments
+from ccs_exp.tasks.ranking import ranks
+
+MODELS, BATCHES, PRECISIONS = ("ViT-B-32", "ViT-B-16", "ViT-L-14"), (64, 256), ("fp32", "tf32", "bf16")
+TARGET = 0.85  # of the limit by operation count
+
+# dense peaks in TFLOP/s, from the makers' data sheets; other cards get no share
+PEAKS = {
+    "H100": {"fp32": 67, "tf32": 494, "bf16": 989},
+    "H200": {"fp32": 67, "tf32": 494, "bf16": 989},
+    "A100": {"fp32": 19.5, "tf32": 156, "bf16": 312},
+    "L40S": {"fp32": 91.6, "tf32": 183, "bf16": 362},
+    "RTX 4090": {"fp32": 82.6, "tf32": 82.6, "bf16": 165},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: seconds of a batch, medians; `ratio` to `reference`; `limit` by operation count; share of the card's peak."""
+
+    name: str
+    ours: float
+    reference: float
+    images: float
+    limit: float | None
+    share: float | None
+    memory: float
+    agreement: str
+
+    @property
+    def ratio(self) -> float:
+        return self.reference / self.ours
+
+    def cells(self) -> tuple[str, ...]:
+        limit = "" if self.limit is None else f"{self.limit:.2f}x"
+        reached = "" if self.limit is None else f"{self.ratio / self.limit:.0%}{'' if self.ratio >= TARGET * self.limit else ' MISSED'}"
+        share = "" if self.share is None else f"{self.share:.0%}"
+        times = f"{self.ours * 1e3:.1f} ms", f"{self.reference * 1e3:.1f} ms"
+        return self.name, *times, f"{self.images:,.0f}", f"{self.ratio:.2f}x", limit, reached, share, f"{self.memory:,.0f}", self.agreement
+
+
+class Bench:
+    """Times on one device, as long as `seconds` last."""
+
+    def __init__(self, device: str, seconds: float):
+        self.device, self.ends, self.left_out = device, time.monotonic() + seconds, list[str]()
+
+    def has_time_for(self, name: str) -> bool:
+        if time.monotonic() < self.ends:
+            return True
+        self.left_out.append(name)
+        return False
+
+    def seconds(self, job: Callable[[], object], repeats: int = 5) -> float:
+        job()
+        times = []
+        for _ in range(repeats):
+            self.wait()
+            started = time.perf_counter()
+            job()
+            self.wait()
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    def wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def memory(self) -> float:
+        """The most that the card has held since the last call, in MiB."""
+        if self.device != "cuda":
+            return 0.0
+        held = torch.cuda.max_memory_allocated() / 2**20
+        torch.cuda.reset_peak_memory_stats()
+        return held
+
+
+def precisely(precision: str, device: str) -> AbstractContextManager[object]:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def peak(precision: str, device: str) -> float | None:
+    name = torch.cuda.get_device_name() if device == "cuda" else ""
+    return next((peaks[precision] * 1e12 for card, peaks in PEAKS.items() if card in name), None)
+
+
+def mask_sets(model: ClipModel, small: bool) -> dict[str, Masks]:
+    return {
+        "10 conditions": paper_masks(model, 10),
+        f"{len(model.scored_heads)} single heads": [frozenset({head}) for head in model.scored_heads],
+        **({} if small else {"200 matched sets": matched_sets(model, 200, 10)}),
+    }
+
+
+def of_model(bench: Bench, name: str, precision: str, batch: int, small: bool) -> Iterator[Row]:
+    model = load_clip(name, seed=0, device=bench.device)
+    pixels = torch.randn(batch, 3, *model.clip.visual.image_size, generator=torch.Generator().manual_seed(1)).to(bench.device)
+    peer, most = OpenClipEngine(name, bench.device).load(model).clip, peak(precision, bench.device)
+    title, close = f"{name}, {precision}, batch {batch}", same_predictions() if precision == "fp32" else near_enough
+
+    def row(
+        what: str, ours: Callable[[], Tensor], reference: Callable[[], Tensor], work: float, times: int = 1, limit: float | None = None
+    ) -> Row:
+        agreement = str(close(ours()[..., :1, :], reference()[..., :1, :])) if limit is None else ""
+        bench.memory()
+        mine = bench.seconds(ours, 3 if limit else 5)
+        held, theirs = bench.memory(), times * bench.seconds(reference)
+        share = None if most is None else 2 * work * batch / mine / most
+        return Row(f"{title}, {what}", mine, theirs, batch / mine, limit, share, held, agreement)
+
+    def decomposed() -> Tensor:
+        readout = read_heads(model, pixels, range(heads[0].layer, heads[-1].layer + 1))
+        HeadMoments.of(heads, readout.coefficients)
+        return readout.embedding
+
+    heads = model.scored_heads
+    with precisely(precision, bench.device):
+        one = operations.shared(model, [frozenset()])
+        yield row("embedding", lambda: model.encode_images(pixels), lambda: F.normalize(peer.encode_image(pixels), dim=-1), one)
+        yield row("decomposition", decomposed, lambda: model.encode_images(pixels), one)
+        for what, masks in mask_sets(model, small).items():
+            if not bench.has_time_for(f"{title}, {what}"):
+                continue
+            work = operations.shared(model, masks)
+            limit = len(masks) * operations.full_pass(model) / work
+            plain, shared = PlainEngine(), SharedPrefixEngine()
+            yield row(
+                what,
+                lambda masks=masks, shared=shared: shared.encode(model, pixels, masks),  # type: ignore[misc]
+                lambda plain=plain: plain.encode(model, pixels, [frozenset()]),  # type: ignore[misc]
+                work,
+                len(masks),
+                limit,
+            )
+
+
+def near_enough(ours: Tensor, reference: Tensor) -> str:
+    return f"differ by {float((ours.float() - reference.float()).abs().max()):.0e}"
+
+
+def against_cpu(name: str, device: str, images: int) -> str:
+    """The same images under ten conditions on the card and on the CPU: predictions equal but for near ties, which are counted."""
+    embeddings = []
+    for place in ("cpu", device):
+        model = load_clip(name, seed=0, device=place)
+        pixels = torch.randn(images, 3, *model.clip.visual.image_size, generator=torch.Generator().manual_seed(2)).to(place)
+        with precisely("fp32", place):
+            embeddings.append(SharedPrefixEngine().encode(model, pixels, paper_masks(model, 10)).cpu())
+    return str(same_predictions()(embeddings[1], embeddings[0]))
+
+
+def ranked(size: int, device: str) -> tuple[float, float]:
+    """Seconds and peak MiB of `size` x `size` similarities, made on `device` and ranked in blocks of a thousand queries."""
+    generator = torch.Generator().manual_seed(3)
+    texts, videos = (F.normalize(torch.randn(size, 512, generator=generator), dim=-1).to(device) for _ in range(2))
+    started = time.perf_counter()
+    for start in range(0, size, 1000):
+        block = (texts[start : start + 1000] @ videos.T).cpu().numpy()
+        ranks(block, np.arange(size), np.arange(start, start + len(block)))
+    held = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0.0
+    return time.perf_counter() - started, held
+
+
+def measure(bench: Bench, models: Sequence[str], batches: Sequence[int], small: bool) -> tuple[Table, bool]:
+    table, reached = Table(box=None, padding=(0, 2, 0, 0)), True
+    for column in ("what", "ours", "reference", "images/s", "ratio", "limit", "of limit", "of peak", "MiB", "agreement"):
+        table.add_column(column, overflow="fold")
+    for name in models:
+        for precision in PRECISIONS:
+            for batch in batches:
+                if not bench.has_time_for(f"{name}, {precision}, batch {batch}"):
+                    continue
+                for row in of_model(bench, name, precision, batch, small):
+                    reached &= row.limit is None or row.ratio >= TARGET * row.limit
+                    table.add_row(*row.cells())
+                    print(" · ".join(filter(None, row.cells())), flush=True)
+    return table, reached
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
+    parser.add_argument("--small", action="store_true", help="one model, small batches, few ranks")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("No GPU here. --device cpu --small runs the script on toys.")
+    small, bench = arguments.small, Bench(arguments.device, arguments.seconds)
+    with torch.inference_mode():
+        table, reached = measure(bench, MODELS[:1] if small else MODELS, (2,) if small else BATCHES, small)
+        Console(width=200).print(table)
+        print("Card against CPU, ViT-B-32, 10 conditions:", against_cpu("ViT-B-32", arguments.device, 2 if small else 64))
+        size = 2_000 if small else 50_000
+        print(f"Ranks of {size:,} x {size:,}: {{:.1f}} s, {{:,.0f}} MiB on the card".format(*ranked(size, arguments.device)))
+    name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
+    print(f"{name}, torch {torch.__version__}. Left out for want of time: {'; '.join(bench.left_out) or 'nothing'}.")
+    sys.exit(not reached)
+
+
+if __name__ == "__main__":
+    main()

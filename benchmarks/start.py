@@ -1,0 +1,93 @@
+"""From the command to the first image: how long, and what is imported on the way.
+
+    python benchmarks/start.py [--against CHECKOUT] [--repeats 5]
+
+The job is `dataset=scenes_shape prune=none dataset.limit=20` with an empty store. `--against` another checkout of the project runs
+both in turn, by the same interpreter and libraries, and prints the ratio. The target is for two cores that do nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parents[1]
+JOB = ("dataset=scenes_shape", "prune=none", "dataset.limit=20", "tracker=none")
+TARGET = 4.0  # seconds
+
+# Ends the process at the first module that is given images: four axes, three channels.
+UNTIL_FIRST_IMAGE = """
+import os, sys, time
+started = float(os.environ["STARTED"])
+class AfterTorch:
+    def find_spec(self, name, path, target=None):
+        if name == "lightning":
+            sys.meta_path.remove(self)
+            from torch.nn.modules.module import register_module_forward_pre_hook
+            register_module_forward_pre_hook(first)
+def first(module, given):
+    if given and getattr(given[0], "ndim", 0) == 4 and given[0].shape[1] == 3:
+        print("FIRST IMAGE", time.time() - started, flush=True)
+        os._exit(0)
+sys.meta_path.insert(0, AfterTorch())
+sys.argv = ["ccs-exp", *sys.argv[1:]]
+from ccs_exp.__main__ import main
+main()
+"""
+
+
+def until_first_image(checkout: Path, *options: str) -> tuple[float, str]:
+    """Seconds, and what the interpreter says of its imports."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, *options, "-c", UNTIL_FIRST_IMAGE, *JOB, f"hydra.run.dir={folder}/run"]
+        own = {"PYTHONPATH": str(checkout), "CCS_EXP_CACHE": f"{folder}/store", "STARTED": str(time.time())}
+        done = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True, check=False)
+    found = re.search(r"FIRST IMAGE ([\d.]+)", done.stdout)
+    if not found:
+        sys.exit(f"The job saw no image:\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
+    return float(found[1]), done.stderr
+
+
+def imports(told: str) -> Table:
+    """Seconds of each package's own modules, those of a tenth of a second and more."""
+    own: collections.Counter[str] = collections.Counter()
+    for microseconds, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \| +(\S+)", told):
+        own[name.split(".")[0]] += int(microseconds)
+    table = Table(title="imported before it", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("package")
+    table.add_column("seconds, measuring included", justify="right")
+    for name, microseconds in own.most_common():
+        if microseconds >= 100_000:
+            table.add_row(name, f"{microseconds / 1e6:.2f}")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--against", type=Path, help="another checkout")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    checkouts = [HERE, *([arguments.against] if arguments.against else [])]
+    times = [[until_first_image(checkout)[0] for checkout in checkouts] for _ in range(arguments.repeats)]
+    for checkout, seconds in zip(checkouts, zip(*times, strict=True), strict=True):
+        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+        print(f"{checkout.name}: first image after {statistics.median(seconds):.2f} s ({spread})")
+    if arguments.against:
+        print(f"ratio, pair by pair: {statistics.median(ours / theirs for ours, theirs in times):.2f}")
+    Console(width=100).print(imports(until_first_image(HERE, "-X", "importtime")[1]))
+    sys.exit(statistics.median(row[0] for row in times) > TARGET)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""An image encoder of any kind that can be decomposed, as the rest of the room sees it: layers of heads, and a read-out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ccs_exp.clip.layers import Layer, Position
+from ccs_exp.clip.pooling import ReadOut
+
+
+class ImageTower(ABC):
+    """Pixels to tokens, layer by layer, to an embedding, so that head masks can stand between.
+
+    Args:
+        kind: what people call it.
+        plain: clip_text_span's shares of biases and means are defined for it (`ccs_exp.clip.readout`).
+    """
+
+    def __init__(self, visual: Any, layers: Sequence[Layer], readout: ReadOut, kind: str, plain: bool = False):
+        self.visual, self.layers, self.readout, self.kind, self.plain = visual, layers, readout, kind, plain
+
+    @abstractmethod
+    def tokens(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens width"]:
+        """As they enter the first block."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Tokens and width."""
+
+    def position(self) -> Position:
+        """What the blocks' attention is told of the tokens' places."""
+        return {}
+
+    @property
+    def has_class_token_alone(self) -> bool:
+        """Whether the embedding is read from the first token and no other."""
+        return self.readout.pool.reads_first_token
+
+    @property
+    def coefficients_per_head(self) -> int:
+        """Of what a head gives, as far as the embedding depends on it (`ccs_exp.clip.readout`)."""
+        return self.readout.pool.heads * self.layers[0].head_dim
+
+    def heads(
+        self, layer: int, x: Float[Tensor, "batch tokens width"]
+    ) -> tuple[Float[Tensor, "batch heads read head_dim"], Float[Tensor, "batch read width"]]:
+        """What a layer's heads give, before the hook point, and what of `x` goes on beside them.
+
+        Of the last layer, at the class token alone where the embedding is read from nowhere else.
+        """
+        block = self.layers[layer]
+        if layer == len(self.layers) - 1 and self.has_class_token_alone:
+            return block.first_token_heads(x, self.position()), x[:, :1]
+        return block.heads(x, self.position()), x
+
+    def run(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch read width"]:
+        """Tokens after the last block, as far as the embedding is read from them."""
+        x = self.tokens(pixels)
+        for number, layer in enumerate(self.layers):
+            z, x = self.heads(number, x)
+            x = layer.finish(x, z)
+        return x
+
+
+class OpenClipTower(ImageTower):
+    """open_clip's `VisionTransformer`."""
+
+    def tokens(self, pixels: Tensor) -> Tensor:
+        return self.visual._embeds(pixels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        tokens, width = self.visual.positional_embedding.shape
+        return tokens, width
+
+
+class TimmTower(ImageTower):
+    """timm's `VisionTransformer` in open_clip's `TimmModel`."""
+
+    def tokens(self, pixels: Tensor) -> Tensor:
+        trunk = self.visual.trunk
+        return trunk.norm_pre(trunk.patch_drop(trunk._pos_embed(trunk.patch_embed(pixels))))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        trunk = self.visual.trunk
+        return trunk.patch_embed.num_patches + trunk.num_prefix_tokens, trunk.embed_dim
+
+
+class EvaTower(TimmTower):
+    """timm's `Eva`, where positions may be rotations of queries and keys."""
+
+    def tokens(self, pixels: Tensor) -> Tensor:
+        trunk = self.visual.trunk
+        return trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(pixels))[0])
+
+    def position(self) -> Position:
+        rope = self.visual.trunk.rope
+        return {} if rope is None else {"rope": rope.get_embed()}

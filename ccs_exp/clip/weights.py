@@ -1,0 +1,70 @@
+"""Reading a checkpoint's file into a model."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+import zipfile
+from pathlib import Path
+
+from open_clip.factory import load_checkpoint
+from safetensors import SafetensorError
+
+from ccs_exp.clip.model import WeightsOrigin
+from ccs_exp.clip.open_clip_types import OpenClip
+from ccs_exp.clip.torchscript import archived_state, is_torchscript
+from ccs_exp.errors import CcsError
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
+
+
+def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
+    try:
+        if is_torchscript(path):
+            if pretrained != "openai":
+                raise CcsError(
+                    f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
+                    "vitb16_openai or vitl14_openai); save the weights as safetensors instead."
+                )
+            _load_openai_archive(clip, path)
+        else:
+            load_checkpoint(clip, str(path), weights_only=True)
+        with path.open("rb") as file:
+            return WeightsOrigin(described, hashlib.file_digest(file, "sha256").hexdigest(), path)
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise CcsError(
+            f"{path} does not load as weights of {name}: {reason[:300]}{'...' if len(reason) > 300 else ''} "
+            "Check that the file is whole and that model.name is its architecture."
+        ) from error
+
+
+def _load_openai_archive(clip: OpenClip, path: Path) -> None:
+    state = archived_state(path)
+    for setting in ("input_resolution", "context_length", "vocab_size"):
+        state.pop(setting, None)
+    clip.load_state_dict(state)
+
+
+class quiet_open_clip:
+    """open_clip warns that a model has no weights yet; here they are loaded afterwards."""
+
+    def __enter__(self) -> None:
+        self.root, self.level = logging.getLogger(), logging.getLogger().level
+        self.root.setLevel(logging.ERROR)
+
+    def __exit__(self, *_exception: object) -> None:
+        self.root.setLevel(self.level)

@@ -1,0 +1,59 @@
+"""The atlas of a job: what heads add to the probe's images is kept, and pages to look at it are written into the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ccs_exp.atlas.make import make_atlas
+from ccs_exp.atlas.pages import write_pages
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.config.plain import plain
+from ccs_exp.errors import CcsError
+from ccs_exp.jobs import keys
+from ccs_exp.jobs.load_stage import Loaded
+from ccs_exp.journal.log import note, stage
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.scoring.decompose import contributions
+from ccs_exp.store import Stages, key_digest
+
+CONTRIBUTIONS = "contributions"  # the kind of entry
+_PUBLISHED = "ccs_exp.data.published."
+
+
+def check_atlas(asked: bool, loaded: Loaded) -> None:
+    """Raise `CcsError` where an atlas was asked for on the command line and no model is loaded that could see anything."""
+    if asked and loaded.model is None:
+        raise CcsError("atlas=true shows what a model's heads see, and these descriptions need no model. Add model=... dataset=...")
+
+
+@stage("atlas")
+def write_atlas(cfg: DictConfig, loaded: Loaded, folder: RunFolder, compute: Compute, stages: Stages) -> dict[str, Any] | None:
+    """Write the pages; what ``summary.json`` says of them. None where none are asked for, or nothing was loaded that sees."""
+    if not cfg.atlas or loaded.model is None or loaded.probe is None:
+        return None
+    key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
+    noted = None if CONTRIBUTIONS in stages.computed else stages  # the decomposition may just have made them
+    kept = contributions(loaded.model, loaded.probe, compute, key, noted)
+    thumbnails, notices = shows_images(cfg.atlas_thumbnails, plain(cfg.probe.source))
+    if loaded.model.origin.random:
+        notices.append(f"The model has {loaded.model.origin.description}: what its heads see means nothing.")
+    title = " · ".join(filter(None, (loaded.name, f"probe {cfg.probe.name}")))
+    atlas = make_atlas(folder.path, title, loaded.model, kept, loaded.probe, compute, thumbnails=thumbnails, notices=notices)
+    pages = write_pages(atlas, folder.path / "atlas")
+    note(pages=len(pages), bytes=sum(page.stat().st_size for page in pages))
+    return {"contributions": key and key_digest(key), "images": len(kept), "pages": len(pages)}
+
+
+def shows_images(asked: bool | None, source: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    """Whether pages show the probe's images, and what they say of it. By default not where these were published by others: pages get
+    passed on, and a copy of an image is the image to its licence."""
+    published = str(source.get("_target_", "")).startswith(_PUBLISHED)
+    if asked is None and published:
+        return False, [
+            "These pages show where heads look, but not the images: they are of a published data set, whose licence may not let "
+            "copies be passed on. atlas_thumbnails=true shows them, for your own eyes."
+        ]
+    return asked is not False, []

@@ -1,0 +1,4 @@
+"""What jobs of tests ask where nothing else is asked: one task and few conditions. The bundled model's own choice is a long job."""
+
+ONE_TASK = "dataset=scenes_shape"
+SMALL_JOB = (ONE_TASK, "prune=paper")
