@@ -37,10 +37,10 @@ def refused(function, *arguments, **options):
         (("",), {}, "vitb32_openai"),
         (("vitb99_openai",), {}, "vitb32_openai"),
         (("tiny",), {"pretraned": "openai"}, "Its options: pretrained"),
-        (("tiny",), {"seed": "a"}, "seed='a': give a whole number"),
-        (("tiny",), {"seed": -1}, "seed=-1: give a whole number of at least 0"),
+        (("tiny",), {"seed": "a"}, "load_model(seed='a'): give a whole number"),
+        (("tiny",), {"seed": -1}, "load_model(seed=-1): give a whole number of at least 0"),
         (("tiny",), {"weights": "missing.pt"}, "missing.pt"),
-        (("tiny",), {"weights": 5}, "weights=5: give text"),
+        (("tiny",), {"weights": 5}, "load_model(weights=5): give text"),
         (("ViT-B-32",), {"pretrained": "nobody"}, "nobody"),
     ],
 )

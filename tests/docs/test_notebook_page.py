@@ -17,7 +17,10 @@ def test_the_page_runs_as_a_notebook(tmp_path, monkeypatch):
     notebook = nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell("scores"), nbformat.v4.new_code_cell("values")])
     # sockets of files: the tests may open no other
     kernel = KernelManager(kernel_name="python3", transport="ipc", connection_file=str(tmp_path / "kernel.json"))
-    NotebookClient(notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    try:
+        NotebookClient(notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    finally:
+        kernel.shutdown_kernel(now=True)
     *blocks, scores, values = notebook.cells
     printed = ["".join(output.get("text", "") for output in cell.outputs) for cell in blocks]
     assert "L5.H4" in printed[0] and "original" in printed[1] and "torch.Size([4, " in printed[2]

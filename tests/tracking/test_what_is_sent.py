@@ -6,6 +6,7 @@ import pytest
 from example_run import asked, write_run
 from wandb_record import read_record
 
+from ccs_exp.report import write_report
 from ccs_exp.tracking.dashboard.view import definition, workspace
 from ccs_exp.tracking.tracker import WandbTracker
 
@@ -27,6 +28,7 @@ def metrics(node):
 @pytest.mark.full
 def test_keys_tables_artifacts_size_and_the_view_of_a_sweep(tmp_path):
     write_run(tmp_path, asked=asked("high_ccs", "random"))
+    write_report(tmp_path)
     assert WandbTracker().track(tmp_path) == "offline"
     record = read_record(tmp_path)
     size = sum(path.stat().st_size for path in (tmp_path / "wandb").rglob("*") if path.is_file())
