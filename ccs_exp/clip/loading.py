@@ -26,7 +26,7 @@ from ccs_exp.clip.repository import at_hand, repository_named
 from ccs_exp.clip.weights import load_weights, quiet_open_clip
 from ccs_exp.errors import CcsError, NotHere
 from ccs_exp.files import ASSETS
-from ccs_exp.hub import fetch
+from ccs_exp.files.hub import fetch
 
 
 def load_clip(

@@ -8,7 +8,7 @@ from typing import Any
 from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, get_pretrained_cfg
 
 from ccs_exp.errors import CcsError
-from ccs_exp.hub import Wanted, names_at
+from ccs_exp.files.hub import Wanted, names_at
 
 
 def wanted_weights(tag: Mapping[str, Any]) -> Wanted | None:

@@ -1,7 +1,8 @@
 """Files in and out, for every room above; imports errors alone.
 
 In: what people write (`read`), and folders of theirs (`walk`): text in UTF-8, tables, JSON, YAML, refused with file and line where it
-is not as it should be. Out: whole files (`whole`), the same bytes for the same content. `likeness` knows names that look the same.
+is not as it should be. Out: whole files (`whole`), the same bytes for the same content. `likeness` knows names that look the same;
+`hub` fetches what lies on the Hugging Face hub, and is not imported here, because its clients take a second.
 """
 
 from __future__ import annotations

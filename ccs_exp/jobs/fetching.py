@@ -13,7 +13,7 @@ from ccs_exp.clip.repository import repository_named
 from ccs_exp.config.plain import plain
 from ccs_exp.data.published.sources import hub_source
 from ccs_exp.errors import CcsError
-from ccs_exp.hub import Missing, Wanted, missing, place
+from ccs_exp.files.hub import Missing, Wanted, missing, place
 from ccs_exp.jobs.assemble import build, build_pool
 from ccs_exp.jobs.encode import build_model
 

@@ -149,7 +149,7 @@ def branches_named_in(node: Any) -> Key:
         repository, revision = part.get("repository") or part.get("id"), part.get("revision")
         if repository and isinstance(revision, str) and not _COMMIT.fullmatch(revision):
             # late: few jobs name a branch, and the hub's client takes a while to import
-            from ccs_exp.hub import Wanted, commit_here
+            from ccs_exp.files.hub import Wanted, commit_here
 
             found[f"{repository}@{revision}"] = commit_here(Wanted(str(repository), "dataset", revision, ()))
     return {"branches": found} if found else {}

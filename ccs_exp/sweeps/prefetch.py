@@ -18,7 +18,7 @@ from ccs_exp.config.mistakes import explained
 from ccs_exp.config.place import config_dir
 from ccs_exp.config.schema import configure, register
 from ccs_exp.errors import CcsError
-from ccs_exp.hub import place
+from ccs_exp.files.hub import place
 from ccs_exp.jobs.fetching import Need, needs_of_job, said
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.store import cache_dir
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"Error: {plain(str(error))}")
     for line in said(found, known_only=False):
         print(plain(line))
-    failed = [f"{need.what}: {error}" for need in found if (error := _failure(need))]
+    failed = [f"{need.what}: {reason}" for need in found if (reason := _failure(need))]
     for line in failed:
         print(plain(f"Error: {line}"), file=sys.stderr)
     if failed:

@@ -20,7 +20,7 @@ from ccs_exp.config.schema import configure
 from ccs_exp.data.published import verify_hub
 from ccs_exp.data.published.classes import class_table
 from ccs_exp.errors import CcsError, NotHere
-from ccs_exp.hub import Wanted, fetch, full_commit, missing
+from ccs_exp.files.hub import Wanted, fetch, full_commit, missing
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.fetching import needs_of_job, said

@@ -18,7 +18,7 @@ from ccs_exp.data.published.parquet import ParquetImages, holds_images
 from ccs_exp.data.published.tars import TEMPLATES_FILE, TarImages, class_names_beside
 from ccs_exp.errors import CcsError
 from ccs_exp.files import look_alikes, read_lines, some
-from ccs_exp.hub import Wanted, commit_here, names_at
+from ccs_exp.files.hub import Wanted, commit_here, names_at
 
 _USUAL_LABELS = ("label", "labels", "class", "target", "category", "fine_label", "cls")
 

@@ -14,7 +14,7 @@ from ccs_exp.data.published.parquet import check_row_groups
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, TEMPLATES_FILE, by_number
 from ccs_exp.errors import CcsError
 from ccs_exp.files import walk
-from ccs_exp.hub import Wanted, fetch, full_commit, reaching
+from ccs_exp.files.hub import Wanted, fetch, full_commit, reaching
 
 datasets.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
 _INSTEAD = "Or use a local copy (dataset.path=DIR, or probe=folder probe.path=DIR for a probe)."

@@ -20,7 +20,7 @@ from ccs_exp.data.published.parquet import check_columns, encoded_image, names_o
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, class_names_beside
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines
-from ccs_exp.hub import full_commit
+from ccs_exp.files.hub import full_commit
 
 
 class StreamedImages(Labelled):

@@ -24,7 +24,7 @@ from ccs_exp.data.published.hub import HubSource
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, TEMPLATES_FILE
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines, read_yaml
-from ccs_exp.hub import full_commit
+from ccs_exp.files.hub import full_commit
 
 
 @dataclass(frozen=True)

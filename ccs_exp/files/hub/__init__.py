@@ -6,7 +6,7 @@ errors and files.
 
 from __future__ import annotations
 
-from ccs_exp.hub.reaching import reaching
-from ccs_exp.hub.wanted import Missing, Wanted, commit_here, fetch, full_commit, missing, names_at, place
+from ccs_exp.files.hub.reaching import reaching
+from ccs_exp.files.hub.wanted import Missing, Wanted, commit_here, fetch, full_commit, missing, names_at, place
 
 __all__ = ["Missing", "Wanted", "commit_here", "fetch", "full_commit", "missing", "names_at", "place", "reaching"]

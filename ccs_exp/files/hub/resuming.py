@@ -19,7 +19,7 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers
 
 from ccs_exp.errors import CcsError
-from ccs_exp.hub.reaching import Kind, page
+from ccs_exp.files.hub.reaching import Kind, page
 
 _AT_ONCE = 4
 

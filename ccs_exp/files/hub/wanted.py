@@ -17,8 +17,8 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import get_session
 
 from ccs_exp.errors import CcsError, NotHere
-from ccs_exp.hub.reaching import Kind, page, reaching
-from ccs_exp.hub.resuming import resume
+from ccs_exp.files.hub.reaching import Kind, page, reaching
+from ccs_exp.files.hub.resuming import resume
 
 _ANSWERS_WITHIN = 10  # seconds
 _COMMIT = re.compile(r"[0-9a-f]{40}")
