@@ -40,7 +40,7 @@ class LoggerTracker:
             made = self.logger(**_filled(self.logger, names))
             made.log_hyperparams(without_secrets(content.config(summary)))
             made.log_metrics(content.numbers(folder, summary), step=0)
-            keep = getattr(made.experiment, "log_artifact", None)  # MLflow's client
+            keep = getattr(getattr(made, "experiment", None), "log_artifact", None)  # MLflow's client
             if keep is not None and made.version is not None:
                 for file in (folder.path / name for name in _FILES):
                     if file.is_file():
