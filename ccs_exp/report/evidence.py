@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas
 
 _STEPS = len(CCS_COLOURS) - 1
-_STRONG = 0.05
+_STRONG = 0.05  # p below which a finding is one
+_LEAST = 0.1  # standard deviations: what is printed with one decimal
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,10 @@ def _foremost(heads: Sequence[ForemostHead]) -> list[str]:
         f"{item['head']} ({plain(item['label'] or 'no label')}, CCS {'–' if item['ccs'] is None else item['ccs']}) for "
         f"{item['task'].rpartition('/')[2]}, {item['standardised']:.1f} sd"
         for item in heads[:3]
+        if item["standardised"] >= _LEAST
     ]
+    if heads and not named:
+        return [f"No head alone costs a task {_LEAST} sd of its margins."]
     return [f"Heads that matter most: {'; '.join(named)}."] if named else []
 
 
