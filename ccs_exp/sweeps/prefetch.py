@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"Error: {plain(str(error))}")
     for line in said(found, known_only=False):
         print(plain(line))
-    failed = [f"{need.what}: {error}" for need in found if (error := _failure(need))]
+    failed = [f"{need.what}: {reason}" for need in found if (reason := _failure(need))]
     for line in failed:
         print(plain(f"Error: {line}"), file=sys.stderr)
     if failed:
