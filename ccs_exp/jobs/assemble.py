@@ -31,7 +31,8 @@ def _without_names(node: Any) -> Any:
     """What is built takes no ``name``: that is what the command line calls the choice."""
     if not isinstance(node, dict):
         return node
-    return {key: _without_names(value) for key, value in node.items() if key != "name" or "_target_" not in node}
+    ours = "_target_" in node and "_partial_" not in node  # others' classes, as Lightning's loggers, have names of their own
+    return {key: _without_names(value) for key, value in node.items() if key != "name" or not ours}
 
 
 def build_pool(node: DictConfig) -> Pool:
