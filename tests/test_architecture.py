@@ -14,7 +14,7 @@ def modules() -> list[Path]:
 
 def test_the_root_is_seen_at_a_glance():
     names = {path.name for path in PACKAGE.iterdir()} - {"__init__.py", "__pycache__", "assets", "py.typed"}
-    assert len(names) <= 26
+    assert len(names) <= 24
     assert sum((PACKAGE / name).is_file() for name in names) <= 8
 
 

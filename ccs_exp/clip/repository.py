@@ -10,10 +10,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
 from ccs_exp.store import file_sha256
+
+if TYPE_CHECKING:
+    from ccs_exp.files.hub import Wanted
 
 OPEN_CLIP, TRANSFORMERS = "open_clip_config.json", "config.json"
 PREPROCESSOR = ("preprocessor_config.json", "processor_config.json")
@@ -44,14 +47,14 @@ def fetched(named: str) -> Path:
     local = Path(named).expanduser()
     if local.is_dir():
         return local
-    folder = _snapshot(named, _DESCRIBING)
+    from ccs_exp.files.hub import fetch, names_at
+
+    described = _wanted(named, _DESCRIBING)
+    folder = fetch(described)
     kind = _format(folder, named)
-    first, *others = _WEIGHTS[kind]
     shards = _shards(folder) if kind == TRANSFORMERS else []
-    folder = _snapshot(named, shards or [first])
-    if not shards and others and not (folder / first).is_file():
-        folder = _snapshot(named, others)
-    return folder
+    weights = shards or [name for name in _WEIGHTS[kind] if name in names_at(described)][:1]
+    return fetch(_wanted(named, weights)) if weights else folder
 
 
 def at_hand(named: str) -> Path | None:
@@ -145,16 +148,9 @@ def _shards(folder: Path) -> list[str]:
     return sorted({Path(name).name for name in names})  # beside the index, whatever it says
 
 
-def _snapshot(named: str, files: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+def _wanted(named: str, files: Sequence[str]) -> Wanted:
+    from ccs_exp.files.hub import Wanted
 
     name, _, revision = named.partition("@")
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
-    except Exception as error:  # the hub's client raises many kinds; each means that the repository is not to be had
-        reason = " ".join(str(error).split())
-        raise CcsError(
-            f"{named} is no folder here, and as a repository of the hub it is neither in the cache nor can it be fetched "
-            f"({type(error).__name__}: {reason[:200]}). Check the name (ORG/NAME); log in with `hf auth login` where it is gated; or "
-            "connect to the network once, so that it comes into the hub's cache."
-        ) from error
+    instead = "It is no folder here either; repositories are named ORG/NAME. `ccs-exp prefetch` with the same settings fetches it."
+    return Wanted(name, "model", revision or "main", tuple(files), instead)
