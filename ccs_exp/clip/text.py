@@ -54,7 +54,7 @@ def kept_text_embeddings(
         "batch": TEXT_BATCH,
         "device": device.type,
         "precision": _precision(device),
-        "code": code_of(__name__),
+        "code": code_of(__name__, "ccs_exp.clip.attention", "ccs_exp.clip.mlp"),  # what its blocks compute with
     }
     return kept_tensor(
         "text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device), shape=(len(texts), None)

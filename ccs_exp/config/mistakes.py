@@ -54,10 +54,10 @@ def unknown_setting(key: str, more: Collection[str] = ()) -> str:
     """That there is no such setting here, and which was meant: one of another choice, or the nearest in spelling."""
     choices = known_settings().get(key, frozenset())
     if choices:
-        named = ", ".join(sorted(choices))
+        named = " or ".join(sorted(choices))
         together = ""
         if all(choice.startswith("prune=") for choice in choices):
-            name = named.removeprefix("prune=")
+            name = key.split(".")[1]  # prune.random.seeds is of the strategy random, whatever sets of strategies hold that
             together = f" One job evaluates several strategies in one pass: 'prune=[high_ccs,{name}]' {key}=..."
         return f"{key} is a setting of {named}, which is not chosen here. Choose it, or leave {key} out.{together}"
     near = difflib.get_close_matches(key, [*known_settings(), *more, *_groups()], n=1, cutoff=0.75)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ccs_exp.files.cells import CONTROL, from_cell, to_cell
 from ccs_exp.files.likeness import likeness, look_alikes, some
 from ccs_exp.files.objects import parse_json, read_entries, read_json, read_yaml
-from ccs_exp.files.tables import Row, read_csv, table_rows, typed_table
+from ccs_exp.files.tables import Row, header_of, read_csv, table_rows, typed_table
 from ccs_exp.files.text import decoded, read_lines, read_text
 from ccs_exp.files.walk import Tree, walk
 from ccs_exp.files.whole import (
@@ -38,6 +38,7 @@ __all__ = [
     "csv_bytes",
     "decoded",
     "from_cell",
+    "header_of",
     "likeness",
     "look_alikes",
     "parse_json",

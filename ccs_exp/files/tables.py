@@ -42,6 +42,12 @@ def read_csv(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -
     return table_rows(path, decoded(path), columns, optional)
 
 
+def header_of(path: Path) -> list[str]:
+    """The names of a CSV file's columns, those without a name left out; as `read_csv`, whose errors these are."""
+    _, header = next(_cells(path, decoded(path)), (1, []))
+    return [name for name in header if name]
+
+
 def table_rows(path: Path, text: str, columns: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
     """The rows of `text`, which is that of the CSV file `path`, as `read_csv` gives them."""
     lines = _cells(path, text)

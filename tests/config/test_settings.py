@@ -25,7 +25,8 @@ FREE = ("dataset.source", "model.preprocess", "dataset.tasks", "trainer.devices"
 def leaves(node, path=""):
     for key in node:
         where = f"{path}{key}"
-        if key in ("_target_", "name") or where.startswith("dataset.protocols"):  # read by the interpolations beside them alone
+        # protocols are read by the interpolations beside them alone
+        if key in ("_target_", "_partial_", "name") or where.startswith("dataset.protocols"):
             continue
         value = None if OmegaConf.is_interpolation(node, key) else node[key]
         if isinstance(value, DictConfig) and value:

@@ -15,7 +15,7 @@ from ccs_exp.config.schema import Config, config_dir
 CONF = Path(config_dir())
 FILES = [path for path in CONF.rglob("*/*.yaml") if not path.parent.name.endswith("_logging")]
 # sbatch's own options have sbatch's own names
-WITHOUT_WORDS = re.compile(r"hydra\.launcher\.")
+WITHOUT_WORDS = re.compile(r"hydra\.launcher\.|.*\._partial_$")
 
 
 def all_settings() -> list[settings_reference.Setting]:

@@ -228,7 +228,7 @@ def test_a_report_that_fails_leaves_no_summary(tmp_path, monkeypatch):
 
 
 def test_random_weights_say_so(tmp_path, pictures):
-    options = ("model.weights=null", "dataset=folder", f"dataset.path={pictures}", "probe.num_images=200", "prune=none", *PLAIN)
+    options = (*PLAIN, "model.weights=null", "dataset=folder", f"dataset.path={pictures}", "probe.num_images=200", "prune=none")
     summary = job(tmp_path / "out", *options).read_summary()
     assert summary["weights"] == {"origin": "random weights (seed 0)", "sha256": None}
     assert "random weights" in summary["warnings"][0]

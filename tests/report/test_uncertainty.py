@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +211,7 @@ def test_an_empty_set_has_no_value_in_any_format(tmp_path):
     for row in found:
         assert row["ours"] == row["delta"] == row["interval_low"] == "" and row["num_pruned"] == "0"
     for name in ("tables.md", "tables.tex", "reproduction.html"):
-        text = (tmp_path / "page" / name).read_text()
+        text = re.sub(r'(?s)<section id="claims">.*?</section>', "", (tmp_path / "page" / name).read_text())  # the paper's own numbers
         assert "no such head" in text and "(0.00)" not in text and "+0.00" not in text
 
 

@@ -22,10 +22,10 @@ def hydra():
 
 
 def test_a_setting_that_a_cell_lacks_ends_the_sweep_before_it_starts(tmp_path):
-    command = ["-m", "prune=random,high_ccs", "prune.random.seeds=[0,1]", "tracker=none", "hydra.sweep.dir=sweep"]
+    command = ["-m", "prune=matched,high_ccs", "prune.matched.draws=20", "tracker=none", "hydra.sweep.dir=sweep"]
     done = subprocess.run([sys.executable, "-m", "ccs_exp", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "Cell 1 of the sweep" in done.stderr and "'prune=[high_ccs,random]' prune.random.seeds=..." in done.stderr
+    assert "Cell 1 of the sweep" in done.stderr and "'prune=[high_ccs,matched]' prune.matched.draws=..." in done.stderr
     assert not list(tmp_path.rglob("heads.csv"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from ccs_exp.data.images.decoding import Decoding, decoder_of
 from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
 from ccs_exp.errors import CcsError
-from ccs_exp.files import read_csv, read_lines, some
+from ccs_exp.files import header_of, read_csv, some
 
 FILE = "file"
 _MOST_NUMBERS = 50  # distinct numbers that may be classes
@@ -26,8 +25,7 @@ class LabelTable(ImageSource):
     def __init__(self, path: str | Path, decoding: Decoding = "as_seen") -> None:
         self.path, self._decode = Path(path).expanduser(), decoder_of(decoding)
         self.decoder = str(self._decode)
-        header = next(csv.reader(read_lines(self.path)[:1]), [])
-        columns = [name for name in header if name and name != FILE]
+        columns = [name for name in header_of(self.path) if name != FILE]
         rows = read_csv(self.path, [FILE, *columns])
         if not columns or not rows:
             raise CcsError(f"{self.path} has no {'rows' if columns else 'label columns'}. Expected is a CSV file: file, one column a task.")

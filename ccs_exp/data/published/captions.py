@@ -73,7 +73,8 @@ def _of_tars(shards: Sequence[Path]) -> tuple[dict[str, Video], dict[str, list[s
         for key, member in members.items():
             name = f"{shard.stem}/{key}"
             images[name] = TarPhotograph(name, shard, member)
-            texts[name] = [line.strip() for line in contents[key].decode("utf-8", "replace").splitlines() if line.strip()]
+            lines = contents[key].decode("utf-8", "replace").replace("\r", "\n").split("\n")
+            texts[name] = [line.strip() for line in lines if line.strip()]
     return images, texts
 
 

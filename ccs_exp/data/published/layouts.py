@@ -164,17 +164,22 @@ def _lines(root: Path, name: str, needs: str) -> list[str] | None:
 
 def _listed(look: Look, root: Path, name: str, files: Sequence[str], class_names: Sequence[str]) -> LabelledFiles:
     """The images that a split file lists. Missing ones are an error, unless the copy may be partial."""
+    _check_inside(files, str(root / name))
     targets = targets_of(class_names, None, look.table, str(root / name))
     there = are_there(root / "images", files, str(root / name), look.partial)
     kept = [(root / "images" / file, target) for file, target, is_there in zip(files, targets, there, strict=True) if is_there]
     return LabelledFiles(root, [file for file, _ in kept], [target for _, target in kept], look.decode)
 
 
-def are_there(folder: Path, files: Sequence[str], listing: str, partial: bool) -> list[bool]:
-    """Whether each file that `listing` names is in `folder`. Missing ones are an error, unless the copy may be `partial`."""
+def _check_inside(files: Sequence[str], listing: str) -> None:
     strange = [file for file in files if file.startswith("/") or ".." in Path(file).parts]
     if strange:
         raise CcsError(f"{listing} lists files outside its folder: {some(strange)}. It is no list of this data set.")
+
+
+def are_there(folder: Path, files: Sequence[str], listing: str, partial: bool) -> list[bool]:
+    """Whether each file that `listing` names is in `folder`. Missing ones are an error, unless the copy may be `partial`."""
+    _check_inside(files, listing)
     there = [(folder / file).is_file() for file in files]
     missing = [file for file, is_there in zip(files, there, strict=True) if not is_there]
     if missing and not (partial and any(there)):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
+from ccs_exp.data.images.people import People
+from ccs_exp.data.images.source import NO_CLASS
 from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
 from ccs_exp.data.published.labelled import Labelled
 from ccs_exp.data.published.layouts import LabelledFiles, are_there
@@ -21,36 +22,6 @@ from ccs_exp.files import ASSETS, look_alikes, read_csv, read_lines, some
 
 Groups = Mapping[str, Mapping[str, str | None]]  # of each attribute: what prompts call a label; None: a label of something else
 _OCCUPATION_FROM_END = -4  # among the parts of a file's name between underscores
-
-
-class People(ImageSource):
-    """Images and the group of each in every attribute; targets end with the number of its own occupation, if it has one.
-
-    Attributes:
-        occupations: what images are ranked for.
-        own: every image shows one of them.
-    """
-
-    class_names = ()
-
-    def __init__(
-        self,
-        images: Labelled,
-        rows: Sequence[int],
-        tasks: Mapping[str, tuple[str, ...]],
-        targets: Sequence[tuple[int, ...]],
-        occupations: tuple[str, ...],
-        own: bool,
-        notes: tuple[str, ...],
-    ):
-        self._images, self._rows, self._targets = images, rows, targets
-        self.tasks, self.occupations, self.own, self.notes, self.decoder = tasks, occupations, own, notes, str(STANDARD)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._images[self._rows[index]]._replace(target=self._targets[index])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -19,10 +18,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import logging
 
 from ccs_exp.errors import CcsError, NotHere
 
-huggingface_hub.utils.logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
+logging.set_verbosity_error()  # its retries are not the user's news; the error at the end is
 
 Kind = Literal["dataset", "model"]
 _TRIES_AGAIN = "The same command goes on where this one stopped."
