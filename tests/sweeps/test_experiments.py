@@ -174,7 +174,7 @@ def test_the_small_grid_runs_and_the_command_line_narrows_it(tmp_path):
 
 @pytest.mark.full
 def test_the_small_grid_of_claims_is_asked_them_all(tmp_path, capsys):
-    small = ["probe.num_images=300", "dataset.limit=60", "prune.matched.draws=20"]
+    small = ["probe.num_images=300", "dataset.limit=60", "prune.matched.draws=20", "ccs.low=2"]  # no head of its models has less than 2
     run_sweep(tmp_path, "+experiment=smoke_claims", *small)
     main([str(tmp_path / "sweep"), "--output", str(tmp_path / "page"), "--claims"])
     with open(tmp_path / "page" / "claims.csv", newline="") as file:
