@@ -24,6 +24,7 @@ from ablation import matched_sets
 from encoding import Masks, OpenClipEngine, paper_masks, same_predictions
 from rich.console import Console
 from rich.table import Table
+from timing import seconds
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -87,18 +88,7 @@ class Bench:
 
     def seconds(self, job: Callable[[], object], repeats: int = 5) -> float:
         job()
-        times = []
-        for _ in range(repeats):
-            self.wait()
-            started = time.perf_counter()
-            job()
-            self.wait()
-            times.append(time.perf_counter() - started)
-        return statistics.median(times)
-
-    def wait(self) -> None:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
+        return statistics.median(seconds(job) for _ in range(repeats))
 
     def memory(self) -> float:
         """The most that the card has held since the last call, in MiB."""

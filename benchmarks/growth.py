@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -16,6 +15,7 @@ import torch
 from encoding import paper_masks
 from rich.console import Console
 from rich.table import Table
+from timing import seconds
 
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.loading import load_clip
@@ -28,17 +28,7 @@ from ccs_exp.scoring.textspan import textspan
 
 
 def measured(sizes: Sequence[int], job: Callable[[int], object], repeats: int = 3) -> list[float]:
-    seconds = []
-    for size in sizes:
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            job(size)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - started)
-        seconds.append(statistics.median(times))
-    return seconds
+    return [statistics.median(seconds(partial(job, size)) for _ in range(repeats)) for size in sizes]
 
 
 def main() -> None:
@@ -67,10 +57,10 @@ def main() -> None:
     with torch.inference_mode():
         for name, sizes, job in cases:
             job(sizes[0])
-            seconds = measured(sizes, job)
-            slope, fixed = np.polyfit(sizes, seconds, 1)
-            fit = np.corrcoef(sizes, seconds)[0, 1] ** 2
-            points = ", ".join(f"{second:.3g}" for second in seconds)
+            times = measured(sizes, job)
+            slope, fixed = np.polyfit(sizes, times, 1)
+            fit = np.corrcoef(sizes, times)[0, 1] ** 2
+            points = ", ".join(f"{second:.3g}" for second in times)
             table.add_row(
                 name, ", ".join(map(str, sizes)), points, f"{slope * 1e3:.3g} ms", f"{fixed * 1e3:.3g} ms", f"{fit:.3f}"
             )

@@ -43,14 +43,15 @@ def compare(
     pairs = []
     for number in range(repeats):  # each goes first in turn
         first, second = (ours, reference) if number % 2 == 0 else (reference, ours)
-        times = _seconds(first), _seconds(second)
+        times = seconds(first), seconds(second)
         pairs.append(times if first is ours else times[::-1])
     mine, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     return Result(name, against, mine, theirs, 1 / ratio if expected.get("at_most") else ratio, agreement, **expected)
 
 
-def _seconds(function: Callable[[], Any]) -> float:
+def seconds(function: Callable[[], Any]) -> float:
+    """Of one call, from an idle device to an idle device."""
     _wait()
     started = time.perf_counter()
     function()

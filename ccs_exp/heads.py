@@ -10,6 +10,10 @@ from typing import NamedTuple
 from ccs_exp.errors import CcsError
 
 ORIGINAL = "original"  # the condition that silences nothing
+MATCHED, CURVE = "matched/", "curve/"  # how conditions' names begin: matched/<condition>/<number>, curve/<order>/<seed>/<heads>
+RANDOM, SINGLE_HEAD = "random/", "head/"  # random/<seed>, head/<head>
+MEAN = "mean"  # in place of the number: of the draws of a family, as in random/mean, matched/high_ccs/mean
+NULLS = (MATCHED, CURVE)  # conditions by the hundred, of which one number each is read
 DESCRIPTIONS_PER_HEAD = 5  # that TEXTSPAN picks, and of which CCS counts (paper, section 4.1.1)
 HIGH_FROM, LOW_TO = 5, 1  # CCS from here on is high, up to here low, in the paper (section 5.2)
 SCORED_LAYERS = 4  # the paper scores the heads of the last four layers (section 1)
@@ -55,6 +59,11 @@ class Condition:
 
     name: str
     heads: frozenset[Head]
+
+
+def is_hypothesis(condition: str) -> bool:
+    """Whether somebody asks about it: Holm's family. Random, matched and nested sets are what it is compared with."""
+    return condition != ORIGINAL and not condition.startswith((SINGLE_HEAD, RANDOM, *NULLS))
 
 
 def scored_heads(layers: int, heads_per_layer: int, scored_layers: int = SCORED_LAYERS) -> tuple[Head, ...]:

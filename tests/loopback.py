@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from http_server import listening
 
 Failure = Callable[["_Handler", dict], None]
 
@@ -200,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"]))
-        server: Loopback = self.server.loopback
+        server: Loopback = self.server.state
         try:
             if self.path.endswith("/chat/completions"):
                 server.chat(self, json.loads(raw))
@@ -214,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client went away, as it may
 
     def do_GET(self) -> None:
-        server: Loopback = self.server.loopback
+        server: Loopback = self.server.state
         parts = self.path.partition("?")[0].strip("/").split("/")
         if parts[-1] == "content":
             self.send(200, server.files[parts[-2]], kind="application/octet-stream")
@@ -226,25 +228,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, {"error": {"message": "no such page"}})
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, *_arguments: Any) -> None:
-        return None  # connections that a test drops
-
-
 @contextmanager
 def serving(loopback: Loopback | None = None) -> Iterator[Loopback]:
     """The server, on a free port of loopback, for as long as the block lasts."""
     loopback = loopback or Loopback()
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.loopback = loopback
-    loopback.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(_Handler, loopback) as port:
+        loopback.url = f"http://127.0.0.1:{port}/v1"
         yield loopback
-    finally:
-        server.shutdown()
-        server.server_close()

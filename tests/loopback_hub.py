@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import datasets
 import huggingface_hub
+from http_server import listening
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def hub(self) -> Hub:
-        found: Hub = self.server.hub
+        found: Hub = self.server.state
         return found
 
     def send(self, code: int, content: Any, headers: dict[str, str] | None = None) -> None:
@@ -259,27 +260,13 @@ def _entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
     return found
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_arguments: Any) -> None:
-        return None  # connections that a test drops
-
-
 @contextmanager
 def serving() -> Iterator[Hub]:
     """The hub, on a free port of loopback, for as long as the block lasts."""
-    hub, server = Hub(), _Server(("127.0.0.1", 0), _Handler)
-    server.hub = hub  # type: ignore[attr-defined]
-    port = server.server_address[1]
-    hub.url, hub.elsewhere = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
+    hub = Hub()
+    with listening(_Handler, hub) as port:
+        hub.url, hub.elsewhere = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def use(hub: Hub, cache: Path, monkeypatch: Any) -> None:

@@ -93,7 +93,18 @@ def through_norm(norm: nn.LayerNorm, rows: Float[Tensor, "*rows width"]) -> Floa
     return (rows - rows.mean(dim=-1, keepdim=True)) * norm.weight.double().cpu()
 
 
-class PlainLayer(Layer):
+class _OpenClipHalf(Layer):
+    """The second half of open_clip's blocks, and the scale of the first."""
+
+    def mlp(self, x: Tensor) -> Tensor:
+        return self.block.ls_2(self.block.mlp(self.block.ln_2(x)))
+
+    @property
+    def scale(self) -> Tensor | None:
+        return getattr(self.block.ls_1, "gamma", None)
+
+
+class PlainLayer(_OpenClipHalf):
     """open_clip's `ResidualAttentionBlock`."""
 
     def __init__(self, block: Any):
@@ -108,13 +119,6 @@ class PlainLayer(Layer):
 
     def added(self, projected: Tensor) -> Tensor:
         return self.block.ls_1(projected)
-
-    def mlp(self, x: Tensor) -> Tensor:
-        return self.block.ls_2(self.block.mlp(self.block.ln_2(x)))
-
-    @property
-    def scale(self) -> Tensor | None:
-        return getattr(self.block.ls_1, "gamma", None)
 
 
 class _AttentionLayer(Layer):
@@ -135,20 +139,13 @@ class _AttentionLayer(Layer):
     projection: HeadProjection
 
 
-class CustomLayer(_AttentionLayer):
+class CustomLayer(_OpenClipHalf, _AttentionLayer):
     """open_clip's `CustomResidualAttentionBlock`: norms of queries and keys, scaled heads, an inner norm, a norm after attention."""
 
     norm, projects = "ln_1", "out_proj"
 
     def added(self, projected: Tensor) -> Tensor:
         return self.block.ls_1(self.block.ln_attn(projected))
-
-    def mlp(self, x: Tensor) -> Tensor:
-        return self.block.ls_2(self.block.mlp(self.block.ln_2(x)))
-
-    @property
-    def scale(self) -> Tensor | None:
-        return getattr(self.block.ls_1, "gamma", None)
 
     @property
     def norm_after(self) -> nn.LayerNorm | None:

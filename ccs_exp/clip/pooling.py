@@ -77,14 +77,14 @@ class AttentionalPool(Pool):
 
     module: Any
 
-    def query_and_keys(self, y: Tensor) -> tuple[Float[Tensor, "heads head_dim"], Float[Tensor, "batch heads tokens head_dim"]]:
-        raise NotImplementedError
+    @abstractmethod
+    def query_and_keys(self, y: Tensor) -> tuple[Float[Tensor, "heads head_dim"], Float[Tensor, "batch heads tokens head_dim"]]: ...
 
-    def values(self) -> Float[Tensor, "pooled width"]:
-        raise NotImplementedError
+    @abstractmethod
+    def values(self) -> Float[Tensor, "pooled width"]: ...
 
-    def output(self) -> nn.Linear:
-        raise NotImplementedError
+    @abstractmethod
+    def output(self) -> nn.Linear: ...
 
     def weights(self, y: Tensor) -> Tensor:
         q, k = self.query_and_keys(y)

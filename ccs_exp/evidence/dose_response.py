@@ -11,12 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ccs_exp.evidence.effects_of_conditions import Effects
-from ccs_exp.heads import Condition
+from ccs_exp.heads import CURVE, Condition
 from ccs_exp.statistics.intervals import Interval
 from ccs_exp.statistics.resampling import drawn_means, ends
 
 COLUMNS = ("order", "seed", "size", "task", "value", "value_low", "value_high")
-_PREFIX = "curve/"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _by_order(conditions: Sequence[Condition]) -> dict[str, dict[int, dict[int, 
     """By order, seed and size."""
     found: dict[str, dict[int, dict[int, Condition]]] = {}
     for condition in conditions:
-        if condition.name.startswith(_PREFIX):
-            order, seed, size = condition.name.removeprefix(_PREFIX).split("/")
+        if condition.name.startswith(CURVE):
+            order, seed, size = condition.name.removeprefix(CURVE).split("/")
             found.setdefault(order, {}).setdefault(int(seed), {})[int(size)] = condition
     return found

@@ -11,11 +11,9 @@ from ccs_exp.evidence import causal_map, dose_response, nulls
 from ccs_exp.evidence.causal_map import CausalMap
 from ccs_exp.evidence.effects import Effect
 from ccs_exp.evidence.effects_of_conditions import STANDARDISED, Effects
-from ccs_exp.heads import Condition, Head
+from ccs_exp.heads import CURVE, SINGLE_HEAD, Condition, Head
 
 EFFECT_COLUMNS = tuple(field.name for field in fields_of(Effect))
-_SINGLE = "head/"
-_OF_A_CURVE = "curve/"
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class Table:
 
 def single_heads(effects: Effects, heads: Sequence[Head]) -> CausalMap | None:
     """The causal map of `heads`; None unless each of them was silenced alone."""
-    alone = {condition.name: condition for condition in effects.silenced if condition.name.startswith(_SINGLE)}
-    wanted: list[Condition] = [alone[name] for head in heads if (name := f"{_SINGLE}{head}") in alone]
+    alone = {condition.name: condition for condition in effects.silenced if condition.name.startswith(SINGLE_HEAD)}
+    wanted: list[Condition] = [alone[name] for head in heads if (name := f"{SINGLE_HEAD}{head}") in alone]
     if not heads or len(wanted) < len(heads):
         return None
     costs = tuple(effects.costs(task, STANDARDISED, wanted) for task in effects.evaluation.tasks)
@@ -38,7 +36,7 @@ def single_heads(effects: Effects, heads: Sequence[Head]) -> CausalMap | None:
 
 def tables(effects: Effects, found: CausalMap | None, split: bool = False) -> tuple[dict[str, Table], dict[str, Any]]:
     """The tables by file name, and what the summary says of them. `split`: curves are of the half on which no order was chosen."""
-    told = [condition for condition in effects.silenced if not condition.name.startswith(_OF_A_CURVE)]
+    told = [condition for condition in effects.silenced if not condition.name.startswith(CURVE)]
     result: dict[str, Table] = {}
     summary: dict[str, Any] = {}
     if told:

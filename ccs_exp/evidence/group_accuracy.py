@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ccs_exp.heads import ORIGINAL
+from ccs_exp.heads import NULLS, ORIGINAL, SINGLE_HEAD
 from ccs_exp.statistics.intervals import newcombe, wilson
 from ccs_exp.statistics.resampling import RESAMPLES, ends
 from ccs_exp.tasks.evaluation import Evaluation
 
 COLUMNS = ("attribute", "condition", "of", "group", "images", "accuracy", "low", "high", "delta", "delta_low", "delta_high")
-_NULLS = ("matched/", "curve/", "head/")
 _GAP, _WORST = "gap", "worst"
 
 Ends = tuple[float | None, float | None]
@@ -31,7 +30,7 @@ def group_accuracy_rows(evaluation: Evaluation, names: dict[str, tuple[str, ...]
         targets, right = task.fixed["target"], task.columns["prediction"] == task.fixed["target"]
         before = right[evaluation.sets.index(frozenset())]
         for condition in evaluation.conditions:
-            if not condition.name.startswith(_NULLS) and (condition.heads or condition.name == ORIGINAL):
+            if not condition.name.startswith((*NULLS, SINGLE_HEAD)) and (condition.heads or condition.name == ORIGINAL):
                 after = right[evaluation.places([condition])[0, 0]]
                 about = {"attribute": attribute, "condition": condition.name}
                 for row in _of_condition(targets, before, after, names[attribute], seed):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ccs_exp.evidence.effects_of_conditions import STANDARDISED, Effects
-from ccs_exp.heads import Condition
+from ccs_exp.heads import MATCHED, Condition
 from ccs_exp.statistics.intervals import holm
 from ccs_exp.statistics.null_place import NullPlace, null_place
 
@@ -18,7 +18,6 @@ COLUMNS = (
     *("condition", "task", "measure", "cost", "null_mean", "null_low", "null_high", "draws", "all_sets"),
     *("p_worse", "p_better", "p", "p_holm"),
 )
-_PREFIX = "matched/"
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def null_rows(found: Sequence[AgainstNull]) -> list[dict[str, Any]]:
 def _with_nulls(conditions: Sequence[Condition]) -> list[tuple[Condition, list[Condition]]]:
     sets: dict[str, list[Condition]] = {}
     for condition in conditions:
-        if condition.name.startswith(_PREFIX):
-            sets.setdefault(condition.name.removeprefix(_PREFIX).rpartition("/")[0], []).append(condition)
+        if condition.name.startswith(MATCHED):
+            sets.setdefault(condition.name.removeprefix(MATCHED).rpartition("/")[0], []).append(condition)
     return [(condition, sets[condition.name]) for condition in conditions if condition.name in sets]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ccs_exp.heads import ORIGINAL, Condition
+from ccs_exp.heads import CURVE, MATCHED, MEAN, NULLS, ORIGINAL, Condition, is_hypothesis
 from ccs_exp.statistics.intervals import holm_in_family
 from ccs_exp.statistics.null_place import null_place
 from ccs_exp.statistics.resampling import drawn_means, ends, sign_flip_p
@@ -29,8 +29,6 @@ MEANS_COLUMNS = (
     *("value", "low", "high", "delta", "delta_low", "delta_high"),
     *("p", "p_holm", "p_matched", "matched_sets", "matched_mean", "random"),
 )
-MEAN = "mean"
-_NULLS, _CONTROLS = ("matched/", "curve/"), ("matched/", "curve/", "random/", "head/")
 
 Rows = list[dict[str, Any]]
 _random_level = cache(lambda sizes, k: random_level(np.array(sizes), k))
@@ -83,7 +81,7 @@ def skew_tables(evaluation: Evaluation, paper: bool = False, seed: int = 0) -> t
     for attribute, ranking in evaluation.rankings.items():
         found = Skews(attribute, ranking, paper)
         for condition in evaluation.conditions:
-            if not condition.name.startswith(_NULLS) and (condition.heads or condition.name == ORIGINAL):
+            if not condition.name.startswith(NULLS) and (condition.heads or condition.name == ORIGINAL):
                 rows += _of_occupations(found, evaluation, condition)
         for measure, values in found.values.items():
             if np.isfinite(values).all():
@@ -127,13 +125,13 @@ def _means(evaluation: Evaluation, values: Float[np.ndarray, "sets occupations"]
     of_conditions |= {
         f"{name}/{MEAN}": np.mean([of_conditions[draw] for draw in draws], axis=0) for name, draws in families.items()
     }
-    in_family = {draw for draws in families.values() for draw in draws} | {name for name in named if name.startswith("curve/")}
-    shown = [name for name in of_conditions if name not in in_family or not name.startswith(_NULLS)]
+    in_family = {draw for draws in families.values() for draw in draws} | {name for name in named if name.startswith(CURVE)}
+    shown = [name for name in of_conditions if name not in in_family or not name.startswith(NULLS)]
     table = np.array([of_conditions[name] for name in shown])
     deltas = table - of_conditions[ORIGINAL]
     drawn, drawn_deltas = (ends(drawn_means(of_rows, seed=seed)) for of_rows in (table, deltas))
     p = dict(zip(shown, sign_flip_p(deltas).tolist(), strict=True))
-    tested = [name for name in shown if name != ORIGINAL and not name.startswith(_CONTROLS) and name not in in_family]
+    tested = [name for name in shown if is_hypothesis(name) and name not in in_family]
     corrected = holm_in_family({name: p[name] for name in tested}, tested)
     rows = []
     for at, name in enumerate(shown):
@@ -151,7 +149,7 @@ def _means(evaluation: Evaluation, values: Float[np.ndarray, "sets occupations"]
             row |= {"p": p[name], "p_holm": corrected[name]}
         draws = _null(families.get(name.removesuffix(f"/{MEAN}"), [name]), {other: of_conditions[other] for other in named})
         if draws:
-            everything = heads in {one.heads for other, one in named.items() if other.startswith(f"{_NULLS[0]}{name}/")}
+            everything = heads in {one.heads for other, one in named.items() if other.startswith(f"{MATCHED}{name}/")}
             place = null_place(float(table[at].mean()), draws, everything)
             row |= {"p_matched": place.p, "matched_sets": place.draws, "matched_mean": float(np.mean(draws))}
         rows.append(row)
@@ -163,16 +161,16 @@ def _families(names: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in names:
         family, _, number = name.rpartition("/")
-        if family and number.isdecimal() and not name.startswith("curve/"):
+        if family and number.isdecimal() and not name.startswith(CURVE):
             tested, _, draw = family.rpartition("/")
-            found.setdefault(tested if tested.startswith(_NULLS[0]) and draw.isdecimal() else family, []).append(name)
+            found.setdefault(tested if tested.startswith(MATCHED) and draw.isdecimal() else family, []).append(name)
     return {family: draws for family, draws in found.items() if len(draws) > 1}
 
 
 def _null(tested: Sequence[str], of_conditions: Mapping[str, Float[np.ndarray, " occupations"]]) -> list[float]:
     """What the sets that match a condition give; of several draws of one, the means over one set that matches each."""
     sets = [
-        [float(found.mean()) for name, found in of_conditions.items() if name.startswith(f"{_NULLS[0]}{one}/")] for one in tested
+        [float(found.mean()) for name, found in of_conditions.items() if name.startswith(f"{MATCHED}{one}/")] for one in tested
     ]
     return np.mean(sets, axis=0).tolist() if len(set(map(len, sets))) == 1 else []
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from ccs_exp.atlas.make import make_atlas
 from ccs_exp.atlas.pages import write_pages
+from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.plain import plain
 from ccs_exp.errors import CcsError
@@ -38,13 +39,17 @@ def write_atlas(cfg: DictConfig, loaded: Loaded, folder: RunFolder, compute: Com
     noted = None if CONTRIBUTIONS in stages.computed else stages  # the decomposition may just have made them
     kept = contributions(loaded.model, loaded.probe, compute, key, noted)
     thumbnails, notices = shows_images(cfg.atlas_thumbnails, plain(cfg.probe.source))
-    if loaded.model.origin.random:
-        notices.append(f"The model has {loaded.model.origin.description}: what its heads see means nothing.")
+    notices += of_weights(loaded.model)
     title = " · ".join(filter(None, (loaded.name, f"probe {cfg.probe.name}")))
     atlas = make_atlas(folder.path, title, loaded.model, kept, loaded.probe, compute, thumbnails=thumbnails, notices=notices)
     pages = write_pages(atlas, folder.path / "atlas")
     note(pages=len(pages), bytes=sum(page.stat().st_size for page in pages))
     return {"contributions": key and key_digest(key), "images": len(kept), "pages": len(pages)}
+
+
+def of_weights(model: ClipModel) -> list[str]:
+    """What pages say of random weights."""
+    return [f"The model has {model.origin.description}: what its heads see means nothing."] if model.origin.random else []
 
 
 def shows_images(asked: bool | None, source: Mapping[str, Any]) -> tuple[bool, list[str]]:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ccs_exp.heads import ORIGINAL, Condition, Head
+from ccs_exp.heads import ORIGINAL, RANDOM, Condition, Head
 from ccs_exp.run_folder.columns import VERDICT_COLUMNS
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.judges.judge import Question, Verdict
@@ -99,7 +99,7 @@ def primary_values(evaluation: Evaluation) -> dict[str, float]:
 
 def random_spread(values: Mapping[str, float]) -> dict | None:
     """Mean and sample standard deviation over the ``random/<seed>`` conditions, if there are any."""
-    over_seeds = {name.removeprefix("random/"): value for name, value in values.items() if name.startswith("random/")}
+    over_seeds = {name.removeprefix(RANDOM): value for name, value in values.items() if name.startswith(RANDOM)}
     if not over_seeds:
         return None
     numbers = list(over_seeds.values())

@@ -67,9 +67,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder = RunFolder(job.run_dir)
     folder.prepare()
 
-    asks_probe = given is None or (evaluates and cfg.ablation != "zero")
-    wants = needs(cfg, model=given is None or evaluates, dataset=evaluates, probe=asks_probe)
-    plan.show([plan.PlanLine("fetch", text) for text in said(wants)])
+    plan.show([plan.PlanLine("fetch", text) for text in said(needs(cfg, describes=given is None, evaluates=evaluates))])
     loaded = load(cfg, job.asked, evaluates, given)
     check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
     if loaded.model:

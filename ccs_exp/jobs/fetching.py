@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from ccs_exp.clip.published_weights import wanted_of_tag
 from ccs_exp.clip.repository import repository_named
 from ccs_exp.config.plain import plain
-from ccs_exp.data.published.sources import hub_source
 from ccs_exp.errors import CcsError
 from ccs_exp.files.hub import Missing, Wanted, missing, place
 from ccs_exp.jobs.assemble import build, build_pool
 from ccs_exp.jobs.encode import build_model
+from ccs_exp.jobs.load_stage import asks_probe
 
 
 class Need(NamedTuple):
@@ -27,12 +27,13 @@ class Need(NamedTuple):
     load: Callable[[], object]
 
 
-def needs(cfg: DictConfig, *, model: bool, dataset: bool, probe: bool) -> list[Need]:
-    """What a job that encodes, evaluates, or looks at its probe needs, in the order in which it comes to it."""
+def needs(cfg: DictConfig, *, describes: bool, evaluates: bool) -> list[Need]:
+    """What a job that describes heads, or evaluates, needs, in the order in which it comes to it."""
+    probe = asks_probe(cfg, describes, evaluates)
     pool = Need("pool clip_text_span", "pool", lambda: None, lambda: build_pool(cfg.pool))
     found = [
-        _images(cfg, "dataset", "data set") if dataset else None,
-        _weights(cfg) if model else None,
+        _images(cfg, "dataset", "data set") if evaluates else None,
+        _weights(cfg) if describes or evaluates else None,
         _images(cfg, "probe", "probe") if probe else None,
         pool if probe and cfg.pool.name == "clip_text_span" else None,
     ]
@@ -42,7 +43,7 @@ def needs(cfg: DictConfig, *, model: bool, dataset: bool, probe: bool) -> list[N
 def needs_of_job(cfg: DictConfig, evaluates: bool) -> list[Need]:
     """What a job needs if nothing of it is done yet."""
     describes = cfg.ccs.name == "computed" and cfg.spans.name != "file"
-    return needs(cfg, model=evaluates or describes, dataset=evaluates, probe=describes or (evaluates and cfg.ablation != "zero"))
+    return needs(cfg, describes=describes, evaluates=evaluates)
 
 
 def said(found: Sequence[Need], known_only: bool = True) -> Iterator[str]:
@@ -79,6 +80,8 @@ def _images(cfg: DictConfig, group: str, noun: str) -> Need | None:
         return None
 
     def wanted() -> Wanted | None:
+        from ccs_exp.data.published.sources import hub_source  # the library that reads these sets takes seconds to import
+
         hub = hub_source(source)
         return hub.wanted if hub else None
 

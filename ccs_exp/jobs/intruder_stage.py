@@ -22,7 +22,6 @@ from ccs_exp.scoring.ccs import HeadScore
 from ccs_exp.scoring.judges.embedding import EmbeddingJudge
 from ccs_exp.scoring.judges.intruder import LanguageModelChooser
 from ccs_exp.scoring.judges.judge import Judge
-from ccs_exp.scoring.judges.language_model import OpenAIJudge
 from ccs_exp.scoring.judges.panel import Panel
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.spans import HeadSpans
@@ -36,7 +35,10 @@ def choosers(judge: Judge, ask: bool) -> list[Chooser]:
     judges: list[Judge] = list(judge.judges.values()) if isinstance(judge, Panel) else [judge]
     found: list[Chooser] = [TaxonomyChooser(load_taxonomy())]
     found += [EmbeddingChooser(one.embed) for one in judges if isinstance(one, EmbeddingJudge)]
-    found += [LanguageModelChooser(one) for one in judges if ask and isinstance(one, OpenAIJudge)]
+    if ask:
+        from ccs_exp.scoring.judges.language_model import OpenAIJudge  # with the client of services, which takes a second
+
+        found += [LanguageModelChooser(one) for one in judges if isinstance(one, OpenAIJudge)]
     return found
 
 

@@ -63,9 +63,14 @@ def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores
     sha256, path = model.origin.sha256, model.origin.path
     if cfg.model.weights is None and path is not None and sha256 is not None:
         remember_weights(cfg, path, sha256)
-    asks_probe = given is None or cfg.atlas or (evaluates and cfg.ablation != "zero")
-    probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model) if asks_probe else None
+    asked_for = asks_probe(cfg, given is None, evaluates)
+    probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model) if asked_for else None
     return Loaded(model.name, model, source, probe, sha256 or random_weights(cfg))
+
+
+def asks_probe(cfg: DictConfig, describes: bool, evaluates: bool) -> bool:
+    """Whether a job looks at its probe: to describe heads, or beside an evaluation for what replaces them, or to show what they see."""
+    return describes or (evaluates and (cfg.atlas or cfg.ablation != "zero"))
 
 
 def _name_without_model(cfg: DictConfig, asked: Collection[str], scores: Scores) -> str:

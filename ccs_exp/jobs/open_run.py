@@ -24,7 +24,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build
-from ccs_exp.jobs.atlas_stage import CONTRIBUTIONS, shows_images
+from ccs_exp.jobs.atlas_stage import CONTRIBUTIONS, of_weights, shows_images
 from ccs_exp.jobs.encode import build_compute, build_model, image_data
 from ccs_exp.jobs.weights import random_weights
 from ccs_exp.run_folder.search import check_files
@@ -74,9 +74,7 @@ def open_run(path: Path, thumbnails: bool | None = None) -> OpenRun:
         )
     probe, lost = _probe(cfg, model)
     shows, notices = shows_images(cfg.atlas_thumbnails if thumbnails is None else thumbnails, plain(cfg.probe.source))
-    notices += lost
-    if model.origin.random:
-        notices.append(f"The model has {model.origin.description}: what its heads see means nothing.")
+    notices += [*lost, *of_weights(model)]
     title = f"{summary['model']} · probe {cfg.probe.name}"
     return OpenRun(path, title, cfg, model, weights, kept, probe, build_compute(cfg), shows, tuple(notices))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL, Condition
+from ccs_exp.heads import CURVE, MATCHED, ORIGINAL, Condition
 from ccs_exp.pruning.context import PruningContext
 from ccs_exp.pruning.sets import DRAWS, ORDERS, matched_sets, nested, orders
 
@@ -37,7 +37,7 @@ class Matched:
             known = ", ".join(dict.fromkeys(item.name.partition("/")[0] for item in others if item.name != ORIGINAL)) or "none"
             raise CcsError(f"prune.matched.of={list(self.of)}: no such condition is in this job. There are: {known}.")
         return [
-            Condition(f"matched/{item.name}/{number}", heads)
+            Condition(f"{MATCHED}{item.name}/{number}", heads)
             for item in tested
             if item.heads
             for number, heads in enumerate(matched_sets(item.heads, context.scored, self.draws, self.seed).sets)
@@ -80,7 +80,7 @@ class Curve:
             if name.partition("/")[0] in self.orders:
                 sets = nested(order)
                 sizes = range(len(sets)) if self.steps is None else _spaced(len(sets) - 1, self.steps)
-                found += [Condition(f"curve/{name}/{size}", sets[size]) for size in sizes]
+                found += [Condition(f"{CURVE}{name}/{size}", sets[size]) for size in sizes]
         return found
 
 

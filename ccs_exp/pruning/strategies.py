@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import Condition, Head
+from ccs_exp.heads import RANDOM, SINGLE_HEAD, Condition, Head
 from ccs_exp.pruning.context import PruningContext
 from ccs_exp.scoring.concepts import load_concepts
 
@@ -54,7 +54,7 @@ class Random:
                 f"prune=random needs {count} heads, as many as are high, but only {len(candidates)} of {context.model} are not high. "
                 f"{'Draw from all layers with prune.random.layers=all, or leave' if enough_elsewhere else 'Leave'} random out of prune."
             )
-        return [Condition(f"random/{seed}", _draw(candidates, count, seed)) for seed in self.seeds]
+        return [Condition(f"{RANDOM}{seed}", _draw(candidates, count, seed)) for seed in self.seeds]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class EachHead:
     """Every scored head alone."""
 
     def conditions(self, context: PruningContext, matched: Sequence[int] | None) -> list[Condition]:
-        return [Condition(f"head/{head}", frozenset({head})) for head in context.scored]
+        return [Condition(f"{SINGLE_HEAD}{head}", frozenset({head})) for head in context.scored]
 
 
 def _draw(heads: Iterable[Head], count: int, seed: int) -> frozenset[Head]:

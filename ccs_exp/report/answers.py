@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ccs_exp.errors import CcsError
+from ccs_exp.heads import CURVE, MATCHED
 from ccs_exp.run_folder.search import check_rows
 
 if TYPE_CHECKING:
     import pyarrow
 
 _SEED = "\t"  # between a condition and its seed
-NULLS = ("matched/", "curve/")  # conditions by the hundred, of which one number each is read
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
     if missing:
         raise CcsError(f"{path} lacks the columns {', '.join(missing)}. Run the job again.")
     condition = dataset.field("condition").cast(pyarrow.string())
-    wanted = ~(pyarrow.compute.starts_with(condition, NULLS[0]) | pyarrow.compute.starts_with(condition, NULLS[1]))
+    wanted = ~(pyarrow.compute.starts_with(condition, MATCHED) | pyarrow.compute.starts_with(condition, CURVE))
     try:
         table = parquet.read_table(path, columns=["condition", *columns, *["seed"] * resampled], filters=wanted)
         conditions, tasks, ids = (_coded(table[name]) for name in ("condition", *columns[:2]))

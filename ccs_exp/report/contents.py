@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL, Head
-from ccs_exp.report.uncertainty import MATCHED, MEAN, RANDOM, SINGLE_HEAD, records, uncertainty
+from ccs_exp.heads import MATCHED, MEAN, ORIGINAL, RANDOM, SINGLE_HEAD, Head
+from ccs_exp.report.uncertainty import records, uncertainty
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.robustness_file import Rescored, read_rescored

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ccs_exp.errors import CcsError
-from ccs_exp.heads import ORIGINAL
+from ccs_exp.heads import MEAN, ORIGINAL
 from ccs_exp.report.drawing import CCS_COLOURS, QUIET, grid, panels, title
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.wording import number, p_value, plain, signed
@@ -106,8 +106,9 @@ def _finding(row: Mapping[str, Any]) -> str:
 
 def _attribute(name: str, rows: list[dict[str, Any]]) -> AttributeSkews:
     names = list(dict.fromkeys(row["condition"] for row in rows if row["measure"] == "max_skew"))
-    drawn = {name.removesuffix("/mean") for name in names if name.endswith("/mean")}
-    conditions = [name for name in names if name.rpartition("/")[0] not in drawn or name.endswith("/mean")]
+    mean = f"/{MEAN}"
+    drawn = {name.removesuffix(mean) for name in names if name.endswith(mean)}
+    conditions = [name for name in names if name.rpartition("/")[0] not in drawn or name.endswith(mean)]
     cells = {(row["condition"], row["measure"]): row for row in rows}
     levels = {measure: cells[ORIGINAL, measure]["random"] for measure in SKEWS}
     known = [level for level in levels.values() if level is not None]

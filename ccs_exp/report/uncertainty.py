@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ccs_exp.files import rounded
-from ccs_exp.heads import ORIGINAL
-from ccs_exp.report.answers import NULLS, Answers, read_answers
+from ccs_exp.heads import MATCHED, MEAN, NULLS, ORIGINAL, RANDOM, SINGLE_HEAD, is_hypothesis
+from ccs_exp.report.answers import Answers, read_answers
 from ccs_exp.report.intervals import SETS, Sure, mean_over_sets, of_hits, of_ranks, of_seeds, of_task_means
 from ccs_exp.run_folder.columns import UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
@@ -28,9 +28,6 @@ from ccs_exp.statistics.resampling import sign_flip_p
 
 if TYPE_CHECKING:
     import pandas
-
-SINGLE_HEAD, RANDOM, MATCHED = "head/", "random/", NULLS[0]
-MEAN = "mean"  # of the draws of a family: random/mean, matched/high_ccs/mean
 
 Rows = list[dict[str, Any]]
 Value = float | None
@@ -62,10 +59,6 @@ def uncertainty(folder: RunFolder, summary: Summary) -> Rows:
 def records(table: pandas.DataFrame | None) -> Rows:
     """The rows of a table, none where there is no table."""
     return [] if table is None else [dict(zip(table.columns, values, strict=True)) for values in table.values.tolist()]
-
-
-def is_hypothesis(condition: str) -> bool:
-    return condition != ORIGINAL and not condition.startswith((SINGLE_HEAD, RANDOM, *NULLS))
 
 
 def strategy_and_seed(condition: str) -> tuple[str, int | None]:

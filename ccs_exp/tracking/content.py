@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.files.whole import DECIMALS
-from ccs_exp.heads import ORIGINAL
+from ccs_exp.heads import MATCHED, ORIGINAL
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.evidence_summary import EvidenceSummary
@@ -18,7 +18,6 @@ from ccs_exp.tracking import keys
 if TYPE_CHECKING:
     import wandb
 
-_DRAWS = "matched/"  # conditions that stand for a null: hundreds, which the table of conditions sums up
 _FIGURES_OF_NUMBERS = ("ccs_at_k",)  # which are there already
 _NUMBERS = ("stages", "images_per_second", "seconds", "peak_memory_mib", "gpu_peak_memory_mib")  # of what ran
 
@@ -47,7 +46,7 @@ def _of_conditions(folder: RunFolder, summary: Summary) -> dict[str, float | Non
     """``accuracy/<condition>``, ``delta/<condition>``, ``<metric>/<condition>``; of several tasks ``accuracy/<task>/<condition>`` too."""
     table = folder.read_accuracy()
     rows: list[dict[Any, Any]] = [] if table is None else table.to_dict("records")
-    pruned = {row["condition"]: row["num_pruned"] for row in rows if not row["condition"].startswith(_DRAWS)}
+    pruned = {row["condition"]: row["num_pruned"] for row in rows if not row["condition"].startswith(MATCHED)}
     found: dict[str, float | None] = {keys.key(keys.NUM_PRUNED, name): count for name, count in pruned.items()}
     shown = {name for name, count in pruned.items() if count or name == ORIGINAL}
     several = len({row.get("task") for row in rows}) > 1

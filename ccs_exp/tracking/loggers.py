@@ -10,11 +10,11 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from ccs_exp.config.secrets import hide_secrets, without_secrets
+from ccs_exp.config.secrets import without_secrets
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import read_summary
 from ccs_exp.tracking import content, keys
-from ccs_exp.tracking.tracker import Tracker
+from ccs_exp.tracking.tracker import Tracker, reason
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ class LoggerTracker:
                         keep(made.version, str(file))
             status = "success"
         except Exception as error:  # loggers raise many kinds: the results are safe, and the job has succeeded
-            reason = hide_secrets(" ".join(str(error).split())) or type(error).__name__
-            log.warning("The run is not tracked: %s. All results are in %s.", reason, folder.path)
+            log.warning("The run is not tracked: %s. All results are in %s.", reason(error), folder.path)
         finally:
             if made is not None:
                 made.finalize(status)

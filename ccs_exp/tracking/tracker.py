@@ -82,14 +82,14 @@ class WandbTracker:
         try:
             record = _write(folder, summary, description)
         except Exception as error:  # whatever W&B raises: the results are safe, and the job has succeeded
-            log.warning("W&B has no record of this run: %s. All results are in %s.", _reason(error), folder.path)
+            log.warning("W&B has no record of this run: %s. All results are in %s.", reason(error), folder.path)
             return None
         if self.mode == "online":
             try:
                 _send(record)
                 return "online"
             except (OSError, subprocess.SubprocessError) as error:
-                log.warning("W&B online is not used: %s. The run is recorded offline, in %s/wandb.", _reason(error), folder.path)
+                log.warning("W&B online is not used: %s. The run is recorded offline, in %s/wandb.", reason(error), folder.path)
         return "offline"
 
     def _description(self, summary: Summary, key: str | None) -> dict[str, Any]:
@@ -146,7 +146,8 @@ def _send(record: Path) -> None:
         raise ConnectionError(f"`wandb sync` did not end well: {done.stderr.strip()[-500:]}")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What went wrong, in one line, without secrets."""
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__
 
 

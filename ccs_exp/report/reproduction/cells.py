@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ccs_exp.report.contents import SINGLE_HEAD, ConditionResult
+from ccs_exp.heads import SINGLE_HEAD
+from ccs_exp.report.contents import ConditionResult
 from ccs_exp.report.reproduction.collect import Edition, Run
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ccs_exp.heads import ORIGINAL
+from ccs_exp.heads import ORIGINAL, RANDOM
 from ccs_exp.report.contents import ConditionResult
 from ccs_exp.report.intervals import mean_over_sets
 from ccs_exp.report.reproduction.cells import Book, Cell
 from ccs_exp.report.reproduction.collect import Edition, Run
 from ccs_exp.report.reproduction.paper import Paper, View
-from ccs_exp.report.uncertainty import RANDOM
 from ccs_exp.statistics.intervals import Interval, holm, spread
 
 TITLES = {"original": "Original", "high_ccs": "High CCS", "low_ccs": "Low CCS", "random": "Random"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.prompts import numbered, read_prompt
 from ccs_exp.llm.request import ChatRequest
 from ccs_exp.scoring.judges.answers import Answer, Subject
-from ccs_exp.scoring.judges.language_model import OpenAIJudge
+
+if TYPE_CHECKING:
+    from ccs_exp.scoring.judges.language_model import OpenAIJudge
 
 
 class LanguageModelChooser:
