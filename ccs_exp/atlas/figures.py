@@ -40,9 +40,9 @@ class HeadView:
         described = tuple(zip(score.descriptions, map(str, score.verdicts), strict=True))
         facts = HeadFacts(score.head, score.label, score.ccs, score.ccs_class, described, score.explained_variance)
         if text is None:
-            strips = look(facts, ask.kept, dict(zip(facts.texts, ask.texts(*facts.texts), strict=True)), count).strips
+            strips = look(facts, ask.kept, {each: ask.embedding_of(each) for each in facts.texts}, count).strips
         else:
-            direction = ask.texts(text)[0]
+            direction = ask.embedding_of(text)
             both = ends(ask.kept.along(ask.kept.heads.index(score.head), direction), count)
             strips = (Strip("text", 1, text, direction, *both),)
         return self._drawn(strips, count, ask)

@@ -68,11 +68,12 @@ class Questions:
         self.layers = range(heads[0].layer, heads[-1].layer + 1)
         self.maps = contribution_maps(self.model, self.layers, "direct")[:, :-SHARED_COEFFICIENTS]
         self.thumbnail_of = lru_cache(maxsize=4096)(self._thumbnail)
+        self.embedding_of = lru_cache(maxsize=1024)(self._embedding)  # one text is asked of many heads
 
     def nearest_to_text(self, text: str, sets: Mapping[str, Sequence[Head]], count: int = 12) -> dict[str, list[dict[str, Any]]]:
         """Under the name of each set of heads the images whose contributions, summed over it, point most along the text; under ``whole``
         those whose embeddings do."""
-        t = self.texts(text)[0]
+        t = self.embedding_of(text)
         values = {name: sum(self.kept.along(place, t) for place in self._places(heads)) for name, heads in sets.items()}
         return {name: self._foremost(of_set, count) for name, of_set in (values | {"whole": self.kept.whole_along(t)}).items()}
 
@@ -108,8 +109,9 @@ class Questions:
         """Where a head looks for a text, or for one text rather than another: the crop that the model sees, what each of its patches adds
         along the text (or the difference of the two), and what the class token itself adds."""
         grid = patch_grid(self.model)
-        texts = self.texts(text, *([against] if against.strip() else []))
-        direction = texts[0] - texts[1] if len(texts) > 1 else texts[0]
+        direction = self.embedding_of(text)
+        if against.strip():
+            direction = direction - self.embedding_of(against)
         along = torch.zeros(*self.maps.shape[:2], 1, dtype=torch.float64)
         place = self._places([head])[0]
         along[place, :, 0] = self.maps[place] @ direction
@@ -133,13 +135,12 @@ class Questions:
             found[name] = {"top": rows, "margin": float(values[0] - values[1]) if len(rows) > 1 else None}
         return found
 
-    def texts(self, *texts: str) -> Float[Tensor, "texts dim"]:
-        for text in texts:
-            if not text.strip() or len(text) > _LONGEST_TEXT:
-                raise CcsError(f"Give a text of at most {_LONGEST_TEXT} characters.")
+    def _embedding(self, text: str) -> Float[Tensor, " dim"]:
+        if not text.strip() or len(text) > _LONGEST_TEXT:
+            raise CcsError(f"Give a text of at most {_LONGEST_TEXT} characters.")
         with self.turn, torch.inference_mode():  # not by way of the store: to look there means to hash all weights
-            encoded = encode_texts(self.model.clip, self.model.tokenizer, texts, self.model.device)
-        return F.normalize(encoded.double().cpu(), dim=-1)
+            encoded = encode_texts(self.model.clip, self.model.tokenizer, [text], self.model.device)
+        return F.normalize(encoded[0].double().cpu(), dim=-1)
 
     def _places(self, heads: Sequence[Head]) -> list[int]:
         wrong = [str(head) for head in heads if head not in self.kept.heads]

@@ -129,8 +129,8 @@ def test_silenced_heads_change_classes_as_masks_do(questions, model, scenes):
 @pytest.mark.parametrize(
     "act, words",
     [
-        (lambda q: q.texts("  "), "at most 300"),
-        (lambda q: q.texts("x" * 301), "at most 300"),
+        (lambda q: q.embedding_of("  "), "at most 300"),
+        (lambda q: q.embedding_of("x" * 301), "at most 300"),
         (lambda q: q.nearest_to_text("red", {"head": [Head(0, 0)]}), "L0.H0: choose among"),
         (lambda q: q.without(3, HEADS, "nothing"), "no task"),
         (lambda q: q.without(3, [Head(9, 9)], "things"), "L9.H9"),
