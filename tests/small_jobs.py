@@ -2,3 +2,4 @@
 
 ONE_TASK = "dataset=scenes_shape"
 SMALL_JOB = (ONE_TASK, "prune=paper")
+QUICK_JOB = (ONE_TASK, "tracker=none", "dataset.source.num_images=40", "probe.num_images=150", "prune=high_ccs")

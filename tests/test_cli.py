@@ -9,12 +9,11 @@ import venv
 from pathlib import Path
 
 import pytest
-from small_jobs import ONE_TASK, SMALL_JOB
+from small_jobs import QUICK_JOB, SMALL_JOB
 
 from ccs_exp.run_folder.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
-QUICK = [ONE_TASK, "tracker=none", "dataset.source.num_images=40", "probe.num_images=150", "prune=high_ccs"]
 
 
 def ccs_exp(*arguments, cwd, **environment):
@@ -23,7 +22,7 @@ def ccs_exp(*arguments, cwd, **environment):
 
 
 def test_a_job_prints_its_summary_and_its_folder(tmp_path):
-    done = ccs_exp(*QUICK, cwd=tmp_path)
+    done = ccs_exp(*QUICK_JOB, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "outputs").glob("*/*")
     for part in ("tiny · scenes_shape", "CCS@5", "original", "high_ccs", run_dir.name):
@@ -38,7 +37,7 @@ def test_a_job_prints_its_summary_and_its_folder(tmp_path):
         (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: hf, open_clip, tiny, vitb16_laion"),
         (["dataset=folder"], "Error: Still needed: dataset.path=..."),
         (["prune=random", "prune.random.seedz=1"], "Error: There is no setting prune.random.seedz. Did you mean prune.random.seeds?"),
-        (["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head"),
+        pytest.param(["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head", marks=pytest.mark.full),
         (["hydra.run.dir=/proc/nowhere"], "Error: "),
     ],
 )
@@ -49,13 +48,15 @@ def test_errors_are_one_paragraph_with_a_status(overrides, message, tmp_path):
     assert len(done.stderr[done.stderr.index("Error: ") :].strip().splitlines()) == 1
 
 
+@pytest.mark.full
 def test_a_traceback_is_shown_when_asked_for(tmp_path):
     done = ccs_exp("prune=heads", "prune.heads.list=[H3]", cwd=tmp_path, HYDRA_FULL_ERROR="1")
     assert done.returncode == 1 and "Traceback" in done.stderr and "CcsError" in done.stderr
 
 
+@pytest.mark.full
 def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_path):
-    done = ccs_exp("-m", *QUICK, "prune=heads", "prune.heads.list=[L9.H0],[L5.H9],[L5.H1]", cwd=tmp_path)
+    done = ccs_exp("-m", *QUICK_JOB, "prune=heads", "prune.heads.list=[L9.H0],[L5.H9],[L5.H1]", cwd=tmp_path)
     assert done.returncode == 1
     for cell in ("L9.H0: tiny has layers 0-5", "L5.H9: tiny has layers 0-5"):
         assert cell in done.stdout + done.stderr
@@ -67,8 +68,9 @@ def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_
     assert RunFolder(sweep / "2").read_summary()["accuracy"].keys() == {"original", "heads/list"}
 
 
-@pytest.mark.parametrize("delay", [0, 2])  # before and within the pass over the data
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+# before and within the pass over the data
+@pytest.mark.parametrize("delay", [pytest.param(0, marks=pytest.mark.full), 2])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
 def test_an_interrupted_job_ends_and_leaves_only_whole_files(sent, delay, tmp_path):
     command = [sys.executable, "-m", "ccs_exp", *SMALL_JOB, "tracker=none", "dataset.source.num_images=6000", "hydra.run.dir=run"]
     process = subprocess.Popen(
@@ -116,18 +118,21 @@ def test_an_installed_wheel_runs_from_anywhere(tmp_path):
     code = "import ccs_exp.config.schema as c; print(c.config_dir())"
     found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=elsewhere).stdout.strip()
     assert found == str(site / "ccs_exp" / "conf")
-    done = subprocess.run([script, *QUICK], capture_output=True, text=True, cwd=elsewhere, check=False)
+    done = subprocess.run([script, *QUICK_JOB], capture_output=True, text=True, cwd=elsewhere, check=False)
     assert done.returncode == 0, done.stderr
     assert list((elsewhere / "outputs").glob("*/*/report.html"))
 
 
 @pytest.mark.parametrize(
     "environment",
-    [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "40"}],
+    [
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.full),
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "40"},
+    ],
 )
 def test_a_terminal_that_knows_few_characters_ends_no_job(environment, tmp_path):
     environment = os.environ | environment | {"CCS_EXP_CACHE": str(tmp_path / "store")}  # the bars of a pass are shown too
-    done = subprocess.run([sys.executable, "-m", "ccs_exp", *QUICK], cwd=tmp_path, env=environment, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "ccs_exp", *QUICK_JOB], cwd=tmp_path, env=environment, capture_output=True)
     shown = (done.stdout + done.stderr).decode("latin-1")
     assert done.returncode == 0 and "Traceback" not in shown and "UnicodeEncodeError" not in shown, shown
     assert "Results:" in shown and "CCS@5" in shown

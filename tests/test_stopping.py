@@ -99,7 +99,7 @@ IN_A_CALLBACK = """
 """
 
 
-@pytest.mark.parametrize("sent", STATUS, ids=lambda sent: sent.name)
+@pytest.mark.parametrize("sent", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_in_a_callback_that_drops_exceptions_ends_a_sweep(sent, program, tmp_path):
     several = [override for override in SMALL if "run.dir" not in override]
     sweep = program("-m", *several, "tracker=none", "seed=0,1", "hydra.sweep.dir=sweep", code=IN_A_CALLBACK.format(name=sent.name))
@@ -138,6 +138,7 @@ def test_a_job_ends_by_a_signal_at_any_moment(seed, program, tmp_path):
     check_interruption(draw.uniform(0.5, 25.0), draw.choice(list(STATUS)), program, tmp_path)
 
 
+@pytest.mark.full
 def test_what_a_killed_job_left_in_the_temporary_folder_goes_with_the_next(program):
     killed = program(*SMALL)
     until(lambda: list(killed.temporary.rglob("*wandb-media")))
@@ -153,7 +154,7 @@ def test_what_a_killed_job_left_in_the_temporary_folder_goes_with_the_next(progr
 def test_a_sweeps_processes_end_with_their_killed_leader(program, tmp_path):
     sweep = program("-m", *LONG, "dataset=scenes_shape,scenes_size", "hydra/launcher=parallel", "hydra.sweep.dir=sweep")
     folders = [tmp_path / "sweep" / str(number) for number in range(2)]
-    until(lambda: all((record := read_job(folder)) and record.stage == "evaluate" for folder in folders))
+    until(lambda: all((record := read_job(folder)) and record.stage == "evaluate" for folder in folders), seconds=300)
     sweep.process.kill()
     sweep.wait()
     assert sweep.leaves_nothing(temporary=False)

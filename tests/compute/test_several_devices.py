@@ -210,6 +210,7 @@ def test_a_failure_stops_the_others_at_their_next_batch(tiny):
     assert time.perf_counter() - started < 8
 
 
+@pytest.mark.full
 def test_a_killed_process_ends_the_pass_with_its_name_and_others_take_its_place(tiny):
     class_of = classified(tiny, TWO, images(tiny))
     source = Noise(1008)
@@ -259,6 +260,7 @@ QUICK = (ONE_TASK, "tracker=none", "device=cpu", "dataset.source.num_images=90",
 SAME_FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "effects.csv", "predictions.parquet")
 
 
+@pytest.mark.full
 def test_a_job_over_two_devices_leaves_the_same_files(tmp_path):
     for devices in (1, 2):
         done = program("-m", "ccs_exp", *QUICK, f"trainer.devices={devices}", f"hydra.run.dir={devices}", cwd=tmp_path)

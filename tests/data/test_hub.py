@@ -1,5 +1,6 @@
 """Streams of the hub's files, the hub's cache, and what is recorded of the hub."""
 
+import functools
 import re
 
 import pytest
@@ -49,6 +50,9 @@ def test_a_stream_goes_through_batches_in_one_process(tmp_path):
 # the hub
 
 
+rows = functools.cache(recorded)  # every data set's configuration, composed
+
+
 def test_tars_in_the_hubs_cache_are_used_without_network_and_the_commit_is_spelt_out(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     snapshots = tmp_path / "datasets--clip-benchmark--wds_imagenet-a" / "snapshots"
@@ -61,7 +65,7 @@ def test_tars_in_the_hubs_cache_are_used_without_network_and_the_commit_is_spelt
 
 def row_and_sight(name):
     """A row of the table, and what the hub would show if it were as recorded."""
-    (row,) = [row for row in recorded() if row.name == name]
+    (row,) = [row for row in rows() if row.name == name]
     files = [row.hub.files.replace("*", str(number)) for number in range(row.hub.num_files)]
     columns = ["cls", "jpg"] if row.hub.is_tars else ["img", "fine_label", "coarse_label"]
     seen = {"commit": row.hub.revision.ljust(40, "0"), "files": files, "columns": columns}
@@ -105,7 +109,11 @@ def test_verifying_without_a_hub_fails_and_says_so(capsys):
     assert "The hub cannot be reached" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("data_set", SAMPLES)
+# one of each way to be stored; all by the long tests
+SHORT = ("cifar10_objects", "cifar100", "food101", "imagenet_a", "country211")
+
+
+@pytest.mark.parametrize("data_set", [pytest.param(name, marks=[] if name in SHORT else pytest.mark.full) for name in SAMPLES])
 @pytest.mark.parametrize("streaming", ["false", "true"])
 def test_a_hub_that_cannot_be_reached_names_the_way_out(data_set, streaming):
     if data_set.startswith("cifar10_") and streaming == "true":
@@ -117,9 +125,9 @@ def test_a_hub_that_cannot_be_reached_names_the_way_out(data_set, streaming):
 def test_everything_that_comes_from_the_hub_is_recorded():
     people = {"fairface": 10_954, "social_counterfactuals": 170_832}
     named = {*SAMPLES, *CAPTIONED, *people}
-    rows = {(row.name if row.classes or row.name in named - {"imagenet_val"} else f"probe={row.name}"): row for row in recorded()}
+    found = {(row.name if row.classes or row.name in named - {"imagenet_val"} else f"probe={row.name}"): row for row in rows()}
     parts = {"cifar10_objects", "cifar10_animals"}
-    assert set(rows) == {*named, "probe=mini_imagenet", "probe=imagenet_val"} - parts, "parts of CIFAR-10 take its files"
-    assert all(rows[name].samples == SAMPLES[name] and rows[name].classes in CLASSES for name in SAMPLES.keys() - parts)
-    assert {name: rows[name].samples for name in (*CAPTIONED, *people)} == CAPTIONED | people
-    assert rows["probe=mini_imagenet"].samples == 5_000 and all(row.hub.revision and row.hub.files for row in rows.values())
+    assert set(found) == {*named, "probe=mini_imagenet", "probe=imagenet_val"} - parts, "parts of CIFAR-10 take its files"
+    assert all(found[name].samples == SAMPLES[name] and found[name].classes in CLASSES for name in SAMPLES.keys() - parts)
+    assert {name: found[name].samples for name in (*CAPTIONED, *people)} == CAPTIONED | people
+    assert found["probe=mini_imagenet"].samples == 5_000 and all(row.hub.revision and row.hub.files for row in found.values())

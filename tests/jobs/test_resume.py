@@ -90,6 +90,7 @@ def test_finished_jobs_are_answered_without_loading_anything(undisturbed, no_lib
     assert computed(undisturbed) == logs
 
 
+@pytest.mark.full
 def test_a_sweep_killed_twice_is_completed_by_the_same_command(undisturbed, tmp_path):
     here = tmp_path / "here"
     for moment in ("store/moments/*.entry", "store/jobs/*.entry"):

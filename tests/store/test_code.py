@@ -59,23 +59,26 @@ def before(checkout):
     return codes(checkout)
 
 
+LONG = pytest.mark.full
+
+
 @pytest.mark.parametrize(
     ("edited", "changed"),
     [
         ("scoring/textspan.py", {"descriptions", "jobs"}),
-        ("scoring/decompose.py", {"moments", "descriptions", "evaluations", "jobs"}),
+        pytest.param("scoring/decompose.py", {"moments", "descriptions", "evaluations", "jobs"}, marks=LONG),
         ("scoring/taxonomy.py", {"descriptions", "scores", "jobs"}),
-        ("tasks/ranking.py", {"evaluations", "jobs"}),
+        pytest.param("tasks/ranking.py", {"evaluations", "jobs"}, marks=LONG),
         ("clip/attention.py", {"moments", "descriptions", "evaluations", "jobs", "text_embeddings"}),  # the text tower has it too
-        ("clip/text.py", {"moments", "descriptions", "evaluations", "jobs", "text_embeddings"}),
+        pytest.param("clip/text.py", {"moments", "descriptions", "evaluations", "jobs", "text_embeddings"}, marks=LONG),
         ("data/bundled/scenes.py", {"moments", "evaluations", "jobs"}),  # only a _target_ names it
-        ("jobs/evaluate_stage.py", {"evaluations", "jobs"}),
-        ("report/page.py", {"jobs"}),
-        ("tracking/tracker.py", {"jobs"}),
-        ("config/services.py", {"jobs"}),
+        pytest.param("jobs/evaluate_stage.py", {"evaluations", "jobs"}, marks=LONG),
+        pytest.param("report/page.py", {"jobs"}, marks=LONG),
+        pytest.param("tracking/tracker.py", {"jobs"}, marks=LONG),
+        pytest.param("config/services.py", {"jobs"}, marks=LONG),
         ("data/published/parquet.py", {"jobs"}),  # nothing here reads Parquet files, but a job says what it would fetch
-        ("agreement/draw.py", set()),
-        ("sweeps/status.py", set()),
+        pytest.param("agreement/draw.py", set(), marks=LONG),
+        pytest.param("sweeps/status.py", set(), marks=LONG),
         ("notebook.py", set()),
     ],
 )

@@ -161,6 +161,7 @@ def run_sweep(tmp_path, *arguments):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.full
 def test_the_small_grid_runs_and_the_command_line_narrows_it(tmp_path):
     run_sweep(tmp_path, "+experiment=smoke_table4", "probe.source.seed=1,2", "dataset=digits", "dataset.limit=40", "probe.num_images=200")
     assert sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/summary.json")) == ["0", "1"]
