@@ -20,7 +20,7 @@ from ccs_exp.jobs.assemble import build, build_strategies
 GROUPS = sorted(path.name for path in Path(config_dir()).iterdir() if path.is_dir() and path.name not in ("experiment", "hydra", "prompts"))
 WRONG = ({"a": 1}, "abc", -1, "", None)
 # a mapping, or refused by another check
-FREE = ("dataset.source", "model.preprocess", "dataset.tasks", "trainer.devices", "evidence.other_probe")
+FREE = ("dataset.source", "model.preprocess", "dataset.tasks", "trainer.devices")
 
 
 def leaves(node, path=""):
@@ -120,6 +120,10 @@ def test_wrong_values_are_refused_in_a_paragraph(group):
         ("prune.match_seeds=abc", "prune.match_seeds=abc: give a list, as in 'prune.match_seeds=[a,b]'."),
         ("trainer=5", "trainer=5: give a mapping"),
         ("model.name=null", "model.name=null: give a value."),
+        ("evidence.seed=-1", "evidence.seed=-1: give a number of at least 0."),
+        ("evidence.other_probe=abc", "evidence.other_probe=abc: give what differs of probe.source, as in 'evidence.other_probe={seed: 4}'"),
+        ("evidence.other_probe={sed: 4}", "There is no setting evidence.other_probe.sed. Did you mean evidence.other_probe.seed?"),
+        ("evidence.concept_tests=nowhere.csv", "evidence.concept_tests=nowhere.csv: there is no such file."),
         ("ccs.high=9", "ccs.low=1 and ccs.high=9 do not separate classes"),
     ],
 )  # fmt: skip
