@@ -218,7 +218,7 @@ def test_figures_of_a_head(questions, tmp_path):
         HeadView(HeadScore(Head(5, 1), None, None, None), lambda: questions).heatmap(3)
     with pytest.raises(CcsError, match="cannot be read"):
         view.heatmap("nowhere.png")
-    for wrong, said in (({"image": None}, "a picture"), ({"image": 1.5}, "a picture"), ({"text": 5}, "text=5"), ({"against": None}, "=None")):
+    for wrong, said in (({"image": None}, "a picture"), ({"image": 1.5}, "a picture"), ({"text": 5}, "=5"), ({"against": None}, "=None")):
         with pytest.raises(CcsError, match=said):
             view.heatmap(**{"image": 3} | wrong)
     for wrong, said in (({"count": "a"}, "count='a'"), ({"count": 0}, "at least 1"), ({"text": 5}, "text=5"), ({"text": " "}, "a text")):
