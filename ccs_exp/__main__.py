@@ -30,9 +30,10 @@ from ccs_exp.errors import CcsError, NotHere, system_error
 from ccs_exp.jobs.resume import asked_keys, keep, restore
 from ccs_exp.journal import screen, stop
 from ccs_exp.journal.log import recorded
-from ccs_exp.journal.state import varied_in
+from ccs_exp.journal.state import refuse_company, varied_in
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.sweeps import failures
+from ccs_exp.sweeps.look_ahead import for_cells
 from ccs_exp.tracking.keys import sweep_name
 
 register()
@@ -68,6 +69,7 @@ def _job(cfg: DictConfig) -> None:
     run_dir = hydra_cfg.runtime.output_dir
     failures.forget(run_dir)
     try:
+        refuse_company(Path(run_dir))
         write_configuration(cfg, Path(run_dir))
         with nullcontext() if cfg.plan else recorded(run_dir, hydra_cfg.overrides.task):
             check(cfg)
@@ -127,6 +129,7 @@ def _run_jobs() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands exceptions on instead of printing its own traceback
     try:
         refuse_secrets(sys.argv[1:])
+        sys.argv[1:] = for_cells(sys.argv[1:])
         if not _followed():  # here, so that Hydra makes no folders for processes that write nothing
             _job()
     except (CcsError, HydraException, OmegaConfBaseException, OSError) as error:

@@ -34,8 +34,9 @@ class HeadView:
 
         Under each image stands how many standard deviations from the head's mean it lies. Raises `CcsError` for an empty text.
         """
-        if count < 1:
-            raise CcsError(f"images(count={count}): give a number of at least 1.")
+        if not isinstance(count, int) or count < 1:
+            raise CcsError(f"images(count={count!r}): give a whole number of at least 1.")
+        _check_text("images", text="" if text is None else text)
         ask, score = self.questions(), self.score
         described = tuple(zip(score.descriptions, map(str, score.verdicts), strict=True))
         facts = HeadFacts(score.head, score.label, score.ccs, score.ccs_class, described, score.explained_variance)
@@ -62,6 +63,9 @@ class HeadView:
         text = self.score.label if text is None else text
         if text is None:
             raise CcsError(f"{self.score.head} has no label; give a text, as in heatmap(image, 'red').")
+        _check_text("heatmap", text=text, against=against)
+        if not isinstance(image, Image.Image | str | Path | int):
+            raise CcsError(f"heatmap({image!r}): give a picture of Pillow's, a file, or the place of a probe image, as in heatmap(0).")
         try:
             asked = Path(image).expanduser().read_bytes() if isinstance(image, str | Path) else image
         except OSError as error:
@@ -95,6 +99,12 @@ class HeadView:
                     else:
                         axes.text(0.5, 0.5, plain(ask.kept.sample_ids[item.image], 14), fontsize=6, ha="center")
         return figure
+
+
+def _check_text(function: str, **texts: object) -> None:
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise CcsError(f"{function}({name}={text!r}): give a text, as in {function}(..., {name}='red').")
 
 
 def _figure(width: float, height: float) -> Figure:

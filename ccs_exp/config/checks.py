@@ -18,7 +18,8 @@ _PREPROCESSING = "open_clip.transform.PreprocessCfg"
 _NEED_A_PATH = {"dataset": "folder", "probe": "folder", "pool": "file", "spans": "file", "ccs": "file"}
 _ALSO_NEED_A_PATH = ("msrvtt", "msvd", "didemo", "videos", "table")
 _LEAST = {"batch_size": 1, "stack_size": 1, "dataset.limit": 1, "dataset.frames": 1, "dataset.top_k": 1, "probe.num_images": 1}
-_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "robustness.seed", "seed", "num_workers"), 0)
+_LEAST |= dict.fromkeys(("robustness.relabel_draws", "robustness.shuffled_labels", "num_workers"), 0)
+_LEAST |= dict.fromkeys(("robustness.seed", "evidence.seed", "seed"), 0)
 _LEAST_SEEDS, _MOST_DONORS = 5, 256
 _VALUES = {
     "textspan": ("direct", "reference"),
@@ -133,6 +134,16 @@ def _check_evidence(cfg: DictConfig) -> None:
             f"evidence.{again[0]} describes and scores heads anew from other images, which only ccs=computed spans=computed do. "
             "Leave it out, or let the scores be computed."
         )
+
+
+    other, tests = cfg.evidence.other_probe, cfg.evidence.concept_tests
+    if other is not None:
+        if not isinstance(other, DictConfig):
+            example = "'evidence.other_probe={seed: 4}'"
+            raise CcsError(f"evidence.other_probe={other}: give what differs of probe.source, as in {example}, or null.")
+        check_built(({} if "_target_" in other else plain(cfg.probe.source)) | plain(other), "evidence.other_probe")
+    if tests and not Path(tests).expanduser().is_file():
+        raise CcsError(f"evidence.concept_tests={tests}: there is no such file. Give a CSV file with the columns concept,dataset,task.")
 
 
 def _check_local_copy(cfg: DictConfig) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 NEVER = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")  # and what stands in them
-SOMETIMES = ("seed", "stack_size", "prune.match_seeds", "robustness.seed")  # without effect beside some other choices
+SOMETIMES = (  # without effect beside some other choices
+    *("seed", "stack_size", "prune.match_seeds", "robustness.seed", "resample.donors", "resample.seeds", "atlas_thumbnails"),
+)
 _NEVER_OF_REPLIES = (
     *("concurrency", "attempts", "timeout_s", "poll_s", "batch", "thinking_tokens"),
     *("price", "max_cost_usd", "kept_only", "replies"),
@@ -44,4 +46,8 @@ def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
         if robustness["relabel_draws"] or robustness["shuffled_labels"]
         else "no labels are drawn without robustness.relabel_draws or robustness.shuffled_labels",
     }
+    if config["ablation"] != "resample":
+        reasons |= dict.fromkeys(("resample.donors", "resample.seeds"), f"ablation={config['ablation']} resamples nothing")
+    if not config["atlas"]:
+        reasons["atlas_thumbnails"] = "no pages are made without atlas=true"
     return {key: reason for key, reason in reasons.items() if reason}

@@ -59,6 +59,8 @@ def make_lasting() -> None:
 def progress(unit: str) -> Progress:
     """A bar that says how many of which things are done; use it as a context, with one task."""
     console = Console(stderr=True)
+    if console.is_jupyter:  # where rich shows nothing without ipywidgets; lines that are written over show everywhere
+        console = Console(stderr=True, force_jupyter=False, force_terminal=True)
     bar = [] if console.width < _NARROW else [BarColumn(bar_width=20)]
     amount = TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}")
     return Progress(TextColumn("{task.description}"), *bar, amount, TimeRemainingColumn(elapsed_when_finished=True), console=console)

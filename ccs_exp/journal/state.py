@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -80,6 +82,20 @@ def read_sweep(folder: Path) -> SweepRecord | None:
     if content is None:
         return None
     return _typed(SweepRecord, folder / SWEEP_FILE, content | {"cells": tuple(map(tuple, content.get("cells") or ()))})
+
+
+def refuse_company(folder: Path) -> None:
+    """Raise `CcsError` while another job of this machine is at work in a run folder: each would take the other's files away."""
+    try:
+        other = read_job(folder)
+    except CcsError:
+        return  # no record, which this job's will replace
+    if other is None or other.host != socket.gethostname() or other.pid == os.getpid() or other.state_now(other.host) != "running":
+        return
+    raise CcsError(
+        f"Another job (process {other.pid}) is at work in {folder}. Wait for its end, or choose another folder: hydra.run.dir=DIR, of a "
+        "sweep hydra.sweep.dir=DIR."
+    )
 
 
 def varied_in(folder: str | Path, overrides: Sequence[str]) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class SweepCallback(Callback):
             cells = sweep_cells(config)
             if cells is None:
                 raise CcsError("plan=true knows a sweep's cells only with hydra/sweeper=basic.")
+            _look_ahead(cells)
             from ccs_exp.sweeps.plan import finished_folders, plan_sweep, show_plan
 
             found = finished_folders([folder, Path("multirun"), Path("outputs")])

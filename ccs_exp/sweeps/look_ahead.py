@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,6 +18,25 @@ from ccs_exp.errors import CcsError
 from ccs_exp.jobs.decisive import NEVER, SOMETIMES, decisive_settings, without_effect
 
 Cells = Sequence[Sequence[str]]
+
+
+def for_cells(arguments: Sequence[str]) -> list[str]:
+    """A sweep's command line whose cells alone get the settings of a choice, as a sweep over one value: Hydra composes what all
+    cells share first, and a choice that is swept, or comes with a model that is, is not yet there."""
+    if not {"-m", "--multirun"} & set(arguments):
+        return list(arguments)
+    homes = known_settings()
+    return [_swept(argument) if homes.get(argument.lstrip("+").split("=")[0]) else argument for argument in arguments]
+
+
+def _swept(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    parser = OverridesParser.create()
+    try:
+        one = parser.parse_override(f"{key}=choice({value})")
+        return argument if "${" in value or parser.parse_override(argument).is_sweep_override() else one.input_line or argument
+    except HydraException:  # of what it does not understand Hydra says so itself
+        return argument
 
 
 def check_cells(cells: Cells) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ccs_exp.run_folder.summary import Asked, Summary
 
@@ -14,11 +15,11 @@ SECONDS, IMAGES_PER_SECOND, MEMORY = "seconds", "images_per_second", "peak_memor
 RANDOM_MEAN, RANDOM_SD = "random/mean", "random/sd"  # stand where a condition does
 HEADS, CONDITIONS, PAGE, FIGURES = "heads", "accuracy", "report", "figures"
 EVIDENCE, CAUSAL_MAP = "evidence", "causal_map"
-CELL = ("model", "dataset", "strategy")
+CELL = ("model", "dataset", "strategy", "ablation", "task")
 
-_OWN_COLUMNS = re.compile(r"\+*(model|dataset|prune)=")
+_IN_THE_NAME = re.compile(r"\+*(model|dataset|prune|ablation)=")
 _DATE, _TIME = re.compile(r"\d{4}-\d{2}-\d{2}"), re.compile(r"\d{2}-\d{2}-\d{2}.*")
-_LONGEST_NAME, _LONGEST_TAG = 128, 64
+LONGEST, LONGEST_TAG = 128, 64  # what W&B takes of names, and of tags
 
 
 def key(kind: str, *names: object) -> str:
@@ -34,28 +35,40 @@ def column(name: str) -> str:
     return f"cell.value.{name}"
 
 
+def group(asked: Asked | None, name: str) -> Mapping[str, Any]:
+    """A group of the configuration that a job was asked for; nothing where others have written something else there."""
+    found = asked["config"].get(name) if asked else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def strategies(asked: Asked | None) -> list[str]:
     """The strategies that a job was asked for."""
-    prune = asked["config"].get("prune") if asked else None
-    return [name for name, node in prune.items() if isinstance(node, Mapping) and "_target_" in node] if isinstance(prune, Mapping) else []
+    return [name for name, node in group(asked, "prune").items() if isinstance(node, Mapping) and "_target_" in node]
 
 
 def cell(summary: Summary) -> dict[str, str]:
-    """The cell of a sweep that a run fills, by `CELL`."""
-    asked = strategies(summary["asked"]) if summary["dataset"] else []
-    return dict(zip(CELL, (summary["model"], summary["dataset"] or "scores", "+".join(asked) or "none"), strict=True))
+    """The cell of a sweep that a run fills, by `CELL`. Task: of the data set, as its configuration names it."""
+    if not summary["dataset"]:
+        return dict(zip(CELL, (summary["model"], "scores", "none", "none", "none"), strict=True))
+    asked = summary["asked"]
+    ablation, task = (asked["config"] if asked else {}).get("ablation", "zero"), group(asked, "dataset").get("task", "classification")
+    found = (summary["model"], summary["dataset"], "+".join(strategies(asked)) or "none", str(ablation), str(task))
+    return dict(zip(CELL, found, strict=True))
 
 
 def run_name(summary: Summary) -> str:
-    """The cell, and what else tells it from others of its sweep: ``tiny/digits/high_ccs seed=1``."""
+    """The cell, and what else tells it from others of its sweep: ``tiny/digits/high_ccs ablation=mean seed=1``."""
+    found = cell(summary)
     varied = summary["asked"]["varied"] if summary["asked"] else []
-    return " ".join(["/".join(cell(summary).values()), *(text for text in varied if not _OWN_COLUMNS.match(text))])[:_LONGEST_NAME]
+    ablation = [] if found["ablation"] in ("zero", "none") else [f"ablation={found['ablation']}"]  # zero is the usual one
+    own = "/".join(found[part] for part in ("model", "dataset", "strategy"))
+    return " ".join([own, *ablation, *(text for text in varied if not _IN_THE_NAME.match(text))])[:LONGEST]
 
 
 def tags(summary: Summary, own: Iterable[object]) -> list[str]:
     """The user's own, then model, data set and each strategy."""
     named = (*own, summary["model"], summary["dataset"] or "scores", *strategies(summary["asked"]))
-    return list(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in named if tag))
+    return list(dict.fromkeys(str(tag)[:LONGEST_TAG] for tag in named if tag))
 
 
 def sweep_name(folder: str | Path) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ccs_exp.errors import CcsError
+
 _PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
 
 
@@ -18,10 +20,12 @@ def sweep_folder(run_dir: Path) -> Path | None:
 
 
 @contextmanager
-def own_places(folder: Path) -> Iterator[None]:
-    """What W&B keeps beside records, in the user's home otherwise, lies in `folder` meanwhile, which then goes."""
-    before = {name: os.environ.get(name) for name in _PLACES}
-    os.environ.update({name: str(folder.resolve() / place) for name, place in _PLACES.items()})
+def own_places(folder: Path, **more: str) -> Iterator[None]:
+    """What W&B keeps beside records, in the user's home otherwise, lies in `folder` meanwhile, which then goes; `more` is in the
+    environment too."""
+    found = {name: str(folder.resolve() / place) for name, place in _PLACES.items()} | more
+    before = {name: os.environ.get(name) for name in found}
+    os.environ.update(found)
     try:
         yield
     finally:
@@ -40,13 +44,18 @@ def place_aside(run_dir: Path) -> Iterator[Path]:
     aside = run_dir / "wandb" / ".unfinished"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    with own_places(aside):
+    with own_places(aside, WANDB_MODE="offline"):  # whatever it is otherwise: W&B refuses a word that it does not know
         yield aside
 
 
 def take_place(aside: Path, run_dir: Path, run_id: str) -> Path:
-    """Move the finished record where records lie, in place of others of the same run; its folder."""
-    (record,) = aside.rglob(f"*run-*-{run_id}")
+    """Move the finished record where records lie, in place of others of the same run; its folder. Raises `CcsError`."""
+    found = list(aside.rglob(f"*run-*-{run_id}"))
+    if len(found) != 1:
+        raise CcsError("another process writes the record of this run at the same time")
+    record = found[0]
+    for link in [path for path in record.rglob("*") if path.is_symlink()]:
+        link.unlink()  # to W&B's log beside the record, which goes
     for other in _records(sweep_folder(run_dir) or run_dir, run_id):
         shutil.rmtree(other)
     return record.rename(run_dir / "wandb" / record.name)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 Mode = Literal["offline", "online"]
 _PROJECT = "ccs_exp"
 _UPLOAD_SECONDS = 300.0
+_NOT_IN_NAMES = frozenset("/\\#?%:")  # of projects and entities
+_WITHOUT_NETWORK = ("offline", "dryrun", "disabled")
 
 
 class Tracker(Protocol):
@@ -65,6 +67,7 @@ class WandbTracker:
             raise CcsError(f"tracker.mode={mode} is not known. Choose offline or online, or no tracker with tracker=none.")
         if isinstance(tags, str):
             raise CcsError(f"tracker.tags={tags}: tags are a list, as in 'tracker.tags=[{tags}]'.")
+        _check_names(project, entity, group, tags or ())
         self.mode: Mode = mode
         self.project, self.entity, self.group, self.tags = project, entity, group, tuple(tags or ())
 
@@ -82,26 +85,29 @@ class WandbTracker:
         try:
             record = _write(folder, summary, description)
         except Exception as error:  # whatever W&B raises: the results are safe, and the job has succeeded
-            log.warning("W&B has no record of this run: %s. All results are in %s.", reason(error), folder.path)
+            log.warning(
+                "W&B has no record of this run: %s. All results are in %s, of which `ccs-exp dashboard upload` makes it.",
+                *(reason(error), folder.path),
+            )
             return None
         if self.mode == "online":
             try:
                 _send(record)
                 return "online"
-            except (OSError, subprocess.SubprocessError) as error:
+            except Exception as error:  # as above, and the record is there
                 log.warning("W&B online is not used: %s. The run is recorded offline, in %s/wandb.", reason(error), folder.path)
         return "offline"
 
     def _description(self, summary: Summary, key: str | None) -> dict[str, Any]:
         """What `wandb.init` is told of a run. Whose project it is, its folder does not decide."""
         asked = summary["asked"]
-        own = (asked and asked["config"].get("tracker")) or {}
+        own, sweep = keys.group(asked, "tracker"), (asked and asked["sweep"]) or None
         return {
             "id": _agents_run() or re.sub(r"[^A-Za-z0-9_.-]", "-", key or summary["config_hash"])[:64],
             "name": keys.run_name(summary),
             "project": self.project or own.get("project") or _PROJECT,
             "entity": self.entity,
-            "group": self.group or own.get("group") or (asked and asked["sweep"]),
+            "group": self.group or own.get("group") or (sweep and sweep[: keys.LONGEST]),
             "job_type": keys.cell(summary)["strategy"],
             "tags": keys.tags(summary, (*self.tags, *(own.get("tags") or ()))),
             "config": without_secrets(content.config(summary)),
@@ -129,10 +135,24 @@ def _write(folder: RunFolder, summary: Summary, description: dict[str, Any]) -> 
         return take_place(aside, folder.path, description["id"])
 
 
+def _check_names(project: str | None, entity: str | None, group: str | None, tags: Sequence[object]) -> None:
+    """Raise `CcsError` for what W&B would refuse once the job is over."""
+    for key, name in {"project": project, "entity": entity, "group": group}.items():
+        if name is not None and (not name.strip() or len(name) > keys.LONGEST):
+            raise CcsError(f"tracker.{key}={name[:40]!r} has {len(name)} characters: give 1 to {keys.LONGEST}, not spaces alone, or null.")
+        if name is not None and key != "group" and (wrong := set(name) & _NOT_IN_NAMES):
+            raise CcsError(f"tracker.{key}={name}: W&B has no {key} with {' '.join(sorted(wrong))} in its name. Leave it out.")
+    for tag in map(str, tags):
+        if not 1 <= len(tag) <= keys.LONGEST_TAG:
+            raise CcsError(f"tracker.tags: {tag[:40]!r} has {len(tag)} characters. A tag has 1 to {keys.LONGEST_TAG}.")
+
+
 def _send(record: Path) -> None:
-    """Upload a record. Raises `OSError` or `SubprocessError` where that cannot be."""
+    """Upload a record. Raises whatever W&B raises where that cannot be."""
     import wandb
 
+    if (asked := os.environ.get("WANDB_MODE")) in _WITHOUT_NETWORK:
+        raise ConnectionError(f"WANDB_MODE={asked} is set")
     with own_places(record.parent / ".sending"):
         if wandb.run is None:
             wandb.setup(settings=_settings(wandb))

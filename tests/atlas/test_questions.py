@@ -218,8 +218,12 @@ def test_figures_of_a_head(questions, tmp_path):
         HeadView(HeadScore(Head(5, 1), None, None, None), lambda: questions).heatmap(3)
     with pytest.raises(CcsError, match="cannot be read"):
         view.heatmap("nowhere.png")
-    with pytest.raises(CcsError, match="at least 1"):
-        view.images(count=0)
+    for wrong, said in (({"image": None}, "a picture"), ({"image": 1.5}, "a picture"), ({"text": 5}, "=5"), ({"against": None}, "=None")):
+        with pytest.raises(CcsError, match=said):
+            view.heatmap(**{"image": 3} | wrong)
+    for wrong, said in (({"count": "a"}, "count='a'"), ({"count": 0}, "at least 1"), ({"text": 5}, "text=5"), ({"text": " "}, "a text")):
+        with pytest.raises(CcsError, match=said):
+            view.images(**wrong)
 
 
 def test_heads_are_paired_by_name_or_by_label():

@@ -3,16 +3,18 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import log as journal
 from ccs_exp.journal.log import note, recorded, stage
-from ccs_exp.journal.state import JobRecord, SweepRecord, process_started, read_job, read_sweep
+from ccs_exp.journal.state import JobRecord, SweepRecord, process_started, read_job, read_sweep, refuse_company
 
 
 def events(folder):
@@ -88,6 +90,24 @@ def test_a_process_that_is_gone_was_killed_here_and_silence_counts_elsewhere():
     assert record.state_now("here") == "killed"
     assert record.state_now("elsewhere", now=130.0) == "running"
     assert record.state_now("elsewhere", now=300.0) == "killed"
+
+
+def test_a_folder_in_which_another_job_is_at_work_is_left_to_it(tmp_path):
+    refuse_company(tmp_path)
+    with recorded(tmp_path, []):
+        refuse_company(tmp_path)  # our own
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        record = JobRecord("running", (), socket.gethostname(), child.pid, process_started(child.pid), started=0.0, heartbeat=100.0)
+        record.write(tmp_path)
+        with pytest.raises(CcsError, match=rf"process {child.pid}\) is at work in .*choose another folder: hydra.run.dir=DIR"):
+            refuse_company(tmp_path)
+        replace(record, host="elsewhere").write(tmp_path)
+        refuse_company(tmp_path)  # a job that a scheduler moves comes back before its old place is known to be silent
+        record.write(tmp_path)
+        child.kill()
+    refuse_company(tmp_path)
+    (tmp_path / "job.json").write_text("{")
+    refuse_company(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 9}', '{"schema_version": 1}'])

@@ -5,13 +5,15 @@ import sys
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ccs_exp.config.place import config_dir
 from ccs_exp.config.plain import plain
 from ccs_exp.config.schema import configure, register
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.decisive import decisive_settings, without_effect
-from ccs_exp.sweeps.look_ahead import check_cells, same_jobs
+from ccs_exp.sweeps.look_ahead import check_cells, for_cells, same_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +39,36 @@ def test_cells_that_have_their_settings_are_left_alone():
 
 
 @pytest.mark.parametrize(
+    ("given", "cells_alone"),
+    [
+        ("prune.random.seeds=[0,1]", "prune.random.seeds=choice([0,1])"),
+        ("+prune.heads.sets={a: [L2.H0]}", "+prune.heads.sets=choice({a: [L2.H0]})"),
+        *((text, text) for text in ("judge.threshold=0.1,0.2", "dataset.limit=5", "prune=a,b", "hydra.sweep.dir=x", "~prune.random.seeds")),
+        *((text, text) for text in ("prune.random.layers=${oc.env:HOME}", "judge.model=a=b", "judge.model=")),
+    ],
+)
+def test_settings_of_choices_are_given_to_the_cells_alone(given, cells_alone):
+    assert for_cells(["--multirun", given]) == ["--multirun", cells_alone] and for_cells([given]) == [given]
+
+
+def test_a_setting_of_strategies_that_are_swept_reaches_their_cells():
+    """Although the bundled model's own strategies, which Hydra composes first, have no such setting."""
+    for strategies in ("random,paper", "random,high_ccs"):
+        asked = for_cells(["-m", f"prune={strategies}", "prune.random.seeds=[0,1]"])[1:]
+        (cells,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(asked), None)
+        assert [cell[1] for cell in cells] == ["prune.random.seeds=[0,1]"] * 2
+        if strategies == "random,paper":
+            check_cells(cells)
+        else:
+            with pytest.raises(CcsError, match=r"Cell 1 .*prune\.random\.seeds is a setting of prune=random, which is not chosen here"):
+                check_cells(cells)
+
+
+@pytest.mark.parametrize(
     ("cells", "said"),
     [
+        ([["resample.donors=9"], ["resample.donors=8"]], "resample.donors cannot change the result: ablation=zero resamples nothing"),
+        ([["ablation=resample", "resample.donors=9"], ["ablation=resample", "resample.donors=8"]], None),
         ([["seed=0"], ["seed=1"]], "Cells 0, 1 of the sweep are the same job, computed once: seed cannot change the result: it draws"),
         ([["model.weights=null", "seed=0"], ["model.weights=null", "seed=1"]], None),
         ([["engine=plain", "stack_size=1"], ["engine=plain", "stack_size=2"]], "stack_size cannot change the result: engine=plain"),

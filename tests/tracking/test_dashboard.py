@@ -231,17 +231,24 @@ def test_the_view_shows_what_runs_record(sweep, capsys):
         assert f'"{key}"' in json.dumps(sections[name]) and f"{key}.path" in whole.summary
 
 
-def test_the_view_groups_by_model_data_set_and_strategy_and_filters_by_them(sweep, capsys):
-    main(["create", "--dry-run", "--project", "p", "--entity", "e", "--strategy", "high_ccs", "random", "--model", "tiny"])
+def test_the_view_groups_by_what_a_cell_is_and_filters_by_it(sweep, capsys):
+    only = ("--strategy", "high_ccs", "random", "--model", "tiny", "--ablation", "zero", "mean", "--task", "retrieval")
+    main(["create", "--dry-run", "--project", "p", "--entity", "e", *only])
     view = json.loads(capsys.readouterr().out)
     runs = view["spec"]["section"]["runSets"][0]
-    columns = {f"cell.value.{name}" for name in ("model", "dataset", "strategy")}
+    columns = {f"cell.value.{name}" for name in ("model", "dataset", "strategy", "ablation", "task")}
     assert {panel["config"]["groupBy"] for panels in shown(view).values() for panel in panels if "groupBy" in panel["config"]} == columns
     filters = {item["key"]["name"]: item["value"] for item in runs["filters"]["filters"]}
-    assert filters == {"cell.value.model": ["tiny"], "cell.value.strategy": ["high_ccs", "random"]}
+    assert filters == {
+        "cell.value.model": ["tiny"],
+        "cell.value.strategy": ["high_ccs", "random"],
+        "cell.value.ablation": ["zero", "mean"],
+        "cell.value.task": ["retrieval"],
+    }
     assert {key["key"]["name"] for key in runs["sort"]["keys"]} == columns
     assert {f"config:{column}" for column in columns} <= set(runs["runFeed"]["columnPinned"])
-    assert set(read_record(cells(sweep)[0].path).config["cell"]) == {"model", "dataset", "strategy"}
+    cell = read_record(cells(sweep)[0].path).config["cell"]
+    assert {f"cell.value.{name}" for name in cell} == columns and (cell["ablation"], cell["task"]) == ("zero", "classification")
 
 
 def test_seeds_are_one_panel_with_their_mean_and_spread():

@@ -23,7 +23,7 @@ from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking import record_log
-from ccs_exp.tracking.keys import run_name, sweep_name
+from ccs_exp.tracking.keys import cell, run_name, sweep_name
 from ccs_exp.tracking.tracker import NoTracker, WandbTracker
 
 WANDB_KEY = "0123456789" * 4
@@ -88,7 +88,8 @@ def test_the_record_says_what_the_run_folder_says(record):
     assert (run.run_id, run.project, run.group) == ("0123456789abcdef", "ccs_exp", "sweep-1") and run.exit_code == 0
     assert (run.name, run.job_type) == ("tiny/scenes_shape/high_ccs+random seed=1", "high_ccs+random")
     assert run.tags == ["mine", "tiny", "scenes_shape", "high_ccs", "random"]
-    assert run.config["cell"] == {"model": "tiny", "dataset": "scenes_shape", "strategy": "high_ccs+random"}
+    filled = {"model": "tiny", "dataset": "scenes_shape", "strategy": "high_ccs+random", "ablation": "zero", "task": "classification"}
+    assert run.config["cell"] == filled
     assert run.config["model"] == CONFIG["model"] and run.config["seed"] == 0
     assert run.config["ran"]["commit"] == RAN["commit"] and run.config["ran"]["device_name"] == "A CPU"
 
@@ -149,6 +150,7 @@ def test_figures_and_page_are_in_the_record_as_they_are(record):
 def test_every_file_that_the_record_names_lies_in_the_run_folder(record):
     folder, run = record
     assert len(run.files) == 7 and not run.missing and not run.artifacts
+    assert all(path.resolve(strict=True) == path.absolute() for path in folder.path.rglob("wandb/**/*"))  # no link, to what is gone
     (log_file,) = folder.path.glob("wandb/*/*.wandb")
     assert b"/tmp/" not in b"".join(record_log.read(log_file)) and b".unfinished" not in b"".join(record_log.read(log_file))
 
@@ -192,7 +194,11 @@ def test_names_tell_cells_apart():
     summary = {"model": "tiny", "dataset": "digits", "asked": asked("high_ccs", varied=varied)}
     assert run_name(summary) == "tiny/digits/high_ccs seed=2 +x.y=1"
     assert run_name(summary | {"asked": asked("random")}) == "tiny/digits/random"
+    silenced = summary | {"asked": asked("random", config={"ablation": "mean", "dataset": {"task": "retrieval"}}, varied=["ablation=mean"])}
+    assert run_name(silenced) == "tiny/digits/random ablation=mean" and cell(silenced)["task"] == "retrieval"
     assert run_name(summary | {"dataset": None}).startswith("tiny/scores/none")
+    foreign = summary | {"asked": asked(config=dict.fromkeys(("prune", "dataset", "tracker"), "abc"))}
+    assert cell(foreign) == {"model": "tiny", "dataset": "digits", "strategy": "none", "ablation": "zero", "task": "classification"}
     assert sweep_name("/a/multirun/2026-01-31/12-00-05-123456") == "2026-01-31 12-00-05-123456" and sweep_name("/a/table4") == "table4"
 
 
@@ -312,6 +318,7 @@ def test_where_wandb_fails_altogether_a_warning_names_the_folder(tmp_path, monke
     write_run(tmp_path)
     WandbTracker().track(tmp_path)
     assert "All results are in" in caplog.text and str(tmp_path) in caplog.text and WANDB_KEY not in caplog.text
+    assert "ccs-exp dashboard upload" in caplog.text
 
 
 def test_the_record_is_whole_when_the_program_ends_at_once(tmp_path):
@@ -347,11 +354,46 @@ def test_secrets_are_hidden_by_name_and_by_value(secrets):
     }
 
 
-def test_an_unknown_mode_and_tags_that_are_no_list_are_errors():
-    with pytest.raises(CcsError, match="offline or online"):
-        WandbTracker("sometimes")
-    with pytest.raises(CcsError, match=r"tracker.tags=\[abc\]"):
-        WandbTracker(tags="abc")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mode": "sometimes"}, "offline or online"),
+        ({"tags": "abc"}, r"tracker.tags=\[abc\]"),
+        ({"tags": ["a", "x" * 65]}, "'x+' has 65 characters. A tag has 1 to 64"),
+        ({"tags": [""]}, "has 0 characters. A tag has 1 to 64"),
+        ({"project": "a/b"}, "tracker.project=a/b: W&B has no project with / in its name"),
+        ({"project": "p" * 129}, "tracker.project='p+' has 129 characters: give 1 to 128"),
+        ({"entity": " "}, "tracker.entity=' ' has 1 characters"),
+        ({"group": "g" * 5000}, "tracker.group='g+' has 5000 characters: give 1 to 128"),
+    ],
+)
+def test_what_w_and_b_would_refuse_afterwards_is_refused_before(settings, said):
+    with pytest.raises(CcsError, match=said):
+        WandbTracker(**settings)
+
+
+def test_whatever_signs_people_use_come_through(tmp_path):
+    own = {"tags": ["日本", "a,b", "🙂"], "group": "Gruppe/ß", "project": "mein Projekt"}
+    write_run(tmp_path, asked=asked("high_ccs", config={"tracker": own}))
+    WandbTracker().track(tmp_path)
+    run = read_record(tmp_path)
+    assert (run.tags[:3], run.group, run.project) == (["日本", "a,b", "🙂"], "Gruppe/ß", "mein Projekt")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WANDB_MODE", "offline", "WANDB_MODE=offline is set"),
+        ("WANDB_MODE", "bogus", "Input should be"),
+        ("WANDB_API_KEY", "short", "API key must have"),
+    ],
+)
+def test_online_under_any_environment_leaves_at_least_the_offline_record(name, value, said, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", WANDB_KEY)
+    monkeypatch.setenv(name, value)
+    write_run(tmp_path)
+    assert WandbTracker("online").track(tmp_path) == "offline"
+    assert said in caplog.text and "online is not used" in caplog.text and read_record(tmp_path).exit_code == 0
 
 
 def test_no_tracker_writes_nothing(tmp_path):
