@@ -38,7 +38,7 @@ class AfterTorch:
             register_module_forward_pre_hook(first)
 def first(module, given):
     if given and getattr(given[0], "ndim", 0) == 4 and given[0].shape[1] == 3:
-        print("FIRST IMAGE", time.time() - started, flush=True)
+        print("FIRST IMAGE", time.time() - started, sum(os.times()[:4]), flush=True)
         os._exit(0)
 sys.meta_path.insert(0, AfterTorch())
 sys.argv = ["ccs-exp", *sys.argv[1:]]
@@ -47,16 +47,16 @@ main()
 """
 
 
-def until_first_image(checkout: Path, *options: str) -> tuple[float, str]:
-    """Seconds, and what the interpreter says of its imports."""
+def until_first_image(checkout: Path, *options: str) -> tuple[float, float, str]:
+    """Seconds on the clock, seconds of a core, and what the interpreter says of its imports."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, *options, "-c", UNTIL_FIRST_IMAGE, *JOB, f"hydra.run.dir={folder}/run"]
         own = {"PYTHONPATH": str(checkout), "CCS_EXP_CACHE": f"{folder}/store", "STARTED": str(time.time())}
         done = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True, check=False)
-    found = re.search(r"FIRST IMAGE ([\d.]+)", done.stdout)
+    found = re.search(r"FIRST IMAGE ([\d.]+) ([\d.]+)", done.stdout)
     if not found:
         sys.exit(f"The job saw no image:\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
-    return float(found[1]), done.stderr
+    return float(found[1]), float(found[2]), done.stderr
 
 
 def imports(told: str) -> Table:
