@@ -34,7 +34,8 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     SafetensorError,
 )
-_DRAWING = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.erfinv_, init.trunc_normal_})
+_INITIALISING = frozenset({init.normal_, init.uniform_, init.kaiming_uniform_})
+_DRAWING = frozenset({Tensor.normal_, Tensor.uniform_})
 
 
 def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
@@ -71,7 +72,12 @@ class undrawn(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
-        return args[0] if func in _DRAWING else func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if func in _INITIALISING:
+            return named["tensor"]
+        if func in _DRAWING:
+            return args[0].zero_()  # and not whatever lies there: some go on with it, or draw until it suits them
+        return func(*args, **named)
 
 
 class quiet_open_clip:

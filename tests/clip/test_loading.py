@@ -203,13 +203,13 @@ def test_an_architecture_of_the_package_brings_its_tokenizer(tmp_path, monkeypat
     assert model.encode_texts(["red", "blue 7 ü"]).shape == (2, 48)
 
 
-@pytest.mark.parametrize("draw", [init.normal_, init.uniform_, init.trunc_normal_, init.xavier_uniform_, init.kaiming_uniform_])
+@pytest.mark.parametrize("draw", [init.normal_, init.uniform_, init.trunc_normal_, init.xavier_normal_, init.kaiming_uniform_])
 def test_weights_that_a_file_replaces_are_not_drawn(draw):
     weights, before = torch.full((4, 3), 7.0), torch.get_rng_state()
     with undrawn():
-        assert draw(weights) is weights
-    assert (weights == 7).all() and torch.equal(torch.get_rng_state(), before)
-    assert not (draw(weights) == 7).any()
+        draw(weights)
+    assert len(weights.unique()) == 1 and torch.equal(torch.get_rng_state(), before)
+    assert len(draw(weights).unique()) == 12
 
 
 def test_a_model_of_a_file_is_the_one_it_was_saved_from(small_architecture, tmp_path):
