@@ -4,7 +4,8 @@
   the first look into it: the tracker's, at the end of a job.
 - Lightning imports two classes of `torchmetrics`, whose ``__init__`` imports every metric, and with them all of SciPy's signals,
   torchvision's models and more. The classes are had from the modules that they are in; asked for anything else, the package is run
-  whole, as ever. Its face is in `_AT_HAND`; where another version of either library wants more of it, it gets it, only later.
+  whole, as ever. What is at hand is in `_AT_HAND`; where another version of either library wants more of it, it gets it, only later.
+- A run of W&B looks whether inputs of a job were staged, in a part of the package that launches jobs on clusters, which would come along.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _AT_HAND: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # package -> name -> 
     "torchmetrics": {
         "Metric": ("torchmetrics.utilities", "torchmetrics.metric"),
         "MetricCollection": ("torchmetrics.utilities", "torchmetrics.collections"),
-    }
+    },
+    "wandb.sdk.launch": {},
 }
 
 
@@ -63,7 +65,7 @@ class _Face(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name == "_logger":  # torchmetrics.utilities', which the classes at hand stand on
             return logging.getLogger(self.__name__)
-        if name == "__version__":
+        if name == "__version__" and "." not in self.__name__:
             return version(self.__name__)
         if name.startswith("__"):  # of those who look through all modules
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
