@@ -10,7 +10,6 @@ import shlex
 import signal
 import sys
 from contextlib import nullcontext
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -126,13 +125,14 @@ def main() -> None:
         sys.exit(stop.status())
 
 
-@cache
 def _import_job() -> None:
     """The modules of a job, torch among them: neither --help nor a finished job should wait for that.
 
     Python would look through what thousands of modules make for garbage again and again, a fifth of the time of importing them; it stays,
     and is left out of that from then on.
     """
+    if "ccs_exp.jobs.experiment" in sys.modules:  # a later job of a sweep, whose garbage is not to stay
+        return
     gc.disable()
     try:
         import_module("ccs_exp.jobs.experiment")
