@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ccs_exp.clip import torchvision_operators
+from ccs_exp.clip import imported_late, torchvision_operators
 
 if TYPE_CHECKING:
     from ccs_exp.clip.hooks import masked, recorded
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 torchvision_operators.install()
+imported_late.install()
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait take busy cores from each other
 
 __all__ = ["CcsError", "Head", "evaluate", "evidence", "load_model", "masked", "recorded", "score_heads"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import logging
 import os
 import shlex
@@ -76,7 +77,8 @@ def _job(cfg: DictConfig) -> None:
             if not cfg.plan and restore(cfg, run_dir, asked):
                 return
 
-            from ccs_exp.jobs.experiment import Job, run  # imports torch, which neither --help nor a finished job should wait for
+            _import_job()
+            from ccs_exp.jobs.experiment import Job, run
 
             varied = varied_in(sweep, hydra_cfg.overrides.task) if sweep else ()
             run(cfg, Job(run_dir=run_dir, asked=asked, sweep=sweep and sweep_name(sweep), varied=varied))
@@ -123,6 +125,22 @@ def main() -> None:
         what = "Interrupted" if stop.told() is signal.SIGINT else "Terminated"
         print(f"\n{what}. Files written so far are whole.", file=sys.stderr)
         sys.exit(stop.status())
+
+
+def _import_job() -> None:
+    """The modules of a job, torch among them: neither --help nor a finished job should wait for that.
+
+    Python would look through what thousands of modules make for garbage again and again, a fifth of the time of importing them; it stays,
+    and is left out of that from then on.
+    """
+    if "ccs_exp.jobs.experiment" in sys.modules:  # a later job of a sweep, whose garbage is not to stay
+        return
+    gc.disable()
+    try:
+        import_module("ccs_exp.jobs.experiment")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _run_jobs() -> None:

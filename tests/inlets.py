@@ -35,7 +35,7 @@ from ccs_exp.scoring.concepts import load_concepts
 from ccs_exp.scoring.pool import file_pool
 from ccs_exp.scoring.published import scores_from_csv
 from ccs_exp.scoring.spans import read_spans
-from ccs_exp.scoring.taxonomy import load_taxonomy
+from ccs_exp.scoring.taxonomy import load_taxonomy, taxonomy_in
 
 TEXT = "red star"  # stands in every good file, as a text or within one; what a kind puts in its place must come through
 AS_MEANT = "as meant"
@@ -303,7 +303,7 @@ def outcome(inlet: Inlet, kind: str) -> str | None:
         if stands is None:
             return f"IN SILENCE: {found}"
         path.write_bytes(inlet.content.encode())
-        load_concepts.cache_clear(), load_taxonomy.cache_clear(), services._table.cache_clear()
+        load_concepts.cache_clear(), taxonomy_in.cache_clear(), services._table.cache_clear()
         good = folded(inlet.read(path)).replace(str(path.parent), "")
         return AS_MEANT if found == good.replace(TEXT, folded(stands)[1:-1]) else f"READ OTHERWISE: {found}"
 
@@ -312,7 +312,7 @@ def main() -> None:
     for name, inlet in INLETS.items():
         print(f"\n{name} ({inlet.form})")
         for kind in KINDS:
-            load_concepts.cache_clear(), load_taxonomy.cache_clear(), services._table.cache_clear()
+            load_concepts.cache_clear(), taxonomy_in.cache_clear(), services._table.cache_clear()
             said = outcome(inlet, kind)
             if said is not None:
                 print(f"  {kind:22} {said}")

@@ -23,10 +23,12 @@ from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
 from ccs_exp.clip.published_weights import wanted_weights
 from ccs_exp.clip.repository import at_hand, repository_named
-from ccs_exp.clip.weights import load_weights, quiet_open_clip
+from ccs_exp.clip.weights import load_weights, quiet_open_clip, undrawn
 from ccs_exp.errors import CcsError, NotHere
 from ccs_exp.files import ASSETS
 from ccs_exp.files.hub import fetch
+
+_OF_TOWERS = (".npz", ".npy")  # weights of another library, which open_clip takes without asking whether they are all of its own
 
 
 def load_clip(
@@ -66,7 +68,9 @@ def load_clip(
     if architecture is not None:
         open_clip.add_model_config(_bundled(architecture))
     tag = _pretrained_tag(name, pretrained)
-    clip = _build(name, seed, device)
+    whole = pretrained is not None or (weights is not None and not str(weights).endswith(_OF_TOWERS))
+    with undrawn() if whole else nullcontext():
+        clip = _build(name, seed, device)
     check_encoder(clip, name)
     _check_activation(clip, name, pretrained, tag)
     if weights is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from open_clip.factory import load_checkpoint
 from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from ccs_exp.clip.model import WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.torchscript import archived_state, is_torchscript
 from ccs_exp.errors import CcsError
+from ccs_exp.store import file_sha256
 
 _UNREADABLE = (
     OSError,
@@ -29,6 +34,8 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     SafetensorError,
 )
+_INITIALISING = frozenset({init.normal_, init.uniform_, init.kaiming_uniform_})
+_DRAWING = frozenset({Tensor.normal_, Tensor.uniform_})
 
 
 def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
@@ -42,8 +49,7 @@ def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, 
             _load_openai_archive(clip, path)
         else:
             load_checkpoint(clip, str(path), weights_only=True)
-        with path.open("rb") as file:
-            return WeightsOrigin(described, hashlib.file_digest(file, "sha256").hexdigest(), path)
+        return WeightsOrigin(described, file_sha256(path), path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise CcsError(
@@ -57,6 +63,21 @@ def _load_openai_archive(clip: OpenClip, path: Path) -> None:
     for setting in ("input_resolution", "context_length", "vocab_size"):
         state.pop(setting, None)
     clip.load_state_dict(state)
+
+
+class undrawn(TorchFunctionMode):
+    """Models built meanwhile have weights that nobody has drawn: for those that a file's take the place of, all of them.
+
+    Not on the meta device, where what a model computes for itself as it is built, and no file holds, would be lost.
+    """
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        named = kwargs or {}
+        if func in _INITIALISING:
+            return named["tensor"]
+        if func in _DRAWING:
+            return args[0].zero_()  # and not whatever lies there: some go on with it, or draw until it suits them
+        return func(*args, **named)
 
 
 class quiet_open_clip:

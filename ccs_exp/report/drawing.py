@@ -58,5 +58,10 @@ def title(axes: Axes, text: str) -> None:
 def png(figure: Figure, dpi: int = 130) -> bytes:
     buffer = io.BytesIO()
     with styled():
+        figure.set_dpi(dpi)
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            layout.execute(figure)  # here, because for its sake `savefig` would draw everything once more
+            figure.set_layout_engine("none")
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

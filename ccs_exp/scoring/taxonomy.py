@@ -112,15 +112,18 @@ class Taxonomy:
                 self._names.add(name[:-1], concept)
 
 
-@functools.cache
 def load_taxonomy(directory: str | Path | None = None) -> Taxonomy:
     """Read every ``*.yaml`` of `directory` (None: the packaged taxonomy), in the order of their names; kept once read.
 
     Raises:
         CcsError: no such folder or no YAML in it, or what `read_part` raises.
     """
-    packaged = ASSETS / "taxonomy"
-    folder = packaged if directory is None else Path(directory).expanduser()
+    return taxonomy_in(ASSETS / "taxonomy" if directory is None else Path(directory).expanduser())
+
+
+@functools.cache
+def taxonomy_in(folder: Path) -> Taxonomy:
+    """As `load_taxonomy`."""
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name) if folder.is_dir() else []
     if not files:
         raise CcsError(f"{folder} holds no taxonomy. A taxonomy is a folder with one YAML file for each part of it.")

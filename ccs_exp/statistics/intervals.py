@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class Spread:
     count: int
 
 
+@lru_cache(maxsize=4096)  # conditions of a run often share their counts
 def wilson(hits: int, count: int) -> Interval | None:
     """Wilson's interval of a proportion; None without samples."""
     from statsmodels.stats.proportion import proportion_confint

@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from small_models import SMALL_TEXT, SMALL_VISION
+from torch.nn import init
 
 from ccs_exp.clip import loading
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
+from ccs_exp.clip.weights import undrawn
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 
@@ -199,3 +201,22 @@ def test_an_architecture_of_the_package_brings_its_tokenizer(tmp_path, monkeypat
     tokens = model.tokenizer(["red"])
     assert tokens.shape == (1, 16) and tokens[0, :3].tolist() == [514, 513, 515]
     assert model.encode_texts(["red", "blue 7 ü"]).shape == (2, 48)
+
+
+@pytest.mark.parametrize("draw", [init.normal_, init.uniform_, init.trunc_normal_, init.xavier_normal_, init.kaiming_uniform_])
+def test_weights_that_a_file_replaces_are_not_drawn(draw):
+    weights, before = torch.full((4, 3), 7.0), torch.get_rng_state()
+    with undrawn():
+        draw(weights)
+    assert len(weights.unique()) == 1 and torch.equal(torch.get_rng_state(), before)
+    assert len(draw(weights).unique()) == 12
+
+
+def test_a_model_of_a_file_is_the_one_it_was_saved_from(small_architecture, tmp_path):
+    drawn = loading.load_clip(small_architecture, seed=1)
+    save_file(drawn.clip.state_dict(), tmp_path / "weights.safetensors")
+    loaded = loading.load_clip(small_architecture, weights=tmp_path / "weights.safetensors")
+    for kind in ("named_parameters", "named_buffers"):
+        expected = dict(getattr(drawn.clip, kind)())
+        found = dict(getattr(loaded.clip, kind)())
+        assert found.keys() == expected.keys() and all(torch.equal(value, expected[name]) for name, value in found.items())

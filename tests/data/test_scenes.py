@@ -108,6 +108,16 @@ def test_the_probe_is_repeatable_and_of_one_class():
     assert all(np.array_equal(probe[i].image, again[i].image) and probe[i].target == 0 for i in range(40))
 
 
+@pytest.mark.parametrize("factor", ["count", "texture"])  # what takes most from the stream of random numbers
+def test_a_scene_is_drawn_the_same_whichever_was_asked_for_before(factor):
+    rng = np.random.default_rng([5, ORDER.index(factor)])
+    in_turn = [draw(sample_scene(rng, factor, i % len(FACTORS[factor])), rng) for i in range(16)]
+    backwards, task = {}, SceneTask(factor, 16, 5)
+    for i in [*reversed(range(16)), 3]:
+        backwards[i] = np.asarray(task[i].image)
+    assert all(np.array_equal(backwards[i], in_turn[i]) for i in range(16))
+
+
 def test_unknown_factors_and_splits_are_refused_by_name():
     with pytest.raises(CcsError, match=r"color.*colour"):
         SceneTask("color", 1, 0)

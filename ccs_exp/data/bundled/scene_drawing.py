@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ _RADII_OF_SEVERAL = (2.8, 4.3)
 _GRID = (5.5, 16.0, 26.5)  # where several objects may stand
 _PLACES = (8.0, 16.0, 24.0)
 _CONTOUR = 1.0
+_SPECKLED = 6  # the texture that is random
 
 _COLOURS = np.array(
     [
@@ -52,7 +54,41 @@ _SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
 )
 
 
-def _texture(texture: int, x: np.ndarray, y: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
+class _OfObject(NamedTuple):
+    """What is random about one object: by how much it is off its place, what its radius is times, and where it is speckled."""
+
+    off: tuple[float, float]
+    times: float
+    speckles: np.ndarray | None  # [32, 32] of 0..1
+
+
+class Open(NamedTuple):
+    """What a scene leaves open: exact positions and sizes, and noise."""
+
+    shift: tuple[float, float]  # of the background
+    noise: np.ndarray  # [32, 32]
+    cells: tuple[int, ...]  # where several objects stand
+    objects: tuple[_OfObject, ...]
+
+
+def decide(scene: np.ndarray, rng: np.random.Generator) -> Open:
+    """What `scene` leaves open, by `rng`: takes of it all that a drawing needs, at a fraction of the time."""
+    _, _, texture, _, _, count, _ = scene.tolist()
+    shift_x, shift_y = rng.uniform(0, 8, size=2)
+    noise = rng.normal(size=(SIDE, SIDE))
+    cells = tuple(rng.choice(9, size=count + 1, replace=False).tolist()) if count else ()
+    objects = []
+    for _ in cells or (0,):
+        off, times = (rng.uniform(-1, 1), rng.uniform(-1, 1)), rng.uniform(0.94, 1.06)
+        objects.append(_OfObject(off, times, rng.random((SIDE, SIDE)) if texture == _SPECKLED else None))
+    return Open((shift_x, shift_y), noise, cells, tuple(objects))
+
+
+def _finer(values: np.ndarray) -> np.ndarray:
+    return values.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def _texture(texture: int, x: np.ndarray, y: np.ndarray, radius: float, speckles: np.ndarray | None) -> np.ndarray:
     """How much of the second colour shows, 0..1, by pixel coordinates relative to the object's centre."""
     if texture == 1:
         return y % 4 < 2
@@ -64,18 +100,16 @@ def _texture(texture: int, x: np.ndarray, y: np.ndarray, radius: float, rng: np.
         return (x % 6 < 3) ^ (y % 6 < 3)
     if texture == 5:
         return np.hypot(x % 5 - 2.5, y % 5 - 2.5) < 1.4
-    if texture == 6:
-        return (rng.random((SIDE, SIDE)) < 0.35).repeat(2, axis=0).repeat(2, axis=1)
+    if speckles is not None:
+        return _finer(speckles < 0.35)
     if texture == 7:
         return np.clip(0.5 + 0.6 * y / radius, 0, 1)
     return np.zeros_like(x)
 
 
-def _background(kind: int, rng: np.random.Generator) -> np.ndarray:
+def _background(kind: int, left: Open) -> np.ndarray:
     """``[fine, fine, 3]``"""
-    shift_x, shift_y = rng.uniform(0, 8, size=2)
-    x, y = _XS + shift_x, _YS + shift_y
-    noise = rng.normal(size=(SIDE, SIDE)).repeat(2, axis=0).repeat(2, axis=1)
+    x, y, noise = _XS + left.shift[0], _YS + left.shift[1], _finer(left.noise)
 
     def mix(first: tuple, second: tuple, share: np.ndarray) -> np.ndarray:
         share = np.clip(share, 0, 1)[..., None]
@@ -107,10 +141,15 @@ def _background(kind: int, rng: np.random.Generator) -> np.ndarray:
 def draw(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a scene, given as indices of shape, colour, texture, size, place, count and background: ``[32, 32, 3]`` uint8.
 
-    `rng` decides what the scene leaves open: exact positions and sizes, and noise.
+    `rng` decides what the scene leaves open.
     """
+    return draw_decided(scene, decide(scene, rng))
+
+
+def draw_decided(scene: np.ndarray, left: Open) -> np.ndarray:
+    """As `draw`, with what the scene leaves open."""
     shape, colour, texture, size, place, count, background = scene.tolist()
-    canvas = _background(background, rng)
+    canvas = _background(background, left)
     contour = np.full(3, 25.0) if canvas.mean() > 110 else np.full(3, 235.0)
     first = _COLOURS[colour]
     second = np.full(3, 250.0) if first.mean() < 128 else np.full(3, 35.0)
@@ -119,15 +158,15 @@ def draw(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         centres = [(_PLACES[place % 3], _PLACES[place // 3])]
         radius = _RADII[size]
     else:
-        centres = [(_GRID[cell % 3], _GRID[cell // 3]) for cell in rng.choice(9, size=count + 1, replace=False)]
+        centres = [(_GRID[cell % 3], _GRID[cell // 3]) for cell in left.cells]
         radius = _RADII_OF_SEVERAL[size]
-    for centre_x, centre_y in centres:
-        x, y = _XS - centre_x - rng.uniform(-1, 1), _YS - centre_y - rng.uniform(-1, 1)
-        r = radius * rng.uniform(0.94, 1.06)
+    for (centre_x, centre_y), of_object in zip(centres, left.objects, strict=True):
+        x, y = _XS - centre_x - of_object.off[0], _YS - centre_y - of_object.off[1]
+        r = radius * of_object.times
         outside = r + _CONTOUR
         canvas[_SHAPES[shape](x / outside, y / outside)] = contour
         inside = _SHAPES[shape](x / r, y / r)
-        share = np.asarray(_texture(texture, x, y, r, rng), dtype=float)[..., None]
+        share = np.asarray(_texture(texture, x, y, r, of_object.speckles), dtype=float)[..., None]
         canvas[inside] = (first * (1 - share) + second * share)[inside]
     pixels = canvas.reshape(SIDE, 2, SIDE, 2, 3).mean(axis=(1, 3))
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

@@ -6,13 +6,14 @@ seed gives the same pixels everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ccs_exp.data.bundled.scene_drawing import draw
+from ccs_exp.data.bundled.scene_drawing import decide, draw
 from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
 from ccs_exp.errors import CcsError
 
@@ -88,18 +89,33 @@ def asked(scene: np.ndarray) -> tuple[int, ...]:
 
 
 class _DrawnScenes(ImageSource):
-    """Scenes drawn beforehand: their pixels, and the class or classes of each."""
+    """Scenes and their class or classes, each drawn when it is first asked for.
+
+    One stream of random numbers goes through all scenes and drawings of a source, so that what a drawing would take of it is taken when
+    the scene is chosen, and its place in the stream is remembered.
+    """
 
     one_process = True
-    _pixels: list[np.ndarray]
-    _targets: Sequence[int | tuple[int, ...]]
-    _prefix: str
+
+    def __init__(self, prefix: str):
+        self._prefix = prefix
+        self._scenes: list[tuple[np.ndarray, dict[str, Any], int | tuple[int, ...]]] = []  # with the stream's state, and the target
+        self._pixels: dict[int, np.ndarray] = {}
+
+    def _add(self, scene: np.ndarray, rng: np.random.Generator, target: int | tuple[int, ...]) -> None:
+        self._scenes.append((scene, rng.bit_generator.state, target))
+        decide(scene, rng)
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._scenes)
 
     def __getitem__(self, index: int) -> Sample:
-        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), self._targets[index])
+        scene, state, target = self._scenes[index]
+        if index not in self._pixels:
+            rng = np.random.default_rng(0)
+            rng.bit_generator.state = state
+            self._pixels[index] = draw(scene, rng)
+        return Sample(f"{self._prefix}-{index:05d}", Image.fromarray(self._pixels[index]), target)
 
 
 class Scenes(_DrawnScenes):
@@ -113,14 +129,11 @@ class Scenes(_DrawnScenes):
 
     def __init__(self, num_images: int, seed: int):
         rng = np.random.default_rng([seed, len(FACTORS), 1])
-        self._pixels, targets = [], []
+        super().__init__(f"scenes-{seed}")
         for index in range(num_images):
             factor = list(FACTORS)[index % len(FACTORS)]
             scene = sample_scene(rng, factor, index // len(FACTORS) % len(FACTORS[factor]))
-            self._pixels.append(draw(scene, rng))
-            targets.append(asked(scene))
-        self._targets = targets
-        self._prefix = f"scenes-{seed}"
+            self._add(scene, rng, asked(scene))
 
 
 class SceneTask(_DrawnScenes):
@@ -134,9 +147,10 @@ class SceneTask(_DrawnScenes):
             raise CcsError(f"There is no factor {factor!r} in scenes; there are {', '.join(FACTORS)}.")
         self.class_names = FACTORS[factor]
         rng = np.random.default_rng([seed, list(FACTORS).index(factor)])
-        targets = [index % len(self.class_names) for index in range(num_images)]
-        self._pixels, self._targets = [draw(sample_scene(rng, factor, target), rng) for target in targets], targets
-        self._prefix = f"{factor}-{seed}"
+        super().__init__(f"{factor}-{seed}")
+        for index in range(num_images):
+            target = index % len(self.class_names)
+            self._add(sample_scene(rng, factor, target), rng, target)
 
 
 class SceneProbe(_DrawnScenes):
@@ -146,9 +160,7 @@ class SceneProbe(_DrawnScenes):
 
     def __init__(self, num_images: int, seed: int):
         rng = np.random.default_rng([seed, len(FACTORS)])
-        self._pixels = []
+        super().__init__(f"probe-{seed}")
         for index in range(num_images):
             factor = list(FACTORS)[index % len(FACTORS)]
-            self._pixels.append(draw(sample_scene(rng, factor, int(rng.integers(len(FACTORS[factor])))), rng))
-        self._targets = [0] * num_images
-        self._prefix = f"probe-{seed}"
+            self._add(sample_scene(rng, factor, int(rng.integers(len(FACTORS[factor])))), rng, 0)
