@@ -73,8 +73,8 @@ def row(name: str, images: int, checked: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
-    parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--checked", type=int, default=2)
+    parser.add_argument("--images", type=int, default=64, help="of the seconds")
+    parser.add_argument("--checked", type=int, default=2, help="images of the residual")
     asked = parser.parse_args()
     table = Table("model", "kind", "residual", "heads", "coefficients", "images", "reading, s", "TEXTSPAN, s", box=None)
     with torch.inference_mode():
