@@ -15,12 +15,14 @@ from http_server import listening
 
 @dataclass
 class Received:
-    """What came: the last upsert of each run, the bytes of each file, the summary that was streamed last."""
+    """What came: the last upsert of each run, the bytes of each file, the summary that was streamed last, of each artifact its versions
+    as they were committed: `{path in it: bytes}`."""
 
     url: str = ""
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, list[dict[str, bytes]]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -53,6 +55,30 @@ def wandb_server() -> Iterator[Received]:
             if operation == "CreateRunFiles":
                 files = [{"name": name, "uploadUrl": f"{received.url}/put/{name}"} for name in variables["files"]]
                 return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+            return self._of_artifacts(operation, variables)
+
+        def _of_artifacts(self, operation: str | None, variables: dict[str, Any]) -> dict[str, Any]:
+            asked = variables.get("input") or {}
+            if operation == "CreateArtifact":
+                artifact = {"id": f"{asked['artifactCollectionName']}:{asked['digest']}", "state": "PENDING"}
+                return {"createArtifact": {"artifact": artifact | {"artifactSequence": {"latestArtifact": None}}}}
+            if operation == "CreateArtifactFiles":
+                nodes = []
+                for file in asked["artifactFiles"]:
+                    place = f"{file['artifactID']}/{file['name']}"
+                    nodes.append({"node": {"uploadUrl": f"{received.url}/put/{place}", "uploadHeaders": [], "storagePath": place}})
+                    nodes[-1]["node"] |= {"uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}
+                return {"createArtifactFiles": {"files": {"edges": nodes}}}
+            if operation in ("CreateArtifactManifest", "UpdateArtifactManifest"):
+                place = variables.get("artifactID") or variables["artifactManifestID"]
+                upload = {"uploadUrl": f"{received.url}/put/{place}/manifest", "uploadHeaders": []} if variables["includeUpload"] else {}
+                key = operation[0].lower() + operation[1:]
+                return {key: {"artifactManifest": {"id": place, "file": {"id": "f"} | upload}}}
+            if operation == "CommitArtifact":
+                place = variables["artifactID"]
+                files = {path.removeprefix(f"{place}/"): bytes_ for path, bytes_ in received.files.items() if path.startswith(place)}
+                received.artifacts.setdefault(place.partition(":")[0], []).append(files)
+                return {"commitArtifact": {"artifact": {"id": place, "digest": place.partition(":")[2]}}}
             return {}
 
         def _body(self) -> bytes:

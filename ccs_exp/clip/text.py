@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from open_clip import CLIP
-from open_clip.transformer import ResidualAttentionBlock, text_global_pool
+from open_clip import CLIP, CustomTextCLIP
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 from ccs_exp.clip.open_clip_types import OpenClip
@@ -27,17 +28,17 @@ def text_blocks(clip: OpenClip) -> list[ResidualAttentionBlock]:
 def encode_texts(clip: OpenClip, tokenizer: Callable, texts: Sequence[str], device: torch.device) -> Float[Tensor, "texts dim"]:
     """Text embeddings in the order of `texts`, not normalised.
 
-    Texts are encoded by length, each batch cut to its longest: the tower is causal and reads out at the end token, so that what
-    follows it cannot matter, and cutting is exact.
+    Texts are encoded by length, each batch cut to its longest, where the tower is causal and reads out at the end token: what
+    follows that cannot matter, and cutting is exact. Others (SigLIP, CLIPA, CoCa) read whole texts.
     """
     tokens = tokenizer(list(texts))
     lengths = tokens.argmax(dim=-1) + 1  # the end token has the highest number of the vocabulary
-    cuttable = type(clip) is CLIP and clip.attn_mask is not None and clip.text_pool_type == "argmax"
-    order = lengths.argsort(stable=True) if cuttable else torch.arange(len(tokens))
+    tower = _causal_tower(clip)
+    order = torch.arange(len(tokens)) if tower is None else lengths.argsort(stable=True)
     encoded = []
     for rows in order.split(TEXT_BATCH):
         batch = tokens[rows].to(device, non_blocking=True)
-        encoded.append(encode_cut(clip, batch[:, : lengths[rows[-1]]]) if cuttable else clip.encode_text(batch))
+        encoded.append(clip.encode_text(batch) if tower is None else encode_cut(tower, batch[:, : lengths[rows[-1]]]))
     embeddings = torch.cat(encoded)
     return torch.empty_like(embeddings).index_copy_(0, order.to(embeddings.device), embeddings)
 
@@ -80,13 +81,22 @@ def _precision(device: torch.device) -> str:
     return str(torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else "as the weights"
 
 
-def encode_cut(clip: OpenClip, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
+def _causal_tower(clip: OpenClip) -> Any:
+    """The module that holds the text tower's parts; None where it is not causal or not read out at the end token."""
+    if type(clip) is CLIP:
+        return clip if clip.attn_mask is not None and clip.text_pool_type == "argmax" else None
+    tower = clip.text if type(clip) is CustomTextCLIP else None
+    known = type(tower) is TextTransformer and tower.cls_emb is None  # which would stand after the last token
+    return tower if known and tower.attn_mask is not None and tower.pool_type == "argmax" else None
+
+
+def encode_cut(tower: OpenClip, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
     """Embeddings of tokens whose context is cut; every text's end token must lie within `length`."""
-    length, dtype = tokens.shape[1], clip.transformer.get_cast_dtype()
-    x = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)
-    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
-    pooled = text_global_pool(clip.ln_final(x), tokens, clip.text_pool_type)  # [batch, width]
-    projection = clip.text_projection
+    length, dtype = tokens.shape[1], tower.transformer.get_cast_dtype()
+    x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    pooled = text_global_pool(tower.ln_final(x), tokens, "argmax")  # [batch, width]
+    projection = tower.text_projection
     if projection is None:
         return pooled
     return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection

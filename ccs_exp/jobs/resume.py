@@ -82,6 +82,8 @@ def keep(cfg: DictConfig, run_dir: str, asked: Collection[str]) -> None:
         return
     members = _content(folder.path, folder.files())
     tracker = _tracker(cfg)
+    if tracker is not None and "mode" not in tracker:
+        tracker = None  # a logger's: what it wrote lies where it likes, so that a job that comes again is tracked again
     if tracker is not None:
         records = _content(folder.path, (folder.path / _RECORDS).rglob("*"))
         if tracker["mode"] == "offline" and not records:

@@ -25,7 +25,11 @@ class HeadSpace:
     @classmethod
     def of(cls, maps: Float[Tensor, "heads k dim"]) -> HeadSpace:
         """`maps`: from coefficients to contributions (`ccs_exp.clip.readout.contribution_maps`)."""
-        return cls(*torch.linalg.qr(maps.double().transpose(1, 2)))
+        towards = maps.double().transpose(1, 2)  # [heads, dim, k]
+        heads, dim, k = towards.shape
+        if k >= dim:  # as many as the embedding has, as under an attentional pool: its own axes serve
+            return cls(torch.eye(dim, dtype=torch.float64).expand(heads, dim, dim), towards)
+        return cls(*torch.linalg.qr(towards))
 
     def of_coefficients(self, coefficients: Float[Tensor, "batch heads k"]) -> Float[Tensor, "batch heads r"]:
         return torch.einsum("bhk,hrk->bhr", coefficients, self.coordinates.to(coefficients))

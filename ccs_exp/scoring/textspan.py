@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD
+from ccs_exp.scoring.head_space import HeadSpace
 from ccs_exp.scoring.moments import HeadMoments
 
 # Eigenvalues of a k x k second moment carry a rounding error of about k times float64's; ten times that counts as zero.
@@ -66,18 +67,18 @@ def textspan(
 
 def _picked(moments: HeadMoments, maps: Tensor, pool: Tensor, distinct: Int[Tensor, " distinct"], descriptions: int) -> TextSpans:
     """`textspan` of heads that are few enough to hold all descriptions in the dimensions of each."""
-    basis, coordinates = torch.linalg.qr(maps.double().transpose(1, 2))  # [heads, dim, r], [heads, r, k] with r = min(k, dim)
-    second = coordinates @ (moments.second / moments.num_images) @ coordinates.transpose(1, 2)
-    mean = (coordinates @ (moments.first / moments.num_images)[..., None])[..., 0]  # [heads, r]
-    texts = torch.einsum("pd,hdr->hpr", pool[distinct].double().cpu(), basis) @ span_projection(second)
-    covariance = second - mean[:, :, None] * mean[:, None, :]
-    _check_dimensions(moments, covariance, second, descriptions)
+    span = _span(HeadSpace.of(maps), moments)
+    _check_dimensions(moments, span, descriptions)
+    texts = pool[distinct].double().cpu() @ span.basis  # [heads, pool, s]
+    covariance = torch.diag_embed(span.second) - span.mean[:, :, None] * span.mean[:, None, :]
 
-    total = _trace(covariance)
-    nothing = _rounding(second)[:, 0] * (texts**2).sum(dim=-1).amax(dim=-1)  # a variance that may be rounding alone
-    variance = ((texts @ covariance) * texts).sum(dim=-1)  # [heads, pool]
+    spanned = _trace(covariance)
+    squares = texts**2
+    nothing = span.rounding * squares.sum(dim=-1).amax(dim=-1)  # a variance that may be rounding alone
+    # t'Ct of C = diag(second) - mean mean', without a product with C
+    variance = (squares @ span.second[..., None] - (texts @ span.mean[..., None]) ** 2)[..., 0]  # [heads, pool]
     picks: list[Int[Tensor, " heads"]] = []
-    removed: list[Float[Tensor, "heads r"]] = []
+    removed: list[Float[Tensor, "heads s"]] = []
     while True:
         pick, most = variance.argmax(dim=1), variance.amax(dim=1)  # argmax, unlike max, promises the first among equals
         if (most <= nothing).any():
@@ -87,7 +88,7 @@ def _picked(moments: HeadMoments, maps: Tensor, pool: Tensor, distinct: Int[Tens
                 f"descriptions that differ for this model. Each head needs {descriptions}; choose a larger pool."
             )
         picks.append(pick)
-        direction = _without(texts[torch.arange(len(pick)), pick], removed)  # [heads, r]
+        direction = _without(texts[torch.arange(len(pick)), pick], removed)  # [heads, s]
         removed.append(direction)
         along = (covariance @ direction[..., None])[..., 0]
         kept = (direction * along).sum(dim=-1)[:, None]
@@ -105,7 +106,7 @@ def _picked(moments: HeadMoments, maps: Tensor, pool: Tensor, distinct: Int[Tens
         )
         if len(picks) == descriptions:
             break
-    return TextSpans(distinct[torch.stack(picks, dim=1)], 1 - _trace(covariance) / total)
+    return TextSpans(distinct[torch.stack(picks, dim=1)], (spanned - _trace(covariance)) / span.variance)
 
 
 def _first_of_equals(pool: Float[Tensor, "pool dim"]) -> Int[Tensor, " distinct"]:
@@ -115,29 +116,55 @@ def _first_of_equals(pool: Float[Tensor, "pool dim"]) -> Int[Tensor, " distinct"
     return first.sort().values
 
 
-def _without(texts: Float[Tensor, "heads r"], removed: list[Float[Tensor, "heads r"]]) -> Float[Tensor, "heads r"]:
+def _without(texts: Float[Tensor, "heads s"], removed: list[Float[Tensor, "heads s"]]) -> Float[Tensor, "heads s"]:
     """The direction of what is left of `texts` outside the removed directions, which are orthonormal; length 1."""
     for direction in [*removed, *removed]:  # twice, since what rounding leaves of them would grow from pick to pick
         texts = texts - (texts * direction).sum(dim=-1, keepdim=True) * direction
     return texts / texts.norm(dim=-1, keepdim=True)
 
 
+class _Span(NamedTuple):
+    """What the uncentred contributions span up to float64's rounding, in the directions in which their second moments are diagonal.
+
+    `s` is the largest rank of a head; heads of less have basis vectors of zeros. `variance`: in all, also what
+    rounding hides; `rounding`: what an eigenvalue of the second moments may be by rounding alone.
+    """
+
+    basis: Float[Tensor, "heads dim s"]
+    second: Float[Tensor, "heads s"]
+    mean: Float[Tensor, "heads s"]
+    variance: Float[Tensor, " heads"]
+    rounding: Float[Tensor, " heads"]
+
+
+def _span(space: HeadSpace, moments: HeadMoments) -> _Span:
+    second, mean = space.second(moments), space.mean(moments)
+    values, vectors = torch.linalg.eigh(second)  # ascending; of many coefficients this is what takes the time
+    rounding = _rounding(values)
+    kept = values > rounding[:, None]
+    start = values.shape[1] - int(kept.sum(dim=1).max())
+    kept, vectors = kept[:, start:], vectors[:, :, start:] * kept[:, None, start:]
+    variance = _trace(second) - (mean**2).sum(dim=1)
+    return _Span(space.basis @ vectors, values[:, start:] * kept, (mean[:, None, :] @ vectors)[:, 0], variance, rounding)
+
+
 def span_projection(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads r r"]:
     """Projection on the span of the uncentred contributions, up to float64's rounding."""
     values, vectors = torch.linalg.eigh(second)
-    kept = vectors * (values > _rounding(second))[:, None, :]
+    kept = vectors * (values > _rounding(values)[:, None])[:, None, :]
     return kept @ kept.transpose(1, 2)
 
 
-def _rounding(second: Float[Tensor, "heads r r"]) -> Float[Tensor, "heads 1"]:
-    """What an eigenvalue of these moments may be by rounding alone."""
-    largest = torch.linalg.eigvalsh(second).abs().amax(dim=-1)  # a tenth of the time of the same by singular values
-    return (_RANK_MARGIN * second.shape[-1] * largest)[:, None]
+def _rounding(eigenvalues: Float[Tensor, "heads r"]) -> Float[Tensor, " heads"]:
+    return _RANK_MARGIN * eigenvalues.shape[-1] * eigenvalues.abs().amax(dim=-1)
 
 
-def _check_dimensions(moments: HeadMoments, covariance: Tensor, second: Tensor, needed: int) -> None:
-    rank = (torch.linalg.eigvalsh(covariance) > _rounding(second)).sum(dim=1)
-    poor = [f"{head} ({int(r)})" for head, r in zip(moments.heads, rank, strict=True) if r < needed]
+def _check_dimensions(moments: HeadMoments, span: _Span, needed: int) -> None:
+    # centring takes one dimension at most, so that heads of more than that vary in as many as they need
+    few = ((span.second > 0).sum(dim=1) <= needed).nonzero()[:, 0].tolist()
+    covariance = torch.diag_embed(span.second[few]) - span.mean[few, :, None] * span.mean[few, None, :]
+    rank = (torch.linalg.eigvalsh(covariance) > span.rounding[few, None]).sum(dim=1)
+    poor = [f"{moments.heads[head]} ({int(r)})" for head, r in zip(few, rank, strict=True) if r < needed]
     if poor:
         raise CcsError(
             f"Over {moments.num_images} probe images the contributions of {len(poor)} heads vary in fewer than {needed} dimensions "
@@ -146,5 +173,5 @@ def _check_dimensions(moments: HeadMoments, covariance: Tensor, second: Tensor, 
         )
 
 
-def _trace(matrices: Float[Tensor, "heads r r"]) -> Float[Tensor, " heads"]:
+def _trace(matrices: Float[Tensor, "heads s s"]) -> Float[Tensor, " heads"]:
     return matrices.diagonal(dim1=1, dim2=2).sum(dim=-1)

@@ -16,6 +16,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.summary import Summary, read_summary
 from ccs_exp.tracking import content, keys
+from ccs_exp.tracking.artifacts import artifacts
 from ccs_exp.tracking.record_folders import own_places, place_aside, take_place
 from ccs_exp.tracking.record_log import begin_earlier
 
@@ -50,9 +51,9 @@ class NoTracker:
 class WandbTracker:
     """One W&B run for each run folder, kept in ``<run folder>/wandb``.
 
-    `mode`: ``offline`` writes a record without any network (``wandb sync`` uploads it later); ``online`` uploads that record, and
-    leaves it as it is, with a warning, where there is no login or no connection. `project`, `group` and `tags`: None and none
-    leave what the run's own job was asked for.
+    `mode`: ``offline`` writes a record without any network (``wandb sync`` uploads it later); ``online`` uploads one, with heads,
+    predictions and atlas as artifacts, and leaves that of ``offline``, with a warning, where there is no login or no connection.
+    `project`, `group` and `tags`: None and none leave what the run's own job was asked for.
     """
 
     def __init__(
@@ -83,19 +84,19 @@ class WandbTracker:
         folder, summary = RunFolder(run_dir), read_summary(run_dir)
         description = self._description(summary, key)
         try:
-            record = _write(folder, summary, description)
+            if self.mode == "online":
+                try:
+                    _send(_write(folder, summary, description, with_artifacts=True))
+                    return "online"
+                except Exception as error:  # as below; a record without artifacts asks less
+                    log.warning("W&B online is not used: %s. The run is recorded offline, in %s/wandb.", reason(error), folder.path)
+            _write(folder, summary, description, with_artifacts=False)
         except Exception as error:  # whatever W&B raises: the results are safe, and the job has succeeded
             log.warning(
                 "W&B has no record of this run: %s. All results are in %s, of which `ccs-exp dashboard upload` makes it.",
                 *(reason(error), folder.path),
             )
             return None
-        if self.mode == "online":
-            try:
-                _send(record)
-                return "online"
-            except Exception as error:  # as above, and the record is there
-                log.warning("W&B online is not used: %s. The run is recorded offline, in %s/wandb.", reason(error), folder.path)
         return "offline"
 
     def _description(self, summary: Summary, key: str | None) -> dict[str, Any]:
@@ -114,8 +115,8 @@ class WandbTracker:
         }
 
 
-def _write(folder: RunFolder, summary: Summary, description: dict[str, Any]) -> Path:
-    """Make the run's record, without any network."""
+def _write(folder: RunFolder, summary: Summary, description: dict[str, Any], with_artifacts: bool) -> Path:
+    """Make the run's record, without any network. Artifacts are named by absolute path, so that such a record is for sending at once."""
     import wandb
 
     with place_aside(folder.path) as aside:
@@ -124,6 +125,8 @@ def _write(folder: RunFolder, summary: Summary, description: dict[str, Any]) -> 
             run = wandb.init(mode="offline", dir=aside, settings=_settings(wandb), save_code=False, **description)
             run.log(content.numbers(folder, summary) | content.media(wandb, run, folder))
             run.summary.update({name: summary[name] for name in ("warnings", "skipped", "unjudged")})
+            for artifact in artifacts(wandb, folder, description["id"]) if with_artifacts else ():
+                run.log_artifact(artifact)
             code = 0
         finally:
             if run is not None:

@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from functools import cache
 
+import open_clip
 import pytest
 import torch
 from frozen_readout import Map, frozen_readout
@@ -24,6 +25,7 @@ from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
+from ccs_exp.clip.text import encode_texts
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.scoring.moments import HeadMoments
@@ -117,9 +119,9 @@ def pieces(original: nn.Module, pixels: Tensor) -> Pieces:
     )  # fmt: skip
 
 
-def check_sum_law(model: ClipModel, original: nn.Module, pixels: Tensor) -> float:
+def check_sum_law(model: ClipModel, found: Pieces, pixels: Tensor) -> float:
     """The relative residual of the sum of all components; every head is compared with the frozen read-out too."""
-    found, layers = pieces(original, pixels), range(model.layers)
+    layers = range(model.layers)
     with torch.inference_mode():
         readout = read_heads(model, pixels, layers)
         ours = torch.einsum("bhk,hkd->hbd", readout.coefficients, contribution_maps(model, layers, "direct"))
@@ -138,7 +140,8 @@ def check_sum_law(model: ClipModel, original: nn.Module, pixels: Tensor) -> floa
 
 @every_kind
 def test_heads_mlps_biases_input_and_the_pools_own_parts_sum_to_the_embedding(kind):
-    check_sum_law(*built(kind), PIXELS[:18])
+    model, original = built(kind)
+    check_sum_law(model, pieces(original, PIXELS[:18]), PIXELS[:18])
 
 
 @every_kind
@@ -327,13 +330,41 @@ def test_true_shapes_obey_the_sum_law_and_masks(name):
     original = copy.deepcopy(clip)
     model = ClipModel(clip, None, None, name, WeightsOrigin("random", None))
     pixels = torch.randn(2, 3, *model.image_size)
-    check_sum_law(model, original, pixels)
+    check_sum_law(model, pieces(original, pixels), pixels)
     head = Head(model.layers - 2, 1)
     with masked(model, [head]):
         ours = model.encode_images(pixels)
     attention, width = blocks(original.visual)[head.layer].attn, model.tower.layers[0].head_dim
     (getattr(attention, "proj", None) or attention.out_proj).weight[:, width : 2 * width] = 0
     torch.testing.assert_close(ours, F.normalize(original.encode_image(pixels), dim=-1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "cut"),
+    [
+        ("EVA02", {}, True),
+        ("EVA02", {"proj_bias": True}, True),
+        ("SigLIP", {"no_causal_mask": True, "pool_type": "last"}, False),
+        ("EVA02", {"no_causal_mask": True, "use_pad_mask": True}, False),
+        ("CoCa", None, False),
+    ],
+)
+@torch.inference_mode()
+def test_texts_are_cut_where_that_is_exact_and_nowhere_else(monkeypatch, kind, text, cut):
+    """Text towers of their own: EVA, ViTamin, MobileCLIP and PE have causal ones, SigLIP reads its padding too."""
+    clip, lengths = small_kind(kind)[0].clip, []
+    context, end = (76, 63) if text is None else (77, 49407)
+    if text is not None:
+        torch.manual_seed(0)
+        clip.text = open_clip.transformer.TextTransformer(vocab_size=49408, width=32, heads=2, layers=2, output_dim=48, **text).eval()
+        clip.text.transformer.register_forward_pre_hook(lambda _module, args: lengths.append(args[0].shape[1]))
+    tokens = torch.randint(1, end, (5, context), generator=torch.Generator().manual_seed(2))
+    for row, place in enumerate((3, 9, 20, 5, 12)):
+        tokens[row, place], tokens[row, place + 1 :] = end, 0
+    monkeypatch.setattr("ccs_exp.clip.text.TEXT_BATCH", 2)
+    ours = encode_texts(clip, lambda texts: tokens, ["a"] * 5, torch.device("cpu"))
+    assert lengths == ([] if text is None else [6, 13, 21] if cut else [77] * 3)
+    torch.testing.assert_close(ours, clip.encode_text(tokens), atol=3e-6, rtol=1e-5)
 
 
 def test_load_clip_gives_a_model_of_another_kind(monkeypatch):

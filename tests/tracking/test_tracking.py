@@ -23,6 +23,7 @@ from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
 from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking import record_log
+from ccs_exp.tracking.artifacts import KINDS
 from ccs_exp.tracking.keys import cell, run_name, sweep_name
 from ccs_exp.tracking.tracker import NoTracker, WandbTracker
 
@@ -238,6 +239,27 @@ def test_online_sends_the_record(tmp_path, monkeypatch):
     run = read_record(tmp_path / "run")
     assert server.runs[run.run_id]["displayName"] == run.name and server.summary["accuracy/high_ccs"] == run.summary["accuracy/high_ccs"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]  # nothing of W&B's in the user's home
+
+
+@pytest.mark.enable_socket
+def test_a_cell_that_ran_again_makes_new_versions_of_its_artifacts_and_no_new_run(tmp_path, monkeypatch):
+    run_folder = tmp_path / "run"
+    write_run(run_folder, asked=ASKED, ran=RAN)
+    (run_folder / "atlas").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with wandb_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", WANDB_KEY)
+        for page in (b"before", b"after"):
+            (run_folder / "atlas/index.html").write_bytes(page)
+            assert WandbTracker("online").track(run_folder) == "online"
+    (run_id,) = server.runs
+    assert {name: len(versions) for name, versions in server.artifacts.items()} == {
+        f"{kind}-{run_id}": 2 for kind in ("heads", "predictions", "atlas") if (run_folder / KINDS[kind]).exists()
+    }
+    assert [version["index.html"] for version in server.artifacts[f"atlas-{run_id}"]] == [b"before", b"after"]
+    assert server.artifacts[f"heads-{run_id}"][-1]["heads.csv"] == (run_folder / "heads.csv").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
 @pytest.mark.enable_socket

@@ -12,6 +12,7 @@ from ccs_exp.data.images.source import Sample
 from ccs_exp.data.published.cifar import CifarBinary
 from ccs_exp.data.published.classes import ClassTable, targets_of
 from ccs_exp.data.published.labelled import Labelled
+from ccs_exp.data.published.mat_files import MatImages, read_mat, whole_numbers
 from ccs_exp.errors import CcsError
 from ccs_exp.files import look_alikes, read_lines, some, walk
 
@@ -91,6 +92,45 @@ def fgvc_aircraft(look: Look) -> LabelledFiles | None:
     return None
 
 
+def flowers102(look: Look) -> LabelledFiles | None:
+    """``setid.mat`` lists the test photographs by number, ``imagelabels.mat`` the classes of all; they lie under ``jpg/``."""
+    for root in _roots(look.folder, "flowers-102"):
+        if (root / "jpg").is_dir():
+            _needed(root, "jpg", "setid.mat", "imagelabels.mat")
+            (numbers,), (classes,) = read_mat(root / "setid.mat", "tstid"), read_mat(root / "imagelabels.mat", "labels")
+            numbers, classes = whole_numbers(root / "setid.mat", numbers), whole_numbers(root / "imagelabels.mat", classes)
+            if not all(0 < number <= len(classes) for number in numbers):
+                raise CcsError(f"{root / 'setid.mat'} lists images that {root / 'imagelabels.mat'} has no class of. Fetch both again.")
+            files = [f"image_{number:05d}.jpg" for number in numbers]
+            return _listed(look, root, "setid.mat", files, [classes[number - 1] - 1 for number in numbers], "jpg")
+    return None
+
+
+def stanford_cars(look: Look) -> LabelledFiles | None:
+    """``cars_test_annos_withlabels.mat`` lists the test photographs and their classes by number; they lie under ``cars_test/``."""
+    for root in _roots(look.folder, "stanford_cars"):
+        if (root / "cars_test").is_dir():
+            listing = root / "cars_test_annos_withlabels.mat"
+            _needed(root, "cars_test", listing.name)
+            (found,) = read_mat(listing, "annotations")
+            if not {"fname", "class"} <= set(found.dtype.names or ()):
+                raise CcsError(f"{listing} names no fname and class of each image. Fetch it again: its name ends in _withlabels.mat.")
+            files = [str(name.item()) for name in found["fname"].ravel()]
+            classes = whole_numbers(listing, [number.item() for number in found["class"].ravel()])
+            return _listed(look, root, listing.name, files, [number - 1 for number in classes], "cars_test")
+    return None
+
+
+def svhn(look: Look) -> MatImages | None:
+    """``test_32x32.mat`` holds the images themselves."""
+    file = look.folder / "test_32x32.mat"
+    if not file.is_file():
+        return None
+    images = MatImages(file, look.decode)
+    images.targets = targets_of(images.labels, None, look.table, str(file))
+    return images
+
+
 def oxford_pets_whole(look: Look) -> LabelledFiles | None:
     """All photographs ``images/Abyssinian_201.jpg``, also those of the training set and those that no list names."""
     for root in _roots(look.folder, "oxford-iiit-pet"):
@@ -127,10 +167,9 @@ def class_folders(look: Look) -> LabelledFiles | None:
     return None
 
 
-LAYOUTS: dict[str, Callable[[Look], CifarBinary | LabelledFiles | None]] = {
-    layout.__name__: layout
-    for layout in (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, dtd, fgvc_aircraft, class_folders)
-}
+_ALL = (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, dtd, fgvc_aircraft)
+_ALL += (flowers102, stanford_cars, svhn, class_folders)
+LAYOUTS: dict[str, Callable[[Look], Labelled | None]] = {layout.__name__: layout for layout in _ALL}
 
 
 def _roots(folder: Path, archive: str) -> list[Path]:
@@ -157,17 +196,24 @@ def _lines(root: Path, name: str, needs: str) -> list[str] | None:
     """The lines of the split file; None where this is not the layout."""
     if not (root / needs).is_dir():
         return None
-    if not (root / name).is_file():
-        raise CcsError(f"{root} has {needs}/ but no {name}, the list of the test images. Both belong to the distributed archive.")
+    _needed(root, needs, name)
     return read_lines(root / name)
 
 
-def _listed(look: Look, root: Path, name: str, files: Sequence[str], class_names: Sequence[str]) -> LabelledFiles:
-    """The images that a split file lists. Missing ones are an error, unless the copy may be partial."""
+def _needed(root: Path, images: str, *listings: str) -> None:
+    for name in listings:
+        if not (root / name).is_file():
+            raise CcsError(f"{root} has {images}/ but no {name}, the list of the test images. Both belong to the distributed archive.")
+
+
+def _listed(
+    look: Look, root: Path, name: str, files: Sequence[str], classes: Sequence[str] | Sequence[int], images: str = "images"
+) -> LabelledFiles:
+    """The images that a split file lists, by class names or numbers from 0. Missing ones are an error, unless the copy may be partial."""
     _check_inside(files, str(root / name))
-    targets = targets_of(class_names, None, look.table, str(root / name))
-    there = are_there(root / "images", files, str(root / name), look.partial)
-    kept = [(root / "images" / file, target) for file, target, is_there in zip(files, targets, there, strict=True) if is_there]
+    targets = targets_of(classes, None, look.table, str(root / name))
+    there = are_there(root / images, files, str(root / name), look.partial)
+    kept = [(root / images / file, target) for file, target, is_there in zip(files, targets, there, strict=True) if is_there]
     return LabelledFiles(root, [file for file, _ in kept], [target for _, target in kept], look.decode)
 
 
