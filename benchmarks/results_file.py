@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 FILE = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("ccs_exp", "torch", "torchvision", "open_clip_torch", "pillow", "numpy")
 # README's rows, by how their names begin: the claims that a newcomer meets
-HEADLINES = ("ViT-B-32, 10 conditions", "ViT-B-32, 48 single heads", "ViT-B-32, 200 matched sets", "TEXTSPAN", "ViT-B-32, 350 descriptions", "ranks")
+HEADLINES = (
+    *("ViT-B-32, 10 conditions", "ViT-B-32, 48 single heads", "ViT-B-32, 200 matched sets"),
+    *("TEXTSPAN", "ViT-B-32, 350 descriptions", "ranks"),
+)
 QUOTES = {"README.md": ("benchmark", "against", "ratio", "of limit"), "docs/about/speed.md": COLUMNS}
 _BEGIN, _END = "<!-- from benchmarks/RESULTS.md -->", "<!-- to here -->"
 
@@ -58,8 +61,8 @@ def write(file: Path, results: Sequence[Result], *, began: datetime, busy: float
 - Python {platform.python_version()}, {versions}. Weights are random.
 - {began:%Y-%m-%d}, {minutes:.0f} minutes.
 
-Seconds are medians of runs in one process, ours and the reference in turn; the ratio is the median of the ratios pair by pair, beside it the
-lowest and the highest. The limit is what counting multiplications allows at best for shared work; what is above it, faster kernels do.
+Seconds are medians of runs in one process, ours and the reference in turn; the ratio is the median of the ratios pair by pair, beside it
+the lowest and the highest. The limit is what counting multiplications allows at best for shared work; what is above it, faster kernels do.
 Targets with ≤ are on ours / reference. Targets missed: {'; '.join(missed) or 'none'}.
 {missing}
 {table(results)}""", encoding="utf-8")  # fmt: skip
