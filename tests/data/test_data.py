@@ -174,10 +174,12 @@ def test_precision_and_device_reach_the_trainer(folders):
 
         def test_step(self, batch, batch_idx):
             self.seen += len(batch.sample_ids)
+            assert not torch.backends.cudnn.allow_tf32, "patches would be rounded on a GPU"
 
+    before = torch.backends.cudnn.allow_tf32
     module = Count()
     Compute(device="cpu", progress=False).run(module, ImageData(ClassFolders(folders), to_tensor, batch_size=4), "Counting")
-    assert module.seen == 10
+    assert module.seen == 10 and torch.backends.cudnn.allow_tf32 == before
     (folders / "ant" / "9.png").write_bytes(b"x")
     with pytest.raises(CcsError, match=r"ant/9\.png cannot be decoded"):
         Compute(device="cpu", progress=False).run(module, ImageData(ClassFolders(folders), to_tensor, batch_size=4), "Counting")

@@ -8,6 +8,9 @@ from ccs_exp.config.schema import configure
 from ccs_exp.jobs.assemble import build_strategies
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.layer_passes import planned_layer_passes
+from ccs_exp.pruning.conditions import conditions
+from ccs_exp.pruning.context import PruningContext
+from ccs_exp.scoring.published import published_scores
 from ccs_exp.tasks.classification import ZeroShotClassification
 
 SHAPE = EncoderShape(6, 4, 17, 64, True, 16, 48)
@@ -24,10 +27,14 @@ def test_the_plan_counts_where_the_heads_are_known():
     assert "17 sets of silenced heads in 46 layer passes" in planned("prune=each_head") and 6 + of_heads == 46
     assert "in 102 layer passes of each batch (102 would be" in planned("prune=each_head", "engine=plain")
     assert "in 6 layer passes" in planned("prune=each_head", "ablation=direct")
-    resampled = planned("prune=each_head", "ablation=resample", "resample.seeds=[0,1]")
-    assert f"33 sets of silenced heads in {6 + 2 * of_heads} layer passes" in resampled
+    resampled = planned("prune=each_head", "ablation=resample", "resample.seeds=[0,1,2,3,4]")
+    assert f"81 sets of silenced heads in {6 + 5 * of_heads} layer passes" in resampled
     published = planned("model=vitb32_openai", "ccs=published", "prune=paper", shape=EncoderShape(12, 12, 50, 768, True, 64, 512))
-    assert "6 sets of silenced heads in 3" in published or "6 sets of silenced heads in 4" in published
+    of_authors = published_scores("vitb32_openai")
+    context = PruningContext(of_authors, 12, 12, "vitb32_openai")
+    chosen = conditions(build_strategies(configure("model=vitb32_openai", "prune=paper").prune), context)
+    prefixes = {(layer, frozenset(head for head in item.heads if head.layer <= layer)) for item in chosen for layer in range(12)}
+    assert f"6 sets of silenced heads in {len(prefixes)} layer passes" in published
 
 
 def test_the_plan_says_when_it_will_be_known_where_scores_decide():
