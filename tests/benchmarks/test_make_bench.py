@@ -48,8 +48,7 @@ def test_the_file_says_where_when_and_what_was_missed(tmp_path):
 def test_pages_quote_what_was_measured(name):
     page, measured = (ROOT / name).read_text(encoding="utf-8"), results_file.FILE.read_text(encoding="utf-8")
     assert results_file.quoted(page, name, measured) == page, "python benchmarks/results_file.py writes the quotes anew"
-    for headline in results_file.HEADLINES:
-        assert f"| {headline}" in page
+    assert "| ranks, 5,000 x 5,000 |" in page
 
 
 @pytest.mark.full
