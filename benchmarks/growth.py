@@ -30,6 +30,7 @@ FILE, PLOT = HERE / "growth.csv", HERE.parent / "docs" / "images" / "growth.png"
 COLUMNS = ("axis", "size", "seconds", "mib", "load", "date", "machine")
 STEEPEST = 1.05  # of images and conditions, seconds against size, both as logarithms
 FLAT = 1.05  # memory of 5,000 images beside that of 500
+SMALL, SMALL_CELLS = (6, 12), (1, 2)
 Points = dict[str, dict[int, tuple[float, float]]]  # seconds and MiB by axis and size
 
 
@@ -109,7 +110,7 @@ def main() -> None:
         if arguments.again:
             file.unlink(missing_ok=True)
         for axis in arguments.only:
-            for size in (2, 4) if arguments.small else AXES[axis][1]:
+            for size in (SMALL_CELLS if axis.startswith("cells") else SMALL) if arguments.small else AXES[axis][1]:
                 if size not in read(file)[axis]:
                     measure(file, axis, size, folder)
         draw(read(file), plot)
