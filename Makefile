@@ -18,7 +18,6 @@ slurm-test: .venv/.ready ## sweeps on a Slurm that is started for them: root, an
 
 bench: .venv/.ready ## every claim of speed, measured here: about a quarter of an hour on two cores that do nothing else
 	$(BIN)/python benchmarks
-	$(BIN)/python benchmarks/growth.py
 
 verify-hub: .venv/.ready ## is the hub as the data sets' configurations record it? needs the network
 	$(BIN)/ccs-exp verify-hub

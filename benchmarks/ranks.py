@@ -16,9 +16,10 @@ from ccs_exp.tasks.ranking import ranks
 SIZE = 5_000
 
 
-def results() -> Iterator[Result]:
-    similarities = np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32)
-    index = np.arange(SIZE)
+def results(device: str = "cpu", small: bool = False) -> Iterator[Result]:
+    size = 300 if small else SIZE
+    similarities = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    index = np.arange(size)
 
     def sorted_rows() -> np.ndarray:
         return np.array([1 + int(np.flatnonzero(np.argsort(-row) == query)[0]) for query, row in enumerate(similarities)])
@@ -31,7 +32,7 @@ def results() -> Iterator[Result]:
         return f"ranks the same ({int((ties > 0).sum())} with ties)"
 
     yield compare(
-        *(f"ranks, {SIZE:,} x {SIZE:,}", "NumPy argsort a row"),
+        *(f"ranks, {size:,} x {size:,}", "NumPy argsort a row"),
         lambda: ranks(similarities, index, index),
         sorted_rows,
         agree,

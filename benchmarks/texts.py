@@ -1,4 +1,4 @@
-"""3,500 descriptions encoded, against open_clip's `encode_text` at its full context.
+"""Descriptions encoded, against open_clip's `encode_text` at its full context.
 
 python benchmarks/texts.py [--device cpu]
 """
@@ -17,10 +17,11 @@ from ccs_exp.clip.loading import load_clip, open_clip
 from ccs_exp.clip.text import TEXT_BATCH, encode_texts
 from ccs_exp.scoring.pool import taxonomy_pool
 
-DESCRIPTIONS = 3_500
+DESCRIPTIONS = 350
 
 
-def results(device: str = "cpu", count: int = DESCRIPTIONS, repeats: int = 2) -> Iterator[Result]:
+def results(device: str = "cpu", small: bool = False) -> Iterator[Result]:
+    count, repeats = (64, 1) if small else (DESCRIPTIONS, 2)
     model = load_clip("ViT-B-32", seed=0, device=device)
     peer = open_clip.create_model("ViT-B-32", device=device).eval()
     peer.load_state_dict(model.clip.state_dict())

@@ -1,10 +1,10 @@
-"""Two ways to the same result, timed in turn in one process."""
+"""Two ways to the same result, timed in turn in one process; a row for each."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+COLUMNS = ("benchmark", "against", "ours", "reference", "ratio", "lowest to highest", "target", "limit", "of limit", "agreement")
+
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table: seconds are medians, `ratio` is the median of the ratios pair by pair."""
+    """One row: seconds are medians, `ratio` is the median of the ratios pair by pair.
+
+    Attributes:
+        ratio: reference / ours; ours / reference where the target is the most that may be.
+        spread: the lowest and the highest of the ratios, in shares of `ratio`.
+        limit: the ratio that operations, counted, allow at best.
+    """
 
     name: str
     against: str
@@ -23,9 +31,27 @@ class Result:
     reference: float
     ratio: float
     agreement: str
+    spread: tuple[float, float] = (1.0, 1.0)
     target: float | None = None
-    limit: float | None = None  # by counting operations
-    at_most: bool = False  # the target is on ours / reference
+    limit: float | None = None
+    at_most: bool = False
+
+    @property
+    def reached(self) -> bool:
+        return self.target is None or (self.ratio <= self.target if self.at_most else self.ratio >= self.target)
+
+    def cells(self) -> tuple[str, ...]:
+        """In the order of `COLUMNS`."""
+        low, high = (self.ratio * share for share in self.spread)
+        sign = "≤" if self.at_most else "≥"
+        return (
+            *(self.name, self.against, shown(self.ours), shown(self.reference), f"{self.ratio:.2f}x"),
+            f"{low:.2f} to {high:.2f}",
+            "" if self.target is None else f"{sign} {self.target:g}x{'' if self.reached else ' MISSED'}",
+            "" if self.limit is None else f"{self.limit:.2f}x",
+            "" if self.limit is None else f"{self.ratio / self.limit:.0%}",
+            self.agreement,
+        )
 
 
 def compare(
@@ -36,18 +62,24 @@ def compare(
     agree: Callable[[Any, Any], str],
     *,
     repeats: int = 5,
+    times: float = 1,
     **expected: Any,
 ) -> Result:
-    """Run both once untimed and hold their results together, then `repeats` times in turn. `agree` raises where they differ."""
+    """Run both once untimed and hold their results together, then `repeats` times in turn. `agree` raises where they differ.
+
+    `times`: so many of what `reference` does are the work; it is done once, because they are all alike.
+    """
     agreement = agree(ours(), reference())
     pairs = []
     for number in range(repeats):  # each goes first in turn
         first, second = (ours, reference) if number % 2 == 0 else (reference, ours)
-        times = seconds(first), seconds(second)
-        pairs.append(times if first is ours else times[::-1])
-    mine, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
-    ratio = statistics.median(b / a for a, b in pairs)
-    return Result(name, against, mine, theirs, 1 / ratio if expected.get("at_most") else ratio, agreement, **expected)
+        one, other = seconds(first), seconds(second)
+        a, b = (one, other) if first is ours else (other, one)
+        pairs.append((a, times * b))
+    mine, theirs = (statistics.median(of_side) for of_side in zip(*pairs, strict=True))
+    ratios = [a / b if expected.get("at_most") else b / a for a, b in pairs]
+    ratio = statistics.median(ratios)
+    return Result(name, against, mine, theirs, ratio, agreement, (min(ratios) / ratio, max(ratios) / ratio), **expected)
 
 
 def seconds(function: Callable[[], Any]) -> float:
@@ -74,32 +106,20 @@ def close(tolerance: float) -> Callable[[torch.Tensor, torch.Tensor], str]:
     return agree
 
 
-def show(results: Iterator[Result], title: str) -> bool:
+def show(results: Iterable[Result], title: str) -> bool:
     """Print the results as they come and the table at the end; whether all targets are reached."""
-    console = Console(width=150)
+    console = Console(width=170)
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("benchmark", "against"):
-        table.add_column(name, overflow="fold")
-    for name in ("ours", "reference", "ratio", "target", "limit", "of limit"):
-        table.add_column(name, justify="right")
-    table.add_column("agreement")
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("benchmark", "against", "agreement") else "right", overflow="fold")
     reached = True
     for result in results:
-        fine = result.target is None or (result.ratio <= result.target if result.at_most else result.ratio >= result.target)
-        reached &= fine
-        sign = "≤" if result.at_most else "≥"
-        row = (
-            *(result.name, result.against, _time(result.ours), _time(result.reference), f"{result.ratio:.2f}x"),
-            "" if result.target is None else f"{sign} {result.target:g}x{'' if fine else ' MISSED'}",
-            "" if result.limit is None else f"{result.limit:.2f}x",
-            "" if result.limit is None else f"{result.ratio / result.limit:.0%}",
-            result.agreement,
-        )
-        console.print(" · ".join(filter(None, row)), style="dim", soft_wrap=True)
-        table.add_row(*row)
+        reached &= result.reached
+        console.print(" · ".join(filter(None, result.cells())), style="dim", soft_wrap=True)
+        table.add_row(*result.cells())
     console.print(table)
     return reached
 
 
-def _time(seconds: float) -> str:
+def shown(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.1f} ms"

@@ -51,6 +51,9 @@ class DirectEngine:
         changed = torch.einsum("mh,hbd->mbd", silenced, changes).to(readout.embedding)
         return readout.embedding + changed
 
+    def layer_passes(self, layers: int, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> int:
+        return layers
+
     def _map(self, model: ClipModel, layer: int, device: torch.device) -> Float[Tensor, "heads k dim"]:
         if layer not in self._maps:
             own = self.coefficients[layer].shape[-1]  # what follows in the maps belongs to the shared coefficients, and is zero

@@ -44,6 +44,10 @@ class Engine(Protocol):
         """
         ...
 
+    def layer_passes(self, layers: int, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> int:
+        """Of an encoder of so many layers, that `encode` takes for each batch (`ccs_exp.clip.layer_passes`)."""
+        ...
+
 
 class PlainEngine:
     """One full forward pass of open_clip's own encoder for each mask: the reference for every faster engine."""
@@ -71,3 +75,6 @@ class PlainEngine:
             with masked(model, heads, replacement):
                 embeddings.append(F.normalize(model.clip.encode_image(pixels), dim=-1))
         return torch.stack(embeddings)
+
+    def layer_passes(self, layers: int, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> int:
+        return layers * len(masks)

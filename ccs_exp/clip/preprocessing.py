@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -42,16 +43,42 @@ def with_openai_statistics(transform: Callable) -> Callable:
     return Compose([openai if isinstance(step, Normalize) else step for step in steps])
 
 
+def has_steps(transform: Callable) -> TypeGuard[Compose]:
+    """Whether `parted` knows the transform's parts."""
+    return isinstance(transform, Compose) and sum(isinstance(step, ToTensor) for step in transform.transforms) == 1
+
+
 def parted(transform: Callable) -> tuple[Compose, Compose]:
     """The steps from an image to the picture that the encoder sees, in whole numbers, and those from there to its pixels.
 
     Raises `CcsError` if `transform` is not made of steps, of which one turns a picture into numbers.
     """
-    steps = transform.transforms if isinstance(transform, Compose) else []
-    at = [number for number, step in enumerate(steps) if isinstance(step, ToTensor)]
-    if len(at) != 1:
+    if not has_steps(transform):
         raise CcsError("pixel_cache=true needs a model whose preprocessing is made of steps, as open_clip's are. Leave it out.")
-    return Compose(steps[: at[0]]), Compose(steps[at[0] :])
+    steps = transform.transforms
+    at = next(number for number, step in enumerate(steps) if isinstance(step, ToTensor))
+    return Compose(steps[:at]), Compose(steps[at:])
+
+
+class ToPixels:
+    """The steps from pictures to pixels, `ToTensor` and `Normalize` in most models, each picture written where it belongs in a batch.
+
+    Those two are done in place, with the same arithmetic and so to the same bits, without the copy that each of them makes.
+    """
+
+    def __init__(self, steps: Compose):
+        self._steps = steps
+        first, *rest = steps.transforms
+        self._in_place = isinstance(first, ToTensor) and len(rest) <= 1 and all(type(step) is Normalize for step in rest)
+        self._statistics = [torch.tensor([step.mean, step.std])[:, :, None, None] for step in rest] if self._in_place else []
+
+    def write(self, picture: Image.Image, out: Float[Tensor, "3 height width"]) -> None:
+        if not self._in_place or picture.mode != "RGB":
+            out.copy_(self._steps(picture))
+            return
+        out.copy_(torch.from_numpy(np.array(picture)).permute(2, 0, 1)).div_(255)
+        for mean, std in self._statistics:
+            out.sub_(mean).div_(std)
 
 
 def pictured(pixels: Float[Tensor, "3 height width"], transform: Callable) -> Image.Image:

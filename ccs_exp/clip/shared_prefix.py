@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ccs_exp.clip.ablation import Ablation, Replacement, Zero
 from ccs_exp.clip.exhaustion import out_of_memory
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
+from ccs_exp.clip.layer_passes import shared_layer_passes
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, check_heads
@@ -34,8 +35,8 @@ class SharedPrefixEngine:
     """Walks the tree of masks depth first, at most `stack_size` of its branches at once, stacked on the batch axis.
 
     Single-precision results depend on the shape of what is multiplied, so `stack_size` is configuration. With 1 the bits of a
-    condition do not depend on which others there are; with more they may. Where the device runs out of memory the stack is
-    halved, then the batch, for the rest of the job; `warnings` says so.
+    condition do not depend on which others there are; with more they may, but not on the order in which these are given. Where the
+    device runs out of memory the stack is halved, then the batch, for the rest of the job; `warnings` says so.
     """
 
     def __init__(self, stack_size: int = 1, ablation: Ablation | None = None) -> None:
@@ -75,6 +76,9 @@ class SharedPrefixEngine:
             if pixels.device.type == "cuda":
                 torch.cuda.empty_cache()
 
+    def layer_passes(self, layers: int, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> int:
+        return shared_layer_passes(layers, masks, seeds)
+
     def _halve(self, batch: int) -> bool:
         if self.stack_size > 1:
             self.stack_size //= 2
@@ -92,7 +96,9 @@ class SharedPrefixEngine:
 
 def _encode(model: ClipModel, pixels: Tensor, masks: Sequence[Mask], stack_size: int) -> Tensor:
     walk = _Walk(model, [_by_layer(model, heads, replacement) for heads, replacement in masks], stack_size)
-    walk.descend(0, model.tower.tokens(pixels), [list(range(len(masks)))])
+    # whatever the order in which masks are given, those that share most of their way stand, and are stacked, side by side
+    order = sorted(range(len(masks)), key=lambda place: sorted(masks[place][0]))
+    walk.descend(0, model.tower.tokens(pixels), [order])
     return torch.stack([walk.embeddings[mask] for mask in range(len(masks))])
 
 

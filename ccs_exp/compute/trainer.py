@@ -94,7 +94,7 @@ class Compute:
             warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
             trainer, started = self._trainer(callbacks, devices), time.perf_counter()
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), _whole_precision():
                     trainer.test(module, data, verbose=False)
                 seconds = round(time.perf_counter() - started, 3)
                 note(pass_seconds=seconds, device=str(trainer.strategy.root_device))
@@ -126,6 +126,17 @@ class Compute:
         except (MisconfigurationException, ValueError) as error:
             reason = " ".join(str(error).split())
             raise CcsError(f"device={self.device} precision={self.precision} cannot be used here: {reason}") from error
+
+
+@contextmanager
+def _whole_precision() -> Iterator[None]:
+    """Left alone, torch rounds what it convolves on a GPU (an encoder's patches) to TF32, also with ``precision=32``."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class _Watch(Callback):

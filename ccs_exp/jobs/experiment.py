@@ -20,6 +20,7 @@ from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
 from ccs_exp.jobs.fetching import needs, said
 from ccs_exp.jobs.intruder_stage import intruder_lines
+from ccs_exp.jobs.layer_passes import layer_passes_of
 from ccs_exp.jobs.load_stage import Loaded, load
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
@@ -56,7 +57,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     scorers, stages = assemble.build_scorers(cfg), Stages()
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
-        lines = plan.plan(cfg, scorers, evaluates)
+        lines = plan.plan(cfg, scorers, evaluates, strategies)
         if cfg.evidence.intruder:
             lines += intruder_lines(scorers, plan.heads_to_score(cfg)[0], cfg.evidence.seed)
         return plan.show(lines)
@@ -133,6 +134,7 @@ def evaluate_all(cfg: DictConfig, loaded: Loaded, chosen: Sequence[Condition], c
 
     def evaluate_missing(missing: Sequence[Condition]) -> Evaluation:
         engine = build_engine(cfg, loaded.encoder, missing, gathering)
+        plan.show([plan.PlanLine("evaluate", layer_passes_of(engine, loaded.encoder.layers, missing))])
         return evaluate(cfg, loaded.data, loaded.encoder, missing, compute, engine)
 
     if not loaded.weights:

@@ -94,6 +94,9 @@ class Seen:
     coefficients: Float[Tensor, "batch heads head_dim"]
     embeddings: Float[Tensor, "batch dim"]
 
+    def cpu(self) -> Seen:
+        return Seen(self.sample_ids, self.digests, self.coefficients.cpu(), self.embeddings.cpu())
+
 
 def contributions_of(heads: tuple[Head, ...], seen: Sequence[Seen], maps: Float[Tensor, "heads head_dim dim"]) -> Contributions:
     """From coefficients to what is kept. `maps`: `contribution_maps`, ``shares="direct"``, without the shared coefficients."""

@@ -19,6 +19,8 @@ from ccs_exp.scoring.of_probe import kept_of_probe
 from ccs_exp.scoring.output_means import OutputSums, pack_sums, unpack_sums
 from ccs_exp.store import Stages
 
+_FETCHED_AT_ONCE = 32  # batches
+
 
 class Decomposed(NamedTuple):
     """What a pass over the probe gave; `seen` is empty where contributions were not asked for, None a batch without an image."""
@@ -40,6 +42,7 @@ class Decomposition(SharedModule):
         self.moments = HeadMoments.empty(self.heads, model.tower.coefficients_per_head + SHARED_COEFFICIENTS)
         self.sums, self.with_sums = OutputSums(), sums
         self.seen: list[Seen | None] = []
+        self._fetched = 0  # so many of them are on the CPU
         self.with_images = images
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
@@ -58,10 +61,18 @@ class Decomposition(SharedModule):
             coefficients = of_all[:, -len(self.heads) :].contiguous()  # as it lies in memory without the others: the same bits
         self.moments += HeadMoments.of(self.heads, coefficients)
         if self.with_images:
-            own = coefficients[..., :-SHARED_COEFFICIENTS].float().cpu()
-            self.seen.append(Seen(batch.sample_ids, batch.digests, own, readout.embedding.float().cpu()))
+            own = coefficients[..., :-SHARED_COEFFICIENTS].float()
+            self.seen.append(Seen(batch.sample_ids, batch.digests, own, readout.embedding.float()))
+            if len(self.seen) - self._fetched >= _FETCHED_AT_ONCE:
+                self._fetch()
+
+    def _fetch(self) -> None:
+        """What waits on the device, to the CPU; to do so for each batch would hold up the next."""
+        self.seen[self._fetched :] = [batch and batch.cpu() for batch in self.seen[self._fetched :]]
+        self._fetched = len(self.seen)
 
     def share_result(self) -> Decomposed:
+        self._fetch()
         return Decomposed(self.moments.cpu(), self.sums.cpu(), self.seen)
 
     def combine_shares(self, results: Sequence[Decomposed]) -> None:

@@ -99,6 +99,36 @@ def test_the_order_of_masks_does_not_matter(model, pixels):
     torch.testing.assert_close(forwards, backwards.flip(0), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("stack_size", [1, 3, 64])
+@torch.inference_mode()
+def test_the_order_of_masks_moves_no_bit(model, pixels, stack_size):
+    masks = drawn_masks(11)
+    order = random.Random(11).sample(range(len(masks)), len(masks))
+    given = SharedPrefixEngine(stack_size).encode(model, pixels, masks)
+    assert torch.equal(SharedPrefixEngine(stack_size).encode(model, pixels, [masks[place] for place in order]), given[order])
+
+
+@pytest.mark.parametrize("stack_size", [1, 3, 64])
+@pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
+@torch.inference_mode()
+def test_the_layer_passes_that_are_said_are_those_that_are_taken(model, pixels, masks, stack_size, monkeypatch):
+    """Whatever the stack and the order of masks: the least that sharing allows."""
+    taken = [0] * LAYERS
+    for layer, block in enumerate(model.blocks):
+        monkeypatch.setattr(block.attn, "project", counted(block.attn.project, taken, layer, None))
+    order = random.Random(12).sample(masks, len(masks))
+    SharedPrefixEngine(stack_size).encode(model, pixels, order)
+    said = SharedPrefixEngine(stack_size).layer_passes(LAYERS, masks)
+    assert sum(taken) == said * len(pixels)
+    assert LAYERS <= said <= PlainEngine().layer_passes(LAYERS, masks) == LAYERS * len(masks)
+
+
+def test_seeds_part_masks_from_their_first_silenced_head_on():
+    head, passes = frozenset({Head(4, 0)}), SharedPrefixEngine().layer_passes
+    assert passes(LAYERS, [head, head], [0, 0]) == LAYERS
+    assert passes(LAYERS, [head, head], [0, 1]) == LAYERS + 2
+
+
 @torch.inference_mode()
 def test_the_model_is_left_as_it_was_also_after_an_error(pixels, monkeypatch):
     model = small_model()

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 from local_copies import parquet, shade_of
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.schema import configure
@@ -53,6 +55,26 @@ def test_every_image_comes_once_and_in_order(folders):
     assert [len(batch.sample_ids) for batch in got] == [3, 3, 3, 1]
     assert torch.cat([batch.targets for batch in got]).tolist() == [0] * 5 + [1] * 5
     assert [int(batch.pixels[0, 0, 0, 0]) for batch in got] == [100, 103, 11, 14]
+
+
+STEPS = {
+    "open_clip's": image_transform_v2(PreprocessCfg(size=24), is_train=False),
+    "not normalised": Compose([Resize((24, 24)), ToTensor()]),
+    "one more step": Compose([Resize((24, 24)), ToTensor(), Normalize((0.5,) * 3, (0.2,) * 3), lambda pixels: pixels * 2]),
+    "none that are known": lambda image: to_tensor(image.resize((24, 24))),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("transform", STEPS.values(), ids=STEPS)
+def test_pixels_have_the_bits_of_the_preprocessing_image_by_image(tmp_path, transform, workers):
+    generator = np.random.default_rng(0)
+    for number, size in enumerate([(40, 30), (24, 24), (31, 90)]):
+        Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / f"{number}.jpg")
+    source = ImageFolder(tmp_path)
+    (batch,) = batches(ImageData(source, transform, num_workers=workers))
+    assert torch.equal(batch.pixels, torch.stack([transform(source[number].image) for number in range(3)]))
+    assert batch.pixels.std() > 0.1 and (workers == 0 or batch.pixels.is_shared())
 
 
 def test_a_limit_draws_from_the_whole_collection_and_always_the_same(folders):
@@ -152,10 +174,12 @@ def test_precision_and_device_reach_the_trainer(folders):
 
         def test_step(self, batch, batch_idx):
             self.seen += len(batch.sample_ids)
+            assert not torch.backends.cudnn.allow_tf32, "patches would be rounded on a GPU"
 
+    before = torch.backends.cudnn.allow_tf32
     module = Count()
     Compute(device="cpu", progress=False).run(module, ImageData(ClassFolders(folders), to_tensor, batch_size=4), "Counting")
-    assert module.seen == 10
+    assert module.seen == 10 and torch.backends.cudnn.allow_tf32 == before
     (folders / "ant" / "9.png").write_bytes(b"x")
     with pytest.raises(CcsError, match=r"ant/9\.png cannot be decoded"):
         Compute(device="cpu", progress=False).run(module, ImageData(ClassFolders(folders), to_tensor, batch_size=4), "Counting")

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from local_copies import batches, class_folders, load, picture, small, to_tensor
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 
 from ccs_exp.config.schema import configure
 from ccs_exp.data.images import decoding
@@ -78,6 +78,14 @@ def test_photographs_of_users_stand_upright(kind):
     assert turned.size == (16, 32) and stored.size == ((16, 32) if kind == "TIFF" else (32, 16)), "Pillow itself turns TIFFs"
     assert grey(turned)[:15].min() > 150 and grey(turned)[17:].max() < 50
     assert SEEN(photo(1, kind), "it").tobytes() == STANDARD(photo(1, kind), "it").tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_as_pillow_turns_them(orientation):
+    """Those in JPEG, which are turned where they lie, as all others, of which a copy is made."""
+    with Image.open(photo(orientation)) as image:
+        expected = ImageOps.exif_transpose(image).convert("RGB")
+    assert np.array_equal(np.asarray(SEEN(photo(orientation), "it")), np.asarray(expected))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -11,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from ccs_exp.clip.preprocessing import parted
+from ccs_exp.clip.preprocessing import ToPixels, has_steps, parted
 from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
-from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
+from ccs_exp.data.images.source import ImageSource, UnreadableImage
 from ccs_exp.errors import CcsError
 from ccs_exp.files import some
 
@@ -43,6 +44,12 @@ class _Seen(NamedTuple):
 
     skipped: list[str]
     samples: list[tuple[str, Any, bytes]]  # identifier, target, digest
+
+
+class _Read(NamedTuple):
+    sample_id: str
+    picture: Image.Image | Tensor
+    target: int | tuple[int, ...]
 
 
 class ImageData(SharedData):
@@ -111,7 +118,7 @@ class ImageData(SharedData):
             self._dataset,
             batch_sampler=self._batches(),
             num_workers=self.num_workers,
-            collate_fn=_collate,
+            collate_fn=self._dataset.collate,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -150,43 +157,62 @@ def _subset(size: int, limit: int | None) -> Sequence[int]:
 
 
 class _Decoded(Dataset):
-    """Decoded and preprocessed samples; in the place of an undecodable one, the reason."""
+    """Decoded samples: as pictures where `transform` is made of steps, else as pixels; in the place of an undecodable one, the reason."""
 
     def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int], pixel_store: PixelStore | None):
         self.source, self.indices, self.pixel_store = source, indices, pixel_store
-        self.to_picture: Callable[[Image.Image], Image.Image] | None = None
-        self.to_pixels: Callable[[Image.Image], Tensor] = transform
-        if pixel_store:
-            self.to_picture, self.to_pixels = parted(transform)
+        self.to_picture: Callable[[Image.Image], Image.Image | Tensor] = transform
+        self.to_pixels: ToPixels | None = None
+        if pixel_store or has_steps(transform):
+            self.to_picture, last = parted(transform)
+            self.to_pixels = ToPixels(last)
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int | tuple[int, ...], str] | str:
+    def __getitem__(self, position: int) -> _Read | str:
         try:
-            sample = self._sample(self.indices[position])
-            return self.to_pixels(sample.image), sample.target, sample.sample_id
+            return self._read(self.indices[position])
         except UnreadableImage as error:
             return str(error)
 
-    def _sample(self, index: int) -> Sample:
-        if self.pixel_store is None or self.to_picture is None:
-            return self.source[index]
-        kept = self.pixel_store.get(index)
-        if kept is None:
-            sample = self.source[index]
-            kept = sample._replace(image=self.to_picture(sample.image))
-            self.pixel_store.put(index, kept)
-        return kept
+    def _read(self, index: int) -> _Read:
+        kept = self.pixel_store.get(index) if self.pixel_store else None
+        if kept is not None:
+            return _Read(kept.sample_id, kept.image, kept.target)
+        sample = self.source[index]
+        read = _Read(sample.sample_id, self.to_picture(sample.image), sample.target)
+        if self.pixel_store and isinstance(read.picture, Image.Image):
+            self.pixel_store.put(index, sample._replace(image=read.picture))
+        return read
+
+    def collate(self, samples: list[_Read | str]) -> ImageBatch:
+        skipped = [sample for sample in samples if isinstance(sample, str)]
+        decoded = [sample for sample in samples if not isinstance(sample, str)]
+        if not decoded:
+            return ImageBatch(torch.empty(0), torch.empty(0, dtype=torch.long), [], skipped, [])
+        sample_ids, pictures, targets = zip(*decoded, strict=True)
+        pixels = self._pixels(pictures)
+        return ImageBatch(pixels, torch.tensor(targets), list(sample_ids), skipped, [_digest(image) for image in pixels])
+
+    def _pixels(self, pictures: Sequence[Image.Image | Tensor]) -> Tensor:
+        """One batch, each picture's numbers written once, in a decoding process where the process that asks will find them."""
+        first = pictures[0]
+        pixels = _room(len(pictures), *(first.shape if isinstance(first, Tensor) else (3, first.height, first.width)))
+        for picture, place in zip(pictures, pixels, strict=True):
+            if isinstance(picture, Tensor):
+                place.copy_(picture)
+            elif self.to_pixels is not None:
+                self.to_pixels.write(picture, place)
+        return pixels
 
 
-def _collate(samples: list[tuple[Tensor, int | tuple[int, ...], str] | str]) -> ImageBatch:
-    skipped = [sample for sample in samples if isinstance(sample, str)]
-    decoded = [sample for sample in samples if not isinstance(sample, str)]
-    if not decoded:
-        return ImageBatch(torch.empty(0), torch.empty(0, dtype=torch.long), [], skipped, [])
-    pixels, targets, sample_ids = zip(*decoded, strict=True)
-    return ImageBatch(torch.stack(pixels), torch.tensor(targets), list(sample_ids), skipped, [_digest(image) for image in pixels])
+def _room(*shape: int) -> Tensor:
+    """A batch's memory, shared where a decoding process fills it, as in `torch.utils.data.default_collate`: so it is not copied."""
+    room = torch.empty(0)
+    if get_worker_info() is not None:
+        room.set_(torch.UntypedStorage._new_shared(4 * math.prod(shape)), 0, shape)  # type: ignore[call-overload]
+    return room.resize_(shape)
 
 
 def _digest(pixels: Tensor) -> bytes:
@@ -194,4 +220,4 @@ def _digest(pixels: Tensor) -> bytes:
     every = max(1, min(pixels.shape[-2:]) // 64)
     some_of_them = pixels[..., ::every, ::every].contiguous()
     flat = bool((some_of_them == some_of_them[..., :1, :1]).all()) and bool((pixels == pixels[..., :1, :1]).all())
-    return b"" if flat else hashlib.blake2b(some_of_them.numpy().tobytes(), digest_size=16).digest()
+    return b"" if flat else hashlib.blake2b(some_of_them.numpy().data, digest_size=16).digest()

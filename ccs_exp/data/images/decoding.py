@@ -30,6 +30,7 @@ _RUNS_PROGRAMS, _IS_VIDEO = "EPS", "MPEG"  # Ghostscript; MPEG files are recogni
 @functools.cache
 def image_formats() -> Mapping[str, frozenset[str]]:
     """The formats that Pillow, as it is installed, decodes by itself, each with its suffixes, as in ``"PNG": {".png", ".apng"}``."""
+    Image.preinit()  # the usual formats first, as Pillow itself tries them
     Image.init()
     suffixes = Image.registered_extensions()
     formats = {}
@@ -85,6 +86,11 @@ class Decoder(NamedTuple):
     def finish(self, image: Image.Image) -> Image.Image:
         """RGB, and compressed if that is asked for and `image` does not come from a JPEG file."""
         is_jpeg = image.format in ("JPEG", "MPO")  # MPO: JPEG with more pictures behind
+        if image.format == "JPEG" and image.mode == "RGB":  # most photographs: nothing of the rest concerns them, and nothing is copied
+            image.load()
+            if self.as_seen:
+                ImageOps.exif_transpose(image, in_place=True)
+            return image
         picture = _on_white(_eight_bits(ImageOps.exif_transpose(image))) if self.as_seen else _eight_bits(image)
         picture = picture.convert("RGB")
         if self.jpeg_quality is None or is_jpeg:
