@@ -10,14 +10,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
-import operations
 from rich.console import Console
 from rich.table import Table
 
-from ccs_exp.clip.architecture import encoder_shape
-from ccs_exp.clip.loading import unloaded
+from ccs_exp.clip import operations
+from ccs_exp.clip.architecture import EncoderShape, encoder_shape
 from ccs_exp.config.place import config_dir
 from ccs_exp.config.schema import configure
 from ccs_exp.files import read_yaml
@@ -31,7 +29,7 @@ EXPERIMENTS = ("table4", "table5", "table6", "figure2", "figure3", "figure4", "f
 PROBE = 5000  # images of ImageNet's validation set
 
 
-def cost(name: str, models: dict[str, SimpleNamespace], folder: Path) -> tuple[int, int, float, float]:
+def cost(name: str, models: dict[str, EncoderShape], folder: Path) -> tuple[int, int, float, float]:
     """Jobs, images (frames) and operations of an experiment: with shared work, and as one full pass for each condition."""
     datasets = read_yaml(Path(config_dir(), "experiment", f"{name}.yaml"))["hydra"]["sweeper"]["params"]["dataset"].split(",")
     images, shared, plain = 0, 0.0, 0.0
@@ -52,9 +50,9 @@ def main() -> None:
     teraflops = float(sys.argv[1]) if len(sys.argv) > 1 else 50.0
     models = {}
     for variant in load_paper().models:
-        name = configure(f"model={variant}").model.name
-        layers, heads = encoder_shape(name, None)
-        models[variant] = SimpleNamespace(clip=unloaded(name), layers=layers, heads_per_layer=heads)
+        shape = encoder_shape(configure(f"model={variant}").model.name)
+        assert shape is not None  # open_clip knows them
+        models[variant] = shape
     hours = f"hours at {teraflops:g} TFLOP/s"
     table = Table("experiment", "jobs", "images and frames", "operations", hours, "hours, a pass for each condition")
     with tempfile.TemporaryDirectory() as folder:

@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 torchvision_operators.install()
 imported_late.install()
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait take busy cores from each other
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own pool would keep what tables have freed
 
 __all__ = ["CcsError", "Head", "evaluate", "evidence", "load_model", "masked", "recorded", "score_heads"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,18 +136,25 @@ def _write_evaluation(folder: RunFolder, model: str, dataset: str, conditions: d
     return accuracy
 
 
-def write_retrieval(folder: RunFolder, ranks: dict[str, tuple[int, list[float]]], captions: int = 1, dataset: str = "msrvtt") -> None:
-    """An evaluation of retrieval: ``{condition: (heads pruned, the rank of each video)}``, which all its captions and the video have."""
+def write_retrieval(folder: RunFolder, ranks: dict[str, tuple[int, Any]], captions: int = 1, dataset: str = "msrvtt") -> None:
+    """An evaluation of retrieval: ``{condition: (heads pruned, the rank of each video)}``, which all its captions and the video have.
+
+    Ranks ``[seeds, videos]`` are those under several seeds of donors.
+    """
     metrics = {"t2v_R@1": 1, "t2v_R@5": 5, "v2t_R@1": 1}
+    resampled = any(np.ndim(given) == 2 for _, given in ranks.values())
     values: dict[str, dict[str, float]] = {}
     predictions = []
-    for name, (_, of_videos) in ranks.items():
-        values[name] = {metric: statistics.fmean(rank <= k for rank in of_videos) for metric, k in metrics.items()}
-        values[name]["t2v_median_rank"] = statistics.median(of_videos)
-        for number, rank in enumerate(of_videos):
-            common = {"task": dataset, "condition": name, "rank": float(rank), "margin": 2.0 - rank}
-            queries = [("t2v", f"v{number:03}#{caption}") for caption in range(captions)] + [("v2t", f"v{number:03}")]
-            predictions += [common | {"direction": direction, "query_id": query} for direction, query in queries]
+    for name, (_, given) in ranks.items():
+        of_seeds = np.atleast_2d(given)
+        values[name] = {metric: float(np.mean(of_seeds <= k)) for metric, k in metrics.items()}
+        values[name]["t2v_median_rank"] = float(np.median(of_seeds, axis=1).mean())
+        for seed, of_videos in enumerate(of_seeds):
+            for number, rank in enumerate(of_videos):
+                common = {"task": dataset, "condition": name, "rank": float(rank), "margin": 2.0 - rank}
+                common |= {"seed": seed} if resampled else {}
+                queries = [("t2v", f"v{number:03}#{caption}") for caption in range(captions)] + [("v2t", f"v{number:03}")]
+                predictions += [common | {"direction": direction, "query_id": query} for direction, query in queries]
     base = values["original"]
     folder.write_accuracy(
         {"model": "tiny", "dataset": dataset, "task": dataset, "condition": name, "num_pruned": ranks[name][0]}

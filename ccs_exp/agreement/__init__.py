@@ -7,6 +7,7 @@
 ``SHEET.key.csv``              what they must not see: where each item is from, and the judge's verdict
 ``SHEET.ratings.NAME.csv``     one rater's answers, each on disk before the next question
 ``agreement.csv``, ``.md``     the report
+``intruder.csv``               of sheets of intruder items: which a person found, by head
 =============================  ======================================================================================
 
 The sheet alone is enough to rate: it can be sent to a rater, whose file is then put back beside it.

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ccs_exp.agreement.draw import draw, read_runs
 from ccs_exp.agreement.findings import judge_findings, study_findings
+from ccs_exp.agreement.intruder_findings import found_by_people, print_found, write_found
 from ccs_exp.agreement.intruders import draw_intruders, write_intruders
 from ccs_exp.agreement.output import print_findings, write_findings
 from ccs_exp.agreement.ratings import open_ratings
@@ -39,6 +40,7 @@ def _draw(asked: argparse.Namespace, console: Console) -> None:
         write_intruders(out, items)
         told = f"{len(items)} items, of whose five texts one is another head's: write its number under choice in {out}"
         console.print(Text(told), soft_wrap=True)
+        console.print(Text(f"Then: ccs-exp agreement report {out} --intruders"), soft_wrap=True)
         console.print(Text(f"Where the intruders are, not to be seen before: {key_path(out)}"), soft_wrap=True)
         return
     drawn = draw(read_runs(asked.run_dirs), asked.per_run, asked.seed, asked.stratify)
@@ -65,6 +67,14 @@ def _rate(asked: argparse.Namespace, console: Console) -> None:
 
 
 def _report(asked: argparse.Namespace, console: Console) -> None:
+    if asked.intruders:
+        if len(asked.sheets) > 1:
+            raise CcsError("report --intruders scores one sheet, and the copies SHEET.ratings.NAME.csv beside it.")
+        sheet = Path(asked.sheets[0])
+        found = found_by_people(sheet, asked.seed)
+        print_found(found, console)
+        console.print(Text(f"Written: {write_found(found, asked.out or sheet.parent)}"), soft_wrap=True)
+        return
     findings = study_findings(asked.sheets, asked.raters, asked.resamples, asked.seed)
     _leave(findings, asked.out or Path(asked.sheets[0]).parent, console)
 
@@ -109,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("report", help="kappa, rho and tau of the judge and each rater, and of each two raters")
     command.add_argument("sheets", nargs="+", metavar="SHEET")
+    command.add_argument(
+        "--intruders", action="store_true", help="the sheet is one of intruder items: how many were found, and SHEET.ratings.NAME.csv alike"
+    )
     command.add_argument(
         "--rater", dest="raters", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
     )

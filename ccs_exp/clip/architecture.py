@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ccs_exp.clip.image_tower import ImageTower
 from ccs_exp.clip.kinds import image_tower
 from ccs_exp.clip.loading import unloaded
+from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.errors import CcsError
 
 
@@ -14,6 +16,7 @@ class EncoderShape(NamedTuple):
 
     layers: int
     heads_per_layer: int
+    pixels: int  # numbers that an image is: 3 x height x width
     tokens: int
     width: int
     class_token_alone: bool  # whether the embedding is read from the first token and no other
@@ -25,8 +28,14 @@ def encoder_shape(name: str, architecture: str | None = None, repository: bool =
     """None for an unknown name, a repository that is not here, or an encoder whose heads cannot be read. As `loading.unloaded`."""
     try:
         clip = unloaded(name, architecture, repository)
-        tower = image_tower(clip, name)
+        return shape_of(clip, image_tower(clip, name))
     except CcsError:
         return None
+
+
+def shape_of(clip: OpenClip, tower: ImageTower) -> EncoderShape:
+    height, width = clip.visual.image_size
     alone, coefficients, embedding = tower.has_class_token_alone, tower.coefficients_per_head, tower.readout.dim
-    return EncoderShape(len(tower.layers), tower.layers[0].num_heads, *tower.shape, alone, coefficients, embedding)
+    return EncoderShape(
+        len(tower.layers), tower.layers[0].num_heads, 3 * height * width, *tower.shape, alone, coefficients, embedding
+    )

@@ -17,6 +17,7 @@ from ccs_exp.scoring.ccs import HeadScore
 from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.taxonomy import Taxonomy
 from ccs_exp.statistics.intervals import Interval, bootstrap
+from ccs_exp.statistics.roc import Area, area
 
 CHANCE = 0.2
 INTRUDERS = 20  # for each description left out
@@ -161,3 +162,28 @@ def mean_share(shares: Sequence[IntruderShare], seed: int = 0) -> tuple[float, I
     """The mean over heads and its 95% bootstrap interval over heads; None where no head has an answer."""
     known = np.array([share.found for share in shares if share.found is not None])
     return (float(known.mean()), bootstrap([known], np.mean, seed)) if known.size else None
+
+
+def high_against_low(shares: Sequence[IntruderShare], classes: Sequence[str | None]) -> Area | None:
+    """The area under the ROC curve by which the shares tell heads of high CCS from those of low; None where one class is absent.
+
+    Args:
+        classes: the class of each head of `shares`; others than high and low are left out.
+    """
+    both = [(share.found, of) for share, of in zip(shares, classes, strict=True) if of in ("high", "low")]
+    known = [(found, of == "high") for found, of in both if found is not None]
+    return area(np.array([found for found, _ in known]), np.array([high for _, high in known])) if known else None
+
+
+def told(judge: str, shares: Sequence[IntruderShare], classes: Sequence[str | None], seed: int = 0) -> dict[str, Any]:
+    """What a summary says of a judge or person: the mean share, its area, over how many heads, how many items had no answer."""
+    mean, apart = mean_share(shares, seed), high_against_low(shares, classes)
+    return {
+        "judge": judge,
+        "found": mean and mean[0],
+        "interval": mean and mean[1] and list(mean[1]),
+        "area": apart and apart.value,
+        "area_interval": apart and apart.interval and list(apart.interval),
+        "heads": len(shares),
+        "unanswered": sum(share.unanswered for share in shares),
+    }

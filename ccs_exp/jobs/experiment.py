@@ -22,6 +22,7 @@ from ccs_exp.jobs.fetching import needs, said
 from ccs_exp.jobs.intruder_stage import intruder_lines
 from ccs_exp.jobs.layer_passes import layer_passes_of
 from ccs_exp.jobs.load_stage import Loaded, load
+from ccs_exp.jobs.plan_passes import pass_lines
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
 from ccs_exp.jobs.summary_json import Finished, summarise
@@ -57,7 +58,7 @@ def run(cfg: DictConfig, job: Job) -> None:
     scorers, stages = assemble.build_scorers(cfg), Stages()
     evaluates = cfg.dataset.name != "none" and (cfg.spans.name != "file" or "dataset" in job.asked)
     if cfg.plan:
-        lines = plan.plan(cfg, scorers, evaluates, strategies)
+        lines = plan.plan(cfg, scorers, evaluates) + pass_lines(cfg, evaluates)
         if cfg.evidence.intruder:
             lines += intruder_lines(scorers, plan.heads_to_score(cfg)[0], cfg.evidence.seed)
         return plan.show(lines)
@@ -87,10 +88,13 @@ def run(cfg: DictConfig, job: Job) -> None:
     if evaluation:
         folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
+        give_back()
     evidence = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
     for file, table in evidence.tables.items():
         write_evidence(folder.path, file, table.columns, table.rows)
     atlas = write_atlas(cfg, loaded, folder, compute, stages)
+    if evaluation:
+        give_back()
 
     finished = Finished(
         config=plain(cfg),
@@ -140,6 +144,13 @@ def evaluate_all(cfg: DictConfig, loaded: Loaded, chosen: Sequence[Condition], c
     if not loaded.weights:
         return evaluate_missing(chosen)
     return evaluate_kept(chosen, keys.evaluation_key(cfg, loaded.weights, compute.device_type), evaluate_missing, stages)
+
+
+def give_back() -> None:
+    """Memory that passes and tables have freed goes back to the system, before the next stage takes its own beside it."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()  # where the pool is the system's, of the whole process
 
 
 def report(folder: RunFolder, finished: Finished) -> None:

@@ -13,7 +13,7 @@ from ccs_exp.evidence.intruder import (
     TaxonomyChooser,
     intruder_items,
     intruder_shares,
-    mean_share,
+    told,
 )
 from ccs_exp.heads import Head
 from ccs_exp.jobs import plan
@@ -59,14 +59,13 @@ def find_intruders(
     if not items:
         return {}, [], {}
     rows: list[dict[str, Any]] = []
-    told: list[dict[str, Any]] = []
+    summary: list[dict[str, Any]] = []
+    class_of = {score.head: score.ccs_class for score in scores}
     shares: list[IntruderShare] = []
     for chooser in choosers(scorers.judge, ask):
         if isinstance(chooser, LanguageModelChooser):
             plan.show(plan.forecast_lines(chooser.forecast([item.texts for item in items]), scorers.session.ledger.limit))
         shares = intruder_shares(items, chooser.choose([item.texts for item in items]))
-        mean = mean_share(shares, seed)
         rows += [share.row(chooser.name) for share in shares]
-        of_judge = {"judge": chooser.name, "found": mean and mean[0], "interval": mean and mean[1] and list(mean[1])}
-        told.append(of_judge | {"heads": len(shares), "unanswered": sum(share.unanswered for share in shares)})
-    return {"intruder.csv": Table(COLUMNS, rows)}, told, {share.head: share for share in shares}
+        summary.append(told(chooser.name, shares, [class_of[share.head] for share in shares], seed))
+    return {"intruder.csv": Table(COLUMNS, rows)}, summary, {share.head: share for share in shares}

@@ -15,11 +15,8 @@ from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.jobs.fetching import needs_of_job, said
-from ccs_exp.jobs.layer_passes import planned_layer_passes
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
-from ccs_exp.pruning.context import Strategy
-from ccs_exp.pruning.designs import Matched
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.contributions import contributions_bytes
 from ccs_exp.scoring.donors import donors_bytes
@@ -37,11 +34,10 @@ class PlanLine(NamedTuple):
     text: str
 
 
-def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool, strategies: Sequence[Strategy | Matched]) -> list[PlanLine]:
+def plan(cfg: DictConfig, scorers: Scorers, evaluates: bool) -> list[PlanLine]:
     """The lines of a job's plan. Stages that know their cost add theirs here."""
     fetched = [PlanLine("fetch", text) for text in said(needs_of_job(cfg, evaluates), known_only=False)]
-    passes = [PlanLine("evaluate", planned_layer_passes(cfg, strategies, encoder_shape(*_model(cfg))))] if evaluates else []
-    return fetched + encoding_lines(cfg, evaluates) + passes + evidence_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
+    return fetched + encoding_lines(cfg, evaluates) + evidence_lines(cfg, evaluates) + scoring_lines(cfg, scorers)
 
 
 def evidence_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import CURVE, MATCHED
@@ -29,14 +29,14 @@ class Answers:
         targets: classes; of retrieval None.
         hits: of classification, by condition.
         ranks: of retrieval, by condition; infinite where the right video could not be decoded.
-        of_seeds: of classification with ``ablation=resample``, in the place of `hits`: by condition, under each seed of donors.
+        of_seeds: with ``ablation=resample``, in the place of `hits` or `ranks`: by condition, under each seed of donors.
     """
 
     samples: Int[np.ndarray, " samples"]
     targets: Int[np.ndarray, " samples"] | None = None
     hits: Mapping[str, Bool[np.ndarray, " samples"]] = field(default_factory=dict)
     ranks: Mapping[str, Float[np.ndarray, " samples"]] = field(default_factory=dict)
-    of_seeds: Mapping[str, Bool[np.ndarray, "seeds samples"]] = field(default_factory=dict)
+    of_seeds: Mapping[str, Shaped[np.ndarray, "seeds samples"]] = field(default_factory=dict)
 
 
 def read_answers(run_dir: Path) -> dict[str, Answers]:
@@ -54,8 +54,6 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
     check_rows(path)
     names = parquet.read_schema(path).names
     retrieval, resampled = "rank" in names, "seed" in names
-    if retrieval and resampled:
-        return {}  # a query's ranks under several seeds belong together, which no interval here knows
     columns = ["direction", "query_id", "rank", "margin"] if retrieval else ["task", "sample_id", "target", "correct"]
     missing = [column for column in ("condition", *columns) if column not in names]
     if missing:
@@ -81,15 +79,17 @@ def read_answers(run_dir: Path) -> dict[str, Answers]:
         order = next(iter(blocks.values()))
         same = {name: rows for name, rows in blocks.items() if np.array_equal(ids.codes[rows], ids.codes[order])}
         samples = sample_of[ids.codes[order]]
-        if retrieval:
-            found[task] = Answers(samples, ranks={name: ranks[rows] for name, rows in same.items()})
-        elif resampled:
+        of_task = None if retrieval else targets[order]
+        answered = {name: (ranks if retrieval else hits)[rows] for name, rows in same.items()}
+        if resampled:
             of_seeds: dict[str, list[np.ndarray]] = {}
-            for name, rows in same.items():
-                of_seeds.setdefault(name.rpartition(_SEED)[0], []).append(hits[rows])
-            found[task] = Answers(samples, targets[order], of_seeds={name: np.stack(seeds) for name, seeds in of_seeds.items()})
+            for name, values in answered.items():
+                of_seeds.setdefault(name.rpartition(_SEED)[0], []).append(values)
+            found[task] = Answers(samples, of_task, of_seeds={name: np.stack(seeds) for name, seeds in of_seeds.items()})
+        elif retrieval:
+            found[task] = Answers(samples, ranks=answered)
         else:
-            found[task] = Answers(samples, targets[order], {name: hits[rows] for name, rows in same.items()})
+            found[task] = Answers(samples, of_task, answered)
     return found
 
 

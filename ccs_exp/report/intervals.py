@@ -19,7 +19,7 @@ from ccs_exp.statistics.intervals import CONFIDENCE, Interval, newcombe, wilson
 from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, over_seeds
 
 SCORE, UNPAIRED = "score (Wilson, of deltas Newcombe)", "score, of deltas as of unpaired samples"
-SEEDS = "bootstrap over images and seeds of donors"
+SEEDS, VIDEOS_AND_SEEDS = "bootstrap over images and seeds of donors", "bootstrap over videos and seeds of donors"
 CLASSES, VIDEOS, IMAGES, SETS = "bootstrap within classes", "bootstrap over videos", "bootstrap over images", "Student's over sets"
 _MOST_NUMBERS = 20_000_000  # held at once by draws of medians
 
@@ -56,7 +56,6 @@ def of_seeds(tasks: Sequence[Answers], metric: str) -> dict[str, Sure]:
     if metric not in ("top1", "mean_per_class"):
         return {}  # the kept predictions do not tell it
     names = [name for name in tasks[0].of_seeds if all(name in task.of_seeds for task in tasks)]
-    ends_of = np.cumsum([len(tasks[0].of_seeds[name]) for name in names])
     images = max(int(task.samples.max(initial=-1)) for task in tasks) + 1
     drawn = np.zeros((RESAMPLES, len(names)))
     for task in tasks:
@@ -69,8 +68,7 @@ def of_seeds(tasks: Sequence[Answers], metric: str) -> dict[str, Sure]:
             classes, means = np.unique(task.targets), np.zeros((RESAMPLES, len(rows)))
             for one in classes:
                 means += drawn_means(rows[:, task.targets == one], seed=int(one)) / len(classes)
-        for at, of_condition in enumerate(np.split(means, ends_of[:-1], axis=1)):
-            drawn[:, at] += over_seeds(of_condition[:, :, None])[:, 0] / len(tasks)
+        drawn += _of_conditions(means, [len(task.of_seeds[name]) for name in names]) / len(tasks)
     independent = effective_number([len(task.samples) for task in tasks])
     return {
         name: _with_width(sure, np.concatenate([task.of_seeds[name].mean(axis=0) for task in tasks]), None, independent)
@@ -79,23 +77,36 @@ def of_seeds(tasks: Sequence[Answers], metric: str) -> dict[str, Sure]:
 
 
 def of_ranks(answers: Answers, metrics: Sequence[str]) -> dict[str, dict[str, Sure]]:
-    """Of one direction of retrieval, ``{metric: {condition: ...}}``; metrics as ``R@5`` and ``median_rank``."""
-    names, ranks = list(answers.ranks), np.array(list(answers.ranks.values()))
+    """Of one direction of retrieval, ``{metric: {condition: ...}}``; metrics as ``R@5`` and ``median_rank``.
+
+    Where every condition has ranks under several seeds of donors, their spread enters.
+    """
+    of_seeds = answers.of_seeds or {name: ranks[None] for name, ranks in answers.ranks.items()}
+    names, how = list(of_seeds), VIDEOS_AND_SEEDS if answers.of_seeds else VIDEOS
+    seeds, ranks = [len(rows) for rows in of_seeds.values()], np.concatenate(list(of_seeds.values()))  # [conditions and seeds, samples]
     independent = len(np.unique(answers.samples))
     found: dict[str, dict[str, Sure]] = {}
     for metric in metrics:
         if metric.startswith("R@") and metric[2:].isdigit():
-            hits = ranks <= int(metric[2:])
-            found[metric] = _resampled(names, drawn_means(hits.astype(float), answers.samples), VIDEOS)
+            draws = drawn_means((ranks <= int(metric[2:])).astype(float), answers.samples)
+            found[metric] = _resampled(names, _of_conditions(draws, seeds), how)
+            hits = {name: rows <= int(metric[2:]) for name, rows in of_seeds.items()}
+            original = hits[ORIGINAL][0] if ORIGINAL in hits and not answers.of_seeds else None
             for name, sure in found[metric].items():
-                original = hits[names.index(ORIGINAL)] if ORIGINAL in names else None
-                found[metric][name] = _with_width(sure, hits[names.index(name)], original, independent)
+                found[metric][name] = _with_width(sure, hits[name].ravel(), original, independent)
         elif metric in ("median_rank", "mean_rank") and np.isfinite(ranks).all():
             draws = drawn_medians(ranks, answers.samples) if metric == "median_rank" else drawn_means(ranks, answers.samples)
-            found[metric] = {
-                name: Sure(_wide(sure.value), _wide(sure.delta), VIDEOS) for name, sure in _resampled(names, draws, VIDEOS).items()
-            }
+            of_conditions = _resampled(names, _of_conditions(draws, seeds), how)
+            found[metric] = {name: Sure(_wide(sure.value), _wide(sure.delta), how) for name, sure in of_conditions.items()}
     return found
+
+
+def _of_conditions(
+    drawn: Float[np.ndarray, "resamples rows"], seeds: Sequence[int]
+) -> Float[np.ndarray, "resamples conditions"]:
+    """Of each condition, whose rows are under so many seeds each, the mean over them (`over_seeds`)."""
+    parts = np.split(drawn, np.cumsum(seeds)[:-1], axis=1)
+    return np.stack([over_seeds(part[:, :, None])[:, 0] for part in parts], axis=1)
 
 
 def of_task_means(tasks: Mapping[str, Answers]) -> dict[str, Sure]:

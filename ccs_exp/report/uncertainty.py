@@ -94,14 +94,14 @@ def _intervals(answers: Mapping[str, Answers], rows: Rows, primary: str) -> dict
     for task, metric in values:
         direction, _, name = metric.partition("_")
         given = answers.get(task) if task else None
-        if resampled:
+        if resampled and direction not in answers:
             asked = list(answers.values()) if task is None else [answers[name] for name in (task,) if name in answers]
             found[task, metric] = of_seeds(asked, metric) if asked else {}
         elif task is None and answers:
             found[task, metric] = of_task_means(answers)
         elif given is not None and given.targets is not None:
             found[task, metric] = of_hits(given, metric, values[task, metric])
-        elif direction in answers and answers[direction].ranks:
+        elif direction in answers and (answers[direction].ranks or answers[direction].of_seeds):
             of_directions[direction][name] = (task, metric)
     for direction, metrics in of_directions.items():
         found |= {metrics[name]: sure for name, sure in of_ranks(answers[direction], list(metrics)).items()}

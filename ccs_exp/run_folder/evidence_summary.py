@@ -98,11 +98,16 @@ class CurveArea(TypedDict):
 
 @with_config(STRICT)
 class IntrudersFound(TypedDict):
-    """The mean share over heads (chance 0.2) of the intruders that a judge found; None where it gave no answer."""
+    """The mean share over heads (chance 0.2) of the intruders that a judge found; None where it gave no answer.
+
+    `area`: under the ROC curve, by which these shares tell heads of high CCS from those of low; None where one class is absent.
+    """
 
     judge: str
     found: FiniteFloat | None
     interval: Ends | None
+    area: FiniteFloat | None
+    area_interval: Ends | None
     heads: Natural
     unanswered: Natural
 

@@ -151,4 +151,7 @@ def _signs(count: int, number: int, every: bool, seed: int) -> Iterator[Float[np
             bits = chosen[:, None] >> np.arange(count) & 1
         else:
             bits = rng.integers(2, size=(len(chosen), count), dtype=np.int8)
-        yield 1.0 - 2.0 * bits
+        signs = bits.astype(np.float64)  # then in place, for this is the largest array that a report makes
+        signs *= -2
+        signs += 1
+        yield signs

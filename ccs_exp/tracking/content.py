@@ -97,7 +97,7 @@ def _of_evidence(evidence: EvidenceSummary) -> dict[str, float | None]:
     for area in evidence.get("areas", []):
         found[f"area/{area['task']}/{area['first']}-{area['second']}"] = area["area"]
     for judge in evidence.get("intruders", []):
-        found[f"intruder/{judge['judge']}"] = judge["found"]
+        found |= {f"intruder/{judge['judge']}": judge["found"], f"intruder/{judge['judge']}/high_against_low": judge["area"]}
     for again in evidence.get("stability", []):
         parts = {"descriptions": again["descriptions"], "label": again["label"], "ccs": again["ccs"]}
         found |= {f"stability/{again['probe']}/{what}": share["value"] for what, share in parts.items()}

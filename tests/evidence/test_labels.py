@@ -11,7 +11,15 @@ from sklearn.metrics import roc_auc_score
 from ccs_exp.evidence.concept_tests import Task, load_concept_tests
 from ccs_exp.evidence.detection import NamedValues, along_texts, detect, detect_factor, factor_of, text_directions
 from ccs_exp.evidence.easily_had import concepts_as_good, easily_had
-from ccs_exp.evidence.intruder import EmbeddingChooser, TaxonomyChooser, intruder_items, intruder_shares, mean_share
+from ccs_exp.evidence.intruder import (
+    EmbeddingChooser,
+    IntruderShare,
+    TaxonomyChooser,
+    high_against_low,
+    intruder_items,
+    intruder_shares,
+    mean_share,
+)
 from ccs_exp.evidence.stability import head_stability, stability
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds, score
@@ -217,3 +225,13 @@ def test_another_label_as_good_is_what_the_taxonomy_s_judge_would_give():
         and score([HeadSpans(Head(0, 0), texts)], Given(concept), TaxonomyJudge(), Thresholds()).heads[0].ccs >= one.ccs
     ]
     assert list(concepts_as_good(one, taxonomy)) == as_good
+
+
+def test_shares_of_intruders_tell_high_heads_from_low_ones_as_an_area_of_the_known():
+    found = (1.0, 0.4, 0.4, None, 0.2, 0.9)
+    classes = ("high", "high", "low", "low", "low", "moderate")
+    shares = [IntruderShare(Head(0, place), value, 20, 0) for place, value in enumerate(found)]
+    area = high_against_low(shares, classes)
+    assert (area.value, area.positives, area.negatives) == (roc_auc_score([1, 1, 0, 0], [1.0, 0.4, 0.4, 0.2]), 2, 2)
+    assert area.interval.low < area.value < area.interval.high
+    assert high_against_low(shares, ("high",) * 6) is None and high_against_low([], []) is None

@@ -15,7 +15,7 @@ from rich.console import Console
 from ccs_exp.report import show_run, write_report
 from ccs_exp.report.command import main
 from ccs_exp.report.contents import Contents, gather
-from ccs_exp.report.intervals import drawn_medians, of_hits
+from ccs_exp.report.intervals import VIDEOS_AND_SEEDS, drawn_medians, of_hits
 from ccs_exp.run_folder.folder import RunFolder
 
 TASKS = ("shape", "colour")
@@ -90,6 +90,28 @@ def test_captions_of_one_video_are_one_observation(tmp_path):
     assert once.delta_intervals["t2v_R@1"] == pytest.approx(often.delta_intervals["t2v_R@1"])
     assert once.intervals["t2v_R@1"] == pytest.approx(often.intervals["t2v_R@1"])
     assert often.lost == 80
+
+
+def test_ranks_under_seeds_of_donors_are_drawn_with_their_videos_and_seeds(tmp_path):
+    """As of classification: the spread between seeds enters the interval, and no one seed is the condition's value."""
+    generator = np.random.default_rng(0)
+    original = generator.integers(1, 9, 60)
+    changed = original + generator.integers(0, 5, 60)
+    alike, apart = ([np.maximum(changed + spread * (seed - 2), 1) for seed in range(5)] for spread in (0, 3))
+    folder = write_run(tmp_path)
+    write_retrieval(folder, {"original": (0, original), "high_ccs": (3, np.stack(alike)), "low_ccs": (3, np.stack(apart))}, captions=2)
+    found = gather(tmp_path)
+    one, other = of(found, "high_ccs"), of(found, "low_ccs")
+    for metric in ("t2v_R@5", "v2t_R@1", "t2v_median_rank"):
+        for item in (one, other):
+            value, delta = item.intervals[metric], item.delta_intervals[metric]
+            assert item.how[metric] == VIDEOS_AND_SEEDS and delta.low <= item.deltas[metric] <= delta.high and value.low < value.high
+        width = [item.intervals[metric].high - item.intervals[metric].low for item in (one, other)]
+        assert width[1] > 1.2 * width[0], metric
+    lone = write_run(tmp_path / "one")  # five times the same seed are one
+    write_retrieval(lone, {"original": (0, original), "high_ccs": (3, alike[0])}, captions=2)
+    plain = of(gather(lone.path), "high_ccs")
+    assert plain.delta_intervals["t2v_R@5"] == pytest.approx(one.delta_intervals["t2v_R@5"])
 
 
 def everything(folder: RunFolder, kind: str) -> None:
