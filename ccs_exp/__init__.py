@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 torchvision_operators.install()
+warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's, which open_clip and the hub import: our bars take no widgets
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait take busy cores from each other
 
 __all__ = ["CcsError", "Head", "evaluate", "evidence", "load_model", "masked", "recorded", "score_heads"]
