@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 torchvision_operators.install()
 imported_late.install()
+warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's, which open_clip and the hub import: our bars take no widgets
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait take busy cores from each other
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own pool would keep what tables have freed
 

@@ -14,6 +14,7 @@ from ccs_exp.scoring.ccs import HeadScore, Scores
 from ccs_exp.scoring.published import published_scores
 from ccs_exp.tasks.classification import ZeroShotClassification
 
+
 def planned(*overrides, scores=None, layers=6):
     cfg = configure(*overrides)
     heads = scores or Scores(tuple(HeadScore(head, None, None, None) for head in scored_heads(layers, 4)))
