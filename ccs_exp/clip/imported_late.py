@@ -71,7 +71,12 @@ class _Face(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         if name in _AT_HAND[self.__name__]:
             return getattr([import_module(module) for module in _AT_HAND[self.__name__][name]][-1], name)
-        self.__class__ = ModuleType
-        assert isinstance(self.__loader__, Loader)
-        self.__loader__.exec_module(self)
+        _run(self)
         return getattr(self, name)
+
+
+def _run(module: ModuleType) -> None:
+    """What importing would have done."""
+    module.__class__ = ModuleType
+    assert isinstance(module.__loader__, Loader)
+    module.__loader__.exec_module(module)

@@ -6,6 +6,7 @@ import logging
 import pickle
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,18 @@ _DRAWING = frozenset({Tensor.normal_, Tensor.uniform_})
 
 def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
     try:
-        if is_torchscript(path):
-            if pretrained != "openai":
-                raise CcsError(
-                    f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
-                    "vitb16_openai or vitl14_openai); save the weights as safetensors instead."
-                )
-            _load_openai_archive(clip, path)
-        else:
-            load_checkpoint(clip, str(path), weights_only=True)
-        return WeightsOrigin(described, file_sha256(path), path)
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(file_sha256, path)  # both let other threads compute
+            if is_torchscript(path):
+                if pretrained != "openai":
+                    raise CcsError(
+                        f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
+                        "vitb16_openai or vitl14_openai); save the weights as safetensors instead."
+                    )
+                _load_openai_archive(clip, path)
+            else:
+                load_checkpoint(clip, str(path), weights_only=True)
+        return WeightsOrigin(described, digest.result(), path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise CcsError(

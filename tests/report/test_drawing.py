@@ -9,7 +9,7 @@ from ccs_exp.report.drawing import grid, panels, png, styled, title
 
 def figure(count, label):
     with styled():
-        made, axes = panels(4.0, 1.5 * count, count)
+        made, axes = panels(6.4, 2.0 * count, count)
         for each in axes:
             grid(each, "x")
             each.bar_label(each.barh(range(3), [1.0, -20.0, 3.5]), padding=6)

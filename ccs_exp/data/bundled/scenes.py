@@ -99,7 +99,7 @@ class _DrawnScenes(ImageSource):
 
     def __init__(self, prefix: str):
         self._prefix = prefix
-        self._scenes: list[tuple[np.ndarray, dict[str, Any], int | tuple[int, ...]]] = []  # with the stream's state, and the target
+        self._scenes: list[tuple[np.ndarray, Mapping[str, Any], int | tuple[int, ...]]] = []  # with the stream's state, and the target
         self._pixels: dict[int, np.ndarray] = {}
 
     def _add(self, scene: np.ndarray, rng: np.random.Generator, target: int | tuple[int, ...]) -> None:
