@@ -65,7 +65,7 @@ def of_folder(model: ClipModel, path: Path, of: str, workers: int, repeats: int)
         return torch.cat([batch.pixels for batch in data.test_dataloader()])
 
     def ours() -> Tensor:
-        return read(ImageData(source, model.preprocess, batch_size=BATCH, num_workers=workers))
+        return read(ImageData(source, model.transform, batch_size=BATCH, num_workers=workers))
 
     yield compare(
         *(title, "torchvision's ImageFolder"),
@@ -109,7 +109,7 @@ def main() -> None:
     if arguments.profile:
         with tempfile.TemporaryDirectory() as folder:
             source = ClassFolders(arguments.path or drawn(Path(folder), PICTURES))
-            data = ImageData(source, load_clip(NAME, seed=0).preprocess, batch_size=BATCH, num_workers=0)
+            data = ImageData(source, load_clip(NAME, seed=0).transform, batch_size=BATCH, num_workers=0)
             cProfile.runctx("list(data.test_dataloader())", {}, {"data": data}, sort="tottime")
         return
     with torch.inference_mode():

@@ -22,6 +22,7 @@ import numpy as np
 import results_file
 from growth_points import AXES
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from rich.console import Console
 from rich.table import Table
 
@@ -92,6 +93,9 @@ def draw(points: Points, path: Path) -> None:
         axes.loglog(sizes, times, "o-", markersize=3, linewidth=1)
         axes.loglog(sizes, [times[-1] * size / sizes[-1] for size in sizes], ":", color="grey", linewidth=1)
         axes.set_title(f"{axis}\nslope {slope(points[axis]):.2f}", fontsize=8)
+        axes.set_xticks(sizes[:: max(1, len(sizes) - 1)], [f"{size:,}" for size in sizes[:: max(1, len(sizes) - 1)]])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(labelsize=7)
         if number % 4 == 0:
             axes.set_ylabel("seconds", fontsize=8)

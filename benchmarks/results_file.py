@@ -34,7 +34,7 @@ def machine() -> str:
     found = re.search(r"model name\s*: (.+)", _text(Path("/proc/cpuinfo")))
     processor = found[1].strip() if found else platform.processor() or platform.machine()
     card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{processor}, {cores} cores, {torch.get_num_threads()} threads{card}"
+    return f"{processor}, {cores} cores, torch's threads: {torch.get_num_threads()}{card}"
 
 
 def load() -> float:
