@@ -48,7 +48,7 @@ def gathered(model: ClipModel, pixels: Tensor) -> tuple[Means, DirectEngine, Don
     ids = [str(number) for number in range(len(pixels))]
     with observed(model, range(model.layers), outputs.__setitem__):
         decomposition.test_step(ImageBatch(pixels, torch.zeros(len(pixels)), ids, []), 0)
-    _, sums = decomposition.share_result()
+    sums = decomposition.share_result().sums
     means = Means({layer: mean.float() for layer, mean in sums.mean(sums.outputs).items()})
     return means, DirectEngine(sums.mean(sums.coefficients)), Donors(outputs, fingerprints(pixels))
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from ccs_exp.clip import operations
 from ccs_exp.clip.architecture import EncoderShape, encoder_shape
+from ccs_exp.clip.readout import SHARED_COEFFICIENTS
 from ccs_exp.config.plain import plain
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, Condition, Head, scored_heads
 from ccs_exp.jobs.assemble import build_strategies, build_thresholds
@@ -120,8 +121,9 @@ def _left(cfg: DictConfig, shape: EncoderShape, chosen: tuple[Condition, ...], e
         lines.append(f"means over the probe: {_size(size)} in the store, as much in memory")
     again = 2 * bool(asked.stability) + bool(asked.other_probe)
     if again:
-        heads = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer
-        lines.append(f"stability: {again} times {_size(8 * heads * k * (k + 1))} of moments in the store, as much in memory at a time")
+        heads, of_moments = min(SCORED_LAYERS, shape.layers) * shape.heads_per_layer, k + SHARED_COEFFICIENTS
+        size = 8 * heads * of_moments * (of_moments + 1)
+        lines.append(f"stability: {again} times {_size(size)} of moments in the store, as much in memory at a time")
     return lines
 
 
