@@ -85,7 +85,7 @@ def _causal_tower(clip: OpenClip) -> Any:
     """The module that holds the text tower's parts; None where it is not causal or not read out at the end token."""
     if type(clip) is CLIP:
         return clip if clip.attn_mask is not None and clip.text_pool_type == "argmax" else None
-    tower = clip.text if type(clip) is CustomTextCLIP else None
+    tower: Any = clip.text if type(clip) is CustomTextCLIP else None
     known = type(tower) is TextTransformer and tower.cls_emb is None  # which would stand after the last token
     return tower if known and tower.attn_mask is not None and tower.pool_type == "argmax" else None
 

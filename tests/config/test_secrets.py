@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from small_jobs import QUICK_JOB
 
 from ccs_exp.config.secrets import HIDDEN, check_no_secrets, hide_secrets, names_a_secret, refuse_secrets, without_secrets
 from ccs_exp.errors import CcsError
@@ -156,7 +155,7 @@ def test_a_secret_in_one_cell_of_a_sweep_is_written_nowhere(tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "heads.json").write_text(json.dumps([{"head": "L11.H0", "top5": ["a red star", "a", "b", "c", "d"]}]))
     command = [sys.executable, "-m", "ccs_exp", "--config-dir", str(tmp_path / "conf"), "-m", "judge=taxonomy,mine", "spans=file"]
-    command += [f"spans.path={tmp_path}/heads.json", *QUICK_JOB, "hydra.sweep.dir=sweep"]
+    command += [f"spans.path={tmp_path}/heads.json", "tracker=none", "hydra.sweep.dir=sweep"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "work", check=False)
     assert done.returncode == 1 and "judge.base_url has a user name or password" in done.stderr
     written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
@@ -167,7 +166,7 @@ def test_a_secret_in_one_cell_of_a_sweep_is_written_nowhere(tmp_path):
 
 def test_a_job_leaves_its_configuration_as_hydra_would(tmp_path):
     (tmp_path / "heads.json").write_text(json.dumps([{"head": "L11.H0", "top5": ["a red star", "a", "b", "c", "d"]}]))
-    options = ["spans=file", f"spans.path={tmp_path}/heads.json", *QUICK_JOB, f"hydra.run.dir={tmp_path}/run"]
+    options = ["spans=file", f"spans.path={tmp_path}/heads.json", "tracker=none", f"hydra.run.dir={tmp_path}/run"]
     done = subprocess.run([sys.executable, "-m", "ccs_exp", *options], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     found = {path.stem: OmegaConf.load(path) for path in (tmp_path / "run" / ".hydra").iterdir()}

@@ -97,8 +97,8 @@ def flowers102(look: Look) -> LabelledFiles | None:
     for root in _roots(look.folder, "flowers-102"):
         if (root / "jpg").is_dir():
             _needed(root, "jpg", "setid.mat", "imagelabels.mat")
-            (numbers,), (classes,) = read_mat(root / "setid.mat", "tstid"), read_mat(root / "imagelabels.mat", "labels")
-            numbers, classes = whole_numbers(root / "setid.mat", numbers), whole_numbers(root / "imagelabels.mat", classes)
+            numbers = whole_numbers(root / "setid.mat", read_mat(root / "setid.mat", "tstid")[0])
+            classes = whole_numbers(root / "imagelabels.mat", read_mat(root / "imagelabels.mat", "labels")[0])
             if not all(0 < number <= len(classes) for number in numbers):
                 raise CcsError(f"{root / 'setid.mat'} lists images that {root / 'imagelabels.mat'} has no class of. Fetch both again.")
             files = [f"image_{number:05d}.jpg" for number in numbers]
@@ -167,8 +167,8 @@ def class_folders(look: Look) -> LabelledFiles | None:
     return None
 
 
-_ALL = (cifar10_binary, cifar100_binary, food101, oxford_pets, oxford_pets_whole, dtd, fgvc_aircraft)
-_ALL += (flowers102, stanford_cars, svhn, class_folders)
+_ALL: tuple[Callable[[Look], Labelled | None], ...] = (cifar10_binary, cifar100_binary, food101, oxford_pets)
+_ALL += (oxford_pets_whole, dtd, fgvc_aircraft, flowers102, stanford_cars, svhn, class_folders)
 LAYOUTS: dict[str, Callable[[Look], Labelled | None]] = {layout.__name__: layout for layout in _ALL}
 
 
