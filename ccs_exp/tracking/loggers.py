@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ class LoggerTracker:
         names = {"{run}": str(folder.path), "{name}": keys.run_name(summary)}
         made: Logger | None = None
         status = "failed"
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # without it MLflow 3.17 and newer keep nothing in a folder
         try:
             made = self.logger(**_filled(self.logger, names))
             made.log_hyperparams(without_secrets(content.config(summary)))
