@@ -6,7 +6,7 @@ from typing import Any
 
 from ccs_exp.run_folder.folder import RunFolder
 
-KINDS = {"heads": "heads.csv", "predictions": "predictions.parquet", "atlas": "atlas"}
+KINDS = {"heads": "heads.csv", "predictions": "predictions.parquet", "page": "report.html", "atlas": "atlas"}
 
 
 def artifacts(library: Any, folder: RunFolder, run_id: str) -> list[Any]:

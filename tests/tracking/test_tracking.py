@@ -255,7 +255,7 @@ def test_a_cell_that_ran_again_makes_new_versions_of_its_artifacts_and_no_new_ru
             assert WandbTracker("online").track(run_folder) == "online"
     (run_id,) = server.runs
     assert {name: len(versions) for name, versions in server.artifacts.items()} == {
-        f"{kind}-{run_id}": 2 for kind in ("heads", "predictions", "atlas") if (run_folder / KINDS[kind]).exists()
+        f"{kind}-{run_id}": 2 for kind in KINDS if (run_folder / KINDS[kind]).exists()
     }
     assert [version["index.html"] for version in server.artifacts[f"atlas-{run_id}"]] == [b"before", b"after"]
     assert server.artifacts[f"heads-{run_id}"][-1]["heads.csv"] == (run_folder / "heads.csv").read_bytes()
