@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from small_models import small_model
 from ccs_exp.clip.model import ClipModel
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not look through it again and again."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_store(tmp_path_factory):

@@ -124,10 +124,11 @@ def test_an_installed_wheel_runs_from_anywhere(tmp_path):
     assert list((elsewhere / "outputs").glob("*/*/report.html"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "environment",
     [
-        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.full),
+        {"PYTHONIOENCODING": "latin-1"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "40"},
     ],
 )

@@ -120,7 +120,7 @@ def test_preprocessing_is_the_checkpoints_own(changed, copied):
 
 def test_shape_variant_and_digest_are_known_and_follow_the_files(copied):
     cfg = configure("model=hf", f"model.name={copied}")
-    assert encoder_shape(str(copied), None, True) == (6, 4, 17, 64, True, 16, 48)
+    assert encoder_shape(str(copied), None, True) == (6, 4, 3 * 32 * 32, 17, 64, True, 16, 48)
     before = known_weights(cfg)
     model = load_clip(str(copied), repository=True)
     assert model.origin.sha256 == before == repository_sha256(copied, "x") and model.name == str(copied)

@@ -68,8 +68,8 @@ def smaller(cfg):
     return cfg
 
 
-# every setting is tried by the long tests, every sixth of a group by the short ones
-@pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.full)])
+# every setting is tried by the long tests, every twelfth choice of a group by the short ones
+@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("group", [*GROUPS, "no group"])
 def test_wrong_values_are_refused_in_a_paragraph(group, step):
     seen, counts = set(), Counter()

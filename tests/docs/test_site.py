@@ -11,6 +11,8 @@ from pages import ROOT
 
 import ccs_exp
 
+pytestmark = pytest.mark.full  # a build takes as long as many tests
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -21,7 +23,6 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.full
 def test_every_page_is_built_with_its_reference(site):
     pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
     assert all((site / page).exists() for page in pages)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hydra.errors import HydraException
 from loopback import Loopback, answer, completion, serving
-from small_jobs import SMALL_JOB
 from wandb_record import read_record
 
 from ccs_exp.config.schema import config_dir, configure
@@ -388,7 +387,7 @@ def test_the_key_is_nowhere(server, spans, tmp_path, monkeypatch):
         return None
 
     server.fail = fail
-    command = [sys.executable, "-m", "ccs_exp", *LLM[:2], *SMALL_JOB, "dataset.limit=20", "tracker=wandb_offline", *spans]
+    command = [sys.executable, "-m", "ccs_exp", *LLM[:2], "tracker=wandb_offline", *spans]
     command += [f"hydra.run.dir={tmp_path}/run", "hydra.verbose=true"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

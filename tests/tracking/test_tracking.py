@@ -267,7 +267,7 @@ def test_a_server_that_refuses_leaves_the_offline_record(tmp_path, monkeypatch, 
     write_run(tmp_path)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", WANDB_KEY)
-    monkeypatch.setattr("ccs_exp.tracking.tracker._UPLOAD_SECONDS", 10)
+    monkeypatch.setattr("ccs_exp.tracking.tracker._UPLOAD_SECONDS", 3)
     assert WandbTracker("online").track(tmp_path) == "offline"
     assert "online is not used" in caplog.text and WANDB_KEY not in caplog.text and read_record(tmp_path).exit_code == 0
 
