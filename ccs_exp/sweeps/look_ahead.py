@@ -23,7 +23,7 @@ Cells = Sequence[Sequence[str]]
 def for_cells(arguments: Sequence[str]) -> list[str]:
     """A sweep's command line whose cells alone get the settings of a choice, as a sweep over one value: Hydra composes what all
     cells share first, and a choice that is swept, or comes with a model that is, is not yet there."""
-    if not {"-m", "--multirun"} & set(arguments):
+    if not {"-m", "--multirun"} & set(arguments) or not any("." in argument.split("=")[0] for argument in arguments):
         return list(arguments)
     homes = known_settings()
     return [_swept(argument) if homes.get(argument.lstrip("+").split("=")[0]) else argument for argument in arguments]
@@ -41,8 +41,7 @@ def _swept(argument: str) -> str:
 
 def check_cells(cells: Cells) -> None:
     """Raise `CcsError` for a setting that the choices of a cell do not have; inside Hydra's application only."""
-    homes = known_settings()
-    if not any(homes.get(key) for key in _keys(cells)):
+    if not any("." in key and known_settings().get(key) for key in _keys(cells)):  # settings of a choice have a dot
         return
     groups = {path.name for path in Path(config_dir()).iterdir() if path.is_dir()}
     alike = {tuple(item for item in cell if item.split("=")[0] in groups): number for number, cell in reversed(list(enumerate(cells)))}
