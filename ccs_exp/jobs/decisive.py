@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from omegaconf import DictConfig
+
 NEVER = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")  # and what stands in them
 SOMETIMES = (  # without effect beside some other choices
     *("seed", "stack_size", "prune.match_seeds", "robustness.seed", "resample.donors", "resample.seeds", "atlas_thumbnails"),
@@ -13,6 +15,7 @@ _NEVER_OF_REPLIES = (
     *("concurrency", "attempts", "timeout_s", "poll_s", "batch", "thinking_tokens"),
     *("price", "max_cost_usd", "kept_only", "replies"),
 )
+_FREE_JUDGES, _FREE_DRAWS = ("taxonomy", "embedding"), 10
 
 
 def decisive_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +38,14 @@ def decisive_of_replies(part: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def shuffled_draws(config: Mapping[str, Any] | DictConfig) -> int:
+    """Under how many other heads' labels each head is judged: as asked; where nothing is asked, by judges that cost nothing."""
+    asked = config["robustness"]["shuffled_labels"]
+    if asked is not None:
+        return int(asked)
+    return _FREE_DRAWS if config["ccs"]["name"] == "computed" and config["judge"].get("name") in _FREE_JUDGES else 0
+
+
 def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
     """The settings that the other choices of this configuration leave without effect, and why."""
     model, prune, robustness = config["model"], config["prune"], config["robustness"]
@@ -43,7 +54,7 @@ def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
         "stack_size": None if config["engine"] == "shared" else "engine=plain stacks nothing",
         "prune.match_seeds": None if prune["match_count"] else "no classes are matched without prune.match_count",
         "robustness.seed": None
-        if robustness["relabel_draws"] or robustness["shuffled_labels"]
+        if robustness["relabel_draws"] or shuffled_draws(config)
         else "no labels are drawn without robustness.relabel_draws or robustness.shuffled_labels",
     }
     if config["ablation"] != "resample":

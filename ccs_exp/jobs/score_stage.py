@@ -10,6 +10,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.jobs import keys, plan
 from ccs_exp.jobs.assemble import build_pool
 from ccs_exp.jobs.csv_rows import ccs_at_k_rows, head_rows, judge_rows, rescored_rows, verdict_rows
+from ccs_exp.jobs.decisive import shuffled_draws
 from ccs_exp.jobs.kept_scores import pack_scores, unpack_scores
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.journal.log import note, stage
@@ -90,13 +91,13 @@ def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers
 
 @stage("rescore")
 def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder) -> tuple[Rescored, ...]:
-    """The heads judged once more under other labels, where that is asked for; how much it takes at most is said before."""
+    """The heads judged once more under other labels, where that is asked for or costs nothing; what it takes at most is said before."""
     asked, rescored = cfg.robustness, []
     plan.show(plan.robustness_lines(len(scores.heads), asked))
     if asked.relabel_draws:
         rescored += relabel(scores, scorers.labeler, scorers.judge, scorers.thresholds, asked.relabel_draws, asked.seed)
-    if asked.shuffled_labels:
-        rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, asked.shuffled_labels, asked.seed)
+    if draws := shuffled_draws(cfg):
+        rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, draws, asked.seed)
     if rescored:
         write_rescored(folder.path, rescored_rows(rescored))
         _note_requests(scorers)

@@ -274,7 +274,7 @@ def test_bad_input_is_a_paragraph_and_leaves_no_half(name, finished, tmp_path):
     assert "\n" not in str(caught.value)
     left = {path.name for path in out.rglob("*")} if out.is_dir() else set()
     late = name in ("too few for random", "templates without a place")  # known only after scoring
-    assert left <= ({"heads.csv", "ccs_at_k.csv"} if late else set()) and not any(name.endswith(".part") for name in left)
+    assert left <= ({"heads.csv", "ccs_at_k.csv", "robustness.csv"} if late else set()) and not any(name.endswith(".part") for name in left)
 
 
 def test_predictions_are_typed(finished):

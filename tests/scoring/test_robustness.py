@@ -244,7 +244,7 @@ def test_a_job_reports_both(tmp_path):
     (tmp_path / "spans.json").write_text(json.dumps(rows))
     options = ["tracker=none", "spans=file", f"spans.path={tmp_path}/spans.json"]
     asked = ["robustness.relabel_draws=5", "robustness.shuffled_labels=50"]
-    for name, extra in (("with", asked), ("without", [])):
+    for name, extra in (("with", asked), ("without", ["robustness.shuffled_labels=0"]), ("as it comes", [])):
         run(configure(*options, *extra), Job(str(tmp_path / name)))
     told = RunFolder(tmp_path / "with").read_summary()["robustness"]
     assert told["relabel"]["draws"] == 5 and 0 < told["relabel"]["same_ccs"] <= 1
@@ -255,5 +255,8 @@ def test_a_job_reports_both(tmp_path):
     assert 'id="robustness"' in page and "By concept" in page and "Head by head" in page
     assert 'id="robustness"' not in (tmp_path / "without" / "report.html").read_text()
     assert RunFolder(tmp_path / "without").read_summary()["robustness"] is None
-    run(configure(*options), Job(str(tmp_path / "with")))  # a later run without takes everything away
+    by_itself = RunFolder(tmp_path / "as it comes").read_summary()["robustness"]  # a judge that costs nothing tells chance unasked
+    assert by_itself["relabel"] is None and by_itself["shuffled_labels"] == told["shuffled_labels"]
+    later = configure(*options, "robustness.shuffled_labels=0")
+    run(later, Job(str(tmp_path / "with")))  # a later run without takes everything away
     assert not (tmp_path / "with" / "robustness.csv").exists() and not (tmp_path / "with" / "figures" / "relabel.png").exists()
