@@ -118,8 +118,7 @@ class RobustnessConfig:
     """Beyond the scores: how often heads are labelled again, and judged under other heads' labels."""
 
     relabel_draws: int = 0  # name each head's concept that many more times, and report how stable its CCS is
-    # judge each head under that many other heads' labels: what a CCS is by chance; null: 10 where the judge asks no language model, else 0
-    shuffled_labels: int | None = None
+    shuffled_labels: int | None = None  # judge each head under so many other heads' labels: a CCS by chance; null: 10, 0 if that costs
     seed: int = 0  # of the draws
 
 

@@ -297,16 +297,16 @@ def test_forms_that_are_not_known_are_refused(kind, change, reason):
         check_encoder(clip, "mine")
 
 
-PIXELS = 3 * 224 * 224
+OF_IMAGE = 3 * 224 * 224  # numbers
 
 
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("ViT-B-16-SigLIP", (12, 12, PIXELS, 196, 768, False, 768, 768)),
-        pytest.param("EVA02-B-16", (12, 12, PIXELS, 197, 768, True, 64, 512), marks=pytest.mark.full),
-        pytest.param("coca_ViT-B-32", (12, 12, PIXELS, 50, 768, False, 512, 512), marks=pytest.mark.full),
-        pytest.param("ViTamin-S", (14, 6, PIXELS, 196, 384, False, 64, 384), marks=pytest.mark.full),
+        ("ViT-B-16-SigLIP", (12, 12, OF_IMAGE, 196, 768, False, 768, 768)),
+        pytest.param("EVA02-B-16", (12, 12, OF_IMAGE, 197, 768, True, 64, 512), marks=pytest.mark.full),
+        pytest.param("coca_ViT-B-32", (12, 12, OF_IMAGE, 50, 768, False, 512, 512), marks=pytest.mark.full),
+        pytest.param("ViTamin-S", (14, 6, OF_IMAGE, 196, 384, False, 64, 384), marks=pytest.mark.full),
     ],
 )
 def test_shape_and_memory_are_known_without_weights(name, shape):
