@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _AVAILABLE = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
-_SAMPLED = 61  # every so many numbers; a prime, so that rows and columns are all met
+# every so many numbers; primes, so that rows and columns are all met; of a large matrix a head's part is large too
+_SAMPLED, _SAMPLED_OF_LARGE, _LARGE = 61, 1009, 1 << 18
 _packed_weights: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
@@ -85,7 +86,8 @@ def _packed(weight: Tensor) -> Tensor:
     numbers is compared too: it sees a silenced head, a scaled or replaced matrix, not a single number changed behind torch's back.
     """
     storage, version = weight.untyped_storage(), 0 if weight.is_inference() else weight._version
-    sample = float(weight.detach().reshape(-1)[::_SAMPLED].sum())
+    every = _SAMPLED if weight.numel() < _LARGE else _SAMPLED_OF_LARGE
+    sample = float(weight.detach().reshape(-1)[::every].sum())
     kept = _packed_weights.get(weight)
     same = kept is not None and (kept.storage.data_ptr(), kept.version) == (storage.data_ptr(), version)
     if not (same and (kept.sample == sample or (math.isnan(kept.sample) and math.isnan(sample)))):
