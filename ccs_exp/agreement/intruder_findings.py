@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ccs_exp.agreement.findings import ALL
 from ccs_exp.agreement.intruders import KEY_COLUMNS, SHEET_COLUMNS, TEXTS, Drawn, digest
+from ccs_exp.agreement.output import shown
 from ccs_exp.agreement.ratings import raters
 from ccs_exp.agreement.sheet import key_path, write
 from ccs_exp.errors import CcsError
@@ -23,6 +24,7 @@ from ccs_exp.evidence.intruder import IntruderShare, Item, intruder_shares, told
 from ccs_exp.files import Row, csv_bytes, read_csv
 from ccs_exp.heads import Head
 from ccs_exp.run_folder.wording import plain
+from ccs_exp.statistics.agreement import Estimate
 
 COLUMNS = ("run", "head", "ccs_class", "judge", "found", "answered", "unanswered")
 
@@ -121,16 +123,10 @@ def print_found(found: Sequence[PersonFound], console: Console) -> None:
         table.add_column(name, justify="right")
     for one in found:
         of, run = one.summary, one.run if one.run == ALL else Path(one.run).name
-        found_of, area = _shown(of["found"], of["interval"], 100, 0), _shown(of["area"], of["area_interval"])
+        found_of = shown(Estimate(of["found"], *(of["interval"] or ())), "\n", 100, 0)
+        area = shown(Estimate(of["area"], *(of["area_interval"] or ())), "\n", decimals=2)
         cells = (f"{plain(of['judge'])}\n{plain(run)}", str(of["heads"]), str(of["unanswered"]), found_of, area)
         table.add_row(*map(Text, cells))
     console.print(table)
     note = "Chance is 20%. In brackets: 95% intervals, of shares by bootstrap over heads, of areas DeLong's. By head: intruder.csv."
     console.print(Text(note, style="dim"), soft_wrap=True)
-
-
-def _shown(value: float | None, interval: Sequence[float] | None, scale: float = 1, decimals: int = 2) -> str:
-    if value is None:
-        return "–"
-    ends = f"\n[{scale * interval[0]:.{decimals}f}, {scale * interval[1]:.{decimals}f}]" if interval else ""
-    return f"{scale * value:.{decimals}f}{ends}"

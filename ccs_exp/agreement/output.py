@@ -43,8 +43,8 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
     for finding in findings:
         found, paper = finding.agreement, finding.paper
         cells = [f"{finding.first} – {finding.second}\n{plain(_of(finding))}", f"{found.count} ({finding.left_out})"]
-        cells += [f"{percent(found.yes_first, 0)} / {percent(found.yes_second, 0)}", _shown(found.raw, "\n", 100, 0)]
-        cells += [_shown(estimate, "\n", decimals=2) for estimate in (found.kappa, found.spearman)]
+        cells += [f"{percent(found.yes_first, 0)} / {percent(found.yes_second, 0)}", shown(found.raw, "\n", 100, 0)]
+        cells += [shown(estimate, "\n", decimals=2) for estimate in (found.kappa, found.spearman)]
         table.add_row(*map(Text, cells))
         if paper:
             table.add_row(Text("paper, Table 2", style="dim"), "", "", "", f"{paper['kappa']:.3f}", f"{paper['spearman']:.3f}")
@@ -83,8 +83,8 @@ def _lines(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
             (
                 *(plain(f"{finding.first} – {finding.second}"), plain(_of(finding)), str(found.count), str(finding.left_out)),
                 f"{percent(found.yes_first)} / {percent(found.yes_second)}",
-                _shown(found.raw, scale=100, decimals=1),
-                *(_shown(estimate) for estimate in (found.kappa, found.spearman, found.kendall)),
+                shown(found.raw, scale=100, decimals=1),
+                *(shown(estimate) for estimate in (found.kappa, found.spearman, found.kendall)),
             )
         )
         if finding.paper:
@@ -96,7 +96,8 @@ def _of(finding: Finding) -> str:
     return f"{finding.model} ({Path(finding.run).name})" if finding.run else finding.model
 
 
-def _shown(estimate: Estimate, gap: str = " ", scale: float = 1, decimals: int = 3) -> str:
+def shown(estimate: Estimate, gap: str = " ", scale: float = 1, decimals: int = 3) -> str:
+    """The value and, in brackets after `gap`, its interval, where there are."""
     if estimate.value is None:
         return "–"
     value = f"{scale * estimate.value:.{decimals}f}"

@@ -17,8 +17,12 @@ def shared_layer_passes(layers: int, masks: Sequence[frozenset[Head]], seeds: Se
     >>> shared_layer_passes(12, [frozenset(), frozenset({Head(10, 3)}), frozenset({Head(10, 3), Head(11, 0)})])
     15
     """
-    ways = [(mask, seed) for mask, seed in zip(masks, seeds or [0] * len(masks), strict=True)]
-    return sum(len({_prefix(mask, seed, layer) for mask, seed in ways}) for layer in range(layers))
+    return sum(parted(masks, layer, seeds) for layer in range(layers))
+
+
+def parted(masks: Sequence[frozenset[Head]], layer: int, seeds: Sequence[int] | None = None) -> int:
+    """Into how many the masks have parted once the heads of `layer` are silenced."""
+    return len({_prefix(mask, seed, layer) for mask, seed in zip(masks, seeds or [0] * len(masks), strict=True)})
 
 
 def _prefix(mask: frozenset[Head], seed: int, layer: int) -> tuple[frozenset[Head], int | None]:

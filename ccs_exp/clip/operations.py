@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ccs_exp.clip.architecture import EncoderShape
+from ccs_exp.clip.layer_passes import parted
 from ccs_exp.heads import Head
 
 
@@ -16,12 +17,12 @@ def full_pass(shape: EncoderShape) -> float:
     return _embedding(shape) + shape.layers * (_first_half(shape) + _second_half(shape, shape.tokens))
 
 
-def shared(shape: EncoderShape, masks: Sequence[frozenset[Head]]) -> float:
-    """Of one image under all masks, each piece of work that masks share done once, the last block at the class token where that is all."""
+def shared(shape: EncoderShape, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> float:
+    """Of one image under all masks, each piece of work that masks share (`parted`) done once, the last block at the class token where
+    that is all."""
     last, total, width = shape.layers - 1, _embedding(shape), shape.width
     for layer in range(shape.layers):
-        before = len({frozenset(head for head in mask if head.layer < layer) for mask in masks})
-        after = len({frozenset(head for head in mask if head.layer <= layer) for mask in masks})
+        before, after = parted(masks, layer - 1, seeds), parted(masks, layer, seeds)
         if layer < last or not shape.class_token_alone:
             total += before * _first_half(shape) + after * _second_half(shape, shape.tokens)
         else:

@@ -134,8 +134,6 @@ def _check_evidence(cfg: DictConfig) -> None:
             f"evidence.{again[0]} describes and scores heads anew from other images, which only ccs=computed spans=computed do. "
             "Leave it out, or let the scores be computed."
         )
-
-
     other, tests = cfg.evidence.other_probe, cfg.evidence.concept_tests
     if other is not None:
         if not isinstance(other, DictConfig):

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.config.place import config_dir
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with libyaml
 _UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '([\w/]+)/([^'/]+)'")
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
 _MERGED = re.compile(r"Error merging override (.+)", re.DOTALL)
@@ -63,9 +64,6 @@ def unknown_setting(key: str, more: Collection[str] = ()) -> str:
     near = difflib.get_close_matches(key, [*known_settings(), *more, *_groups()], n=1, cutoff=0.75)
     meant = f" Did you mean {near[0]}?" if near else " --cfg job shows all settings of a command line."
     return f"There is no setting {key}.{meant}"
-
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with libyaml
 
 
 def _groups() -> list[str]:

@@ -8,9 +8,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 NEVER = ("tracker", "num_workers", "pixel_cache", "plan", "trainer")  # and what stands in them
-SOMETIMES = (  # without effect beside some other choices
-    *("seed", "stack_size", "prune.match_seeds", "robustness.seed", "resample.donors", "resample.seeds", "atlas_thumbnails"),
-)
+# without effect beside some other choices
+SOMETIMES = ("seed", "stack_size", "prune.match_seeds", "robustness.seed", "resample.donors", "resample.seeds", "atlas_thumbnails")
 _NEVER_OF_REPLIES = (
     *("concurrency", "attempts", "timeout_s", "poll_s", "batch", "thinking_tokens"),
     *("price", "max_cost_usd", "kept_only", "replies"),

@@ -20,9 +20,14 @@ def layer_passes_of(engine: Engine, layers: int, chosen: Sequence[Condition]) ->
 
 def planned_layer_passes(cfg: DictConfig, layers: int, chosen: Sequence[Condition]) -> str:
     """The same before there is an engine."""
-    masks, seeds = distinct_sets(chosen, tuple(cfg.resample.seeds) if cfg.ablation == "resample" else (0,))
+    masks, seeds = distinct_sets(chosen, donor_seeds(cfg))
     taken = layers * len(masks) if cfg.engine == "plain" else shared_layer_passes(layers, masks, seeds)
     return _said(layers if cfg.ablation == "direct" else taken, layers, len(masks))
+
+
+def donor_seeds(cfg: DictConfig) -> tuple[int, ...]:
+    """Under which every set of heads is evaluated; one that means nothing where no donors are drawn."""
+    return tuple(cfg.resample.seeds) if cfg.ablation == "resample" else (0,)
 
 
 def _said(taken: int, layers: int, sets: int) -> str:

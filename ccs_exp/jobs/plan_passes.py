@@ -16,10 +16,10 @@ from ccs_exp.clip import operations
 from ccs_exp.clip.architecture import EncoderShape, encoder_shape
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS
 from ccs_exp.config.plain import plain
-from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, Condition, Head, scored_heads
+from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, Condition, scored_heads
 from ccs_exp.jobs.assemble import build_strategies, build_thresholds
 from ccs_exp.jobs.encode import build_compute
-from ccs_exp.jobs.layer_passes import planned_layer_passes
+from ccs_exp.jobs.layer_passes import donor_seeds, planned_layer_passes
 from ccs_exp.jobs.plan import PlanLine
 from ccs_exp.pruning.conditions import conditions
 from ccs_exp.pruning.context import PruningContext
@@ -96,7 +96,8 @@ def _work(cfg: DictConfig, shape: EncoderShape, chosen: tuple[Condition, ...], e
         if "cost" in cfg.prune.curve.get("orders", ()):
             alone = conditions([EachHead()], _context(cfg, shape))
             found.append(Work("every head alone, for the order by cost", data, _passes(cfg, shape, alone)))
-        found.append(Work(f"evaluate, {len(_masks(cfg, chosen))} sets of heads", data, _passes(cfg, shape, chosen)))
+        sets, _ = distinct_sets(chosen, donor_seeds(cfg))
+        found.append(Work(f"evaluate, {len(sets)} sets of heads", data, _passes(cfg, shape, chosen)))
         if cfg.dataset.task == "classification" and (asked.reading or asked.sufficiency):
             found.append(Work("read heads", data, 1))
     found += [Work("stability, both halves", probe, 1)] * bool(asked.stability)
@@ -109,9 +110,9 @@ def _left(cfg: DictConfig, shape: EncoderShape, chosen: tuple[Condition, ...], e
     asked, k = cfg.evidence, shape.coefficients_per_head
     if evaluates:
         images, of_image = _images(cfg), max(1, len(cfg.dataset.get("tasks") or ()))
-        seeds = list(cfg.resample.seeds) if cfg.ablation == "resample" else [0]
+        seeds = donor_seeds(cfg)
         rows = of_image * (images or _THOUSAND) * sum(len(seeds) if condition.heads else 1 for condition in chosen)
-        kept = of_image * (images or _THOUSAND) * len(_masks(cfg, chosen)) * _ROW_KEPT
+        kept = of_image * (images or _THOUSAND) * len(distinct_sets(chosen, seeds)[0]) * _ROW_KEPT
         how = "at most" if images else "for every 1,000 images of a task"
         written = f"{_size(rows * _ROW_ON_DISK)}, and {_size(rows * _ROW_MEANWHILE)} of memory while it is written"
         lines.append(f"predictions.parquet: {how} {rows:,} rows, {written}; in the store {_size(kept)}, as much in memory")
@@ -129,17 +130,10 @@ def _left(cfg: DictConfig, shape: EncoderShape, chosen: tuple[Condition, ...], e
 
 def _passes(cfg: DictConfig, shape: EncoderShape, chosen: tuple[Condition, ...]) -> float:
     """In full passes."""
-    masks = _masks(cfg, chosen)
     if cfg.ablation == "direct":
         return 1
-    return operations.shared(shape, masks) / operations.full_pass(shape) if cfg.engine == "shared" else len(masks)
-
-
-def _masks(cfg: DictConfig, chosen: tuple[Condition, ...]) -> list[frozenset[Head]]:
-    """The distinct sets of heads; under another seed of donors a head is another head, whose work is shared with none."""
-    sets, seeds = distinct_sets(chosen, list(cfg.resample.seeds) if cfg.ablation == "resample" else (0,))
-    far = 1 + max((head.index for heads in sets for head in heads), default=0)
-    return [frozenset(Head(head.layer, head.index + far * seed) for head in heads) for heads, seed in zip(sets, seeds, strict=True)]
+    sets, seeds = distinct_sets(chosen, donor_seeds(cfg))
+    return operations.shared(shape, sets, seeds) / operations.full_pass(shape) if cfg.engine == "shared" else len(sets)
 
 
 def _conditions(cfg: DictConfig, shape: EncoderShape) -> tuple[Condition, ...]:

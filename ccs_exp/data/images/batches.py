@@ -202,7 +202,8 @@ class _Decoded(Dataset):
         for picture, place in zip(pictures, pixels, strict=True):
             if isinstance(picture, Tensor):
                 place.copy_(picture)
-            elif self.to_pixels is not None:
+            else:
+                assert self.to_pixels is not None  # what is not made of steps has given pixels
                 self.to_pixels.write(picture, place)
         return pixels
 
