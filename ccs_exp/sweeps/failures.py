@@ -45,4 +45,4 @@ def report() -> str:
     """All failed jobs with their reasons."""
     lines = [f"  {path.parent.name}  {path.read_text(encoding='utf-8').strip()}" for path in of_this_sweep()]
     count = f"{len(lines)} job{'s' if len(lines) > 1 else ''} of the sweep {_sweep[0]} failed:"
-    return "\n".join([f"Error: {count}", *lines, "The others are done. The same command tries again what failed, and only that."])
+    return "\n".join([f"Error: {count}", *lines, "The same command tries again what failed, and only that: what is done is kept."])

@@ -329,6 +329,14 @@ def test_processes_divide_the_threads_of_a_machine_unless_the_user_has_set_them(
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("own", "found"), [(None, "passive"), ("active", "active")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(own, found):
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = inherited | ({"OMP_WAIT_POLICY": own} if own else {})
+    code = "import os, ccs_exp; print(os.environ['OMP_WAIT_POLICY'])"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True).strip() == found
+
+
 @pytest.mark.parametrize(("asked", "each"), [(0, 0), (1, 1), (5, 2), (8, 4)])
 def test_processes_divide_the_decoding_ones(tiny, asked, each):
     seen = []
