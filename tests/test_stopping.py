@@ -20,7 +20,7 @@ from ccs_exp.journal.state import read_job
 SMALL = [ONE_TASK, "device=cpu", "dataset.source.num_images=300", "probe.num_images=400", "prune=high_ccs", "hydra.run.dir=run"]
 LONG = [ONE_TASK, "device=cpu", "tracker=none", "dataset.source.num_images=20000", "probe.num_images=400", "prune=high_ccs"]
 MARK = "CCS_EXP_TEST_OF_STOPPING"
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 class Program:
@@ -36,8 +36,8 @@ class Program:
         )  # fmt: skip
 
     def send(self, sent):
-        """As a terminal does for Ctrl-C: to all; as `kill` does: to one."""
-        (os.killpg if sent is signal.SIGINT else os.kill)(self.process.pid, sent)
+        """As a terminal does for Ctrl-C and at its end: to all; as `kill` does: to one."""
+        (os.kill if sent is signal.SIGTERM else os.killpg)(self.process.pid, sent)
 
     def wait(self):
         return self.process.communicate(timeout=120)[0]

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from weakref import WeakSet
 
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from ccs_exp.errors import CcsError, system_error
 
@@ -52,6 +53,8 @@ def losses_in_words() -> Iterator[None]:
             return of_callbacks(found)
         log.debug("A loss was noticed in a callback.", exc_info=found.exc_value)
 
+    # before Lightning notes which handlers to put back after a pass: PyTorch sets its own once, and would be without from then on
+    signal_handling._set_SIGCHLD_handler()
     threading.excepthook, sys.unraisablehook = in_thread, in_callback
     try:
         try:

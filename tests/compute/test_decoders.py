@@ -9,6 +9,7 @@ import weakref
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data._utils import signal_handling
 
 from ccs_exp.compute import temporary
 from ccs_exp.compute.shared_pass import SharedModule
@@ -118,6 +119,17 @@ def test_decoders_end_with_a_pass_that_fails():
     with pytest.raises(RuntimeError, match="not of the decoders") as _:  # the exception keeps the loader
         run(ImageData(Pictures(size=200), pixels, batch_size=2, num_workers=2), Counting(fail))
     assert not multiprocessing.active_children()
+
+
+def test_later_passes_hear_of_a_loss_at_once_too():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal_handling._SIGCHLD_handler_set = False
+    try:
+        for _ in range(2):
+            assert run(ImageData(Pictures(), pixels, batch_size=8, num_workers=1)) == 24
+            assert callable(signal.getsignal(signal.SIGCHLD))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_images_come_through_a_temporary_folder_whose_path_is_too_long_for_sockets(tmp_path, monkeypatch):
