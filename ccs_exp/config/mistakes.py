@@ -64,7 +64,7 @@ def unknown_setting(key: str, more: Collection[str] = ()) -> str:
             together = f" One job evaluates several strategies in one pass: 'prune=[high_ccs,{name}]' {key}=..."
         return f"{key} is a setting of {named}, which is not chosen here. Choose it, or leave {key} out.{together}"
     if key in _groups():
-        return f"{key} is chosen by name, as --help lists them; its settings are set one by one, as in {key}.name=..."
+        return f"{key} is chosen by name, as --help lists them; its settings are set one by one, as {key}.SETTING=VALUE."
     near = difflib.get_close_matches(key, [*known_settings(), *more, *_groups()], n=1, cutoff=0.75)
     meant = f" Did you mean {near[0]}?" if near else " --cfg job shows all settings of a command line."
     return f"There is no setting {key}.{meant}"

@@ -124,7 +124,7 @@ def test_wrong_values_are_refused_in_a_paragraph(group, step):
         ("prune.match_seeds=abc", "prune.match_seeds=abc: give a list, as in 'prune.match_seeds=[a,b]'."),
         ("trainer=5", "trainer=5: give a mapping"),
         ("+evidence={foo: 1}", "There is no setting evidence.foo."),
-        ("model={name: x}", "model is chosen by name, as --help lists them; its settings are set one by one, as in model.name=..."),
+        ("dataset={a: 1}", "dataset is chosen by name, as --help lists them; its settings are set one by one, as dataset.SETTING=VALUE."),
         ("model.name=null", "model.name=null: give a value."),
         ("evidence.seed=-1", "evidence.seed=-1: give a number of at least 0."),
         ("evidence.other_probe=abc", "evidence.other_probe=abc: give what differs of probe.source, as in 'evidence.other_probe={seed: 4}'"),
