@@ -9,7 +9,7 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def _job(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit status 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Run the command line; exit status 1 after an error, 130 after Ctrl-C, 143 after SIGTERM, 129 where the terminal ended."""
     screen.make_lasting()
     _check_working_directory()
     first = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -123,7 +123,8 @@ def main() -> None:
             raise
     if stop.told():  # also where the exception was lost on its way: the jobs were ended, or had just finished
         what = "Interrupted" if stop.told() is signal.SIGINT else "Terminated"
-        print(f"\n{what}. Files written so far are whole.", file=sys.stderr)
+        with suppress(OSError):  # of a terminal that is gone
+            print(f"\n{what}. Files written so far are whole.", file=sys.stderr)
         sys.exit(stop.status())
 
 

@@ -92,7 +92,7 @@ class ParallelLauncher(JoblibLauncher):
         from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        from ccs_exp.sweeps.workers import beginnings, run_cell, told_before_killed
+        from ccs_exp.sweeps.workers import beginnings, run_cell, told_before_killed, tracker_anew
 
         began = beginnings(Path(self.config.hydra.sweep.dir), cells)
         state = Singleton.get_state()
@@ -107,6 +107,7 @@ class ParallelLauncher(JoblibLauncher):
                 for number, result in Parallel(**settings, return_as="generator_unordered")(jobs):
                     done[number] = result
                     stop.check()
+                    tracker_anew()
         except TerminatedWorkerError:
             stop.check()
             get_reusable_executor().shutdown(wait=True, kill_workers=True)

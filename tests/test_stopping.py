@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
@@ -19,15 +20,14 @@ from ccs_exp.journal.state import read_job
 SMALL = [ONE_TASK, "device=cpu", "dataset.source.num_images=300", "probe.num_images=400", "prune=high_ccs", "hydra.run.dir=run"]
 LONG = [ONE_TASK, "device=cpu", "tracker=none", "dataset.source.num_images=20000", "probe.num_images=400", "prune=high_ccs"]
 MARK = "CCS_EXP_TEST_OF_STOPPING"
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 class Program:
     """A command in a session, with a store and a temporary folder of its own."""
 
-    def __init__(self, folder, *arguments, code="from ccs_exp.__main__ import main; main()"):
-        self.temporary, self.mark = folder / "temporary", uuid.uuid4().hex
-        self.temporary.mkdir(exist_ok=True)
+    def __init__(self, folder, temporary, *arguments, code="from ccs_exp.__main__ import main; main()"):
+        self.temporary, self.mark = temporary, uuid.uuid4().hex
         environment = os.environ | {"TMPDIR": str(self.temporary), "CCS_EXP_CACHE": str(folder / "store"), MARK: self.mark}
         self.process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code), *arguments],
@@ -36,8 +36,8 @@ class Program:
         )  # fmt: skip
 
     def send(self, sent):
-        """As a terminal does for Ctrl-C: to all; as `kill` does: to one."""
-        (os.killpg if sent is signal.SIGINT else os.kill)(self.process.pid, sent)
+        """As a terminal does for Ctrl-C and at its end: to all; as `kill` does: to one."""
+        (os.kill if sent is signal.SIGTERM else os.killpg)(self.process.pid, sent)
 
     def wait(self):
         return self.process.communicate(timeout=120)[0]
@@ -59,12 +59,19 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path):
+def temporary():
+    """A folder with so short a path that temporary files stay in it."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def program(tmp_path, temporary):
     """Starts programs in the test's folder; none outlives the test, whatever it finds."""
     started = []
 
     def start(*arguments, **more):
-        started.append(Program(tmp_path, *arguments, **more))
+        started.append(Program(tmp_path, temporary, *arguments, **more))
         return started[-1]
 
     yield start
@@ -198,12 +205,12 @@ def test_a_process_ends_with_the_one_that_started_it(program):
     assert parent.leaves_nothing()
 
 
-def test_folders_of_living_processes_stay(tmp_path):
+def test_folders_of_living_processes_stay(temporary):
     code = """
         from ccs_exp.compute.temporary import use_own_folder
         import sys, tempfile; use_own_folder(); print(tempfile.gettempdir(), flush=True); sys.stdin.read()
     """
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    environment = os.environ | {"TMPDIR": str(temporary)}
 
     def start():
         command = [sys.executable, "-c", textwrap.dedent(code)]
@@ -211,7 +218,7 @@ def test_folders_of_living_processes_stay(tmp_path):
 
     first, second = start(), start()
     folders = [Path(process.stdout.readline().strip()) for process in (first, second)]
-    assert len({*folders}) == 2 and all(folder.is_dir() and folder.parent.parent == tmp_path for folder in folders)
+    assert len({*folders}) == 2 and all(folder.is_dir() and folder.parent.parent == temporary for folder in folders)
     first.kill()
     first.wait()
     third = start()
@@ -219,4 +226,4 @@ def test_folders_of_living_processes_stay(tmp_path):
     assert not folders[0].exists() and folders[1].is_dir() and left.is_dir()
     for process in (second, third):
         process.communicate("")
-    assert not list(tmp_path.iterdir())
+    assert not list(temporary.iterdir())

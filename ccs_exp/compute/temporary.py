@@ -12,15 +12,22 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+_OTHERS = ("/tmp", "/var/tmp")
+_LONGEST = 64  # bytes of a folder in which sockets of libraries can lie: their paths may have 103, of which PyTorch takes 34
+
 _lock: FileLock | None = None  # held for as long as this process lives, and by no clock or process number
 
 
 def users_folder(purpose: str) -> Path:
-    """Below the system's temporary folder, one for what this user's processes on this machine share. It may be missing."""
+    """Below the system's temporary folder, one for what this user's processes on this machine share. It may be missing.
+
+    Where paths of sockets in it would be too long, as with a cluster's TMPDIR, it is below the usual one, as in newer Pythons
+    (python/cpython#132124): decoding processes could hand over no batch, and the pass would wait for ever.
+    """
     system = Path(tempfile.gettempdir())
     if system.parent.name == _name("jobs"):  # a process's own, of this one or of its parent
         system = system.parent.parent
-    return system / _name(purpose)
+    return next((place for place in (system, *map(Path, _OTHERS)) if _usable(place)), system) / _name(purpose)
 
 
 def use_own_folder() -> None:
@@ -31,7 +38,7 @@ def use_own_folder() -> None:
     global _lock
     if _lock is not None:
         return
-    home, name = users_folder("jobs"), uuid.uuid4().hex[:8]  # short: paths of sockets that lie in it must be
+    home, name = users_folder("jobs"), _own_name()
     try:
         home.mkdir(mode=0o700, exist_ok=True)
         if home.stat().st_uid != os.getuid():
@@ -51,6 +58,14 @@ def remove_own_folder() -> None:
     """For a process that ends without Python's own exit; otherwise it happens there."""
     if _lock is not None:
         _remove(_lock)
+
+
+def _own_name() -> str:
+    return uuid.uuid4().hex[:8]
+
+
+def _usable(system: Path) -> bool:
+    return len(os.fsencode(system / _name("jobs") / _own_name())) <= _LONGEST and os.access(system, os.W_OK | os.X_OK)
 
 
 def _name(purpose: str) -> str:

@@ -18,6 +18,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from ccs_exp.compute.decoders import losses_in_words
 from ccs_exp.compute.process_group import Member
 from ccs_exp.compute.processes import Share
 from ccs_exp.compute.progress import ImageProgress
@@ -94,7 +95,7 @@ class Compute:
             warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
             trainer, started = self._trainer(callbacks, devices), time.perf_counter()
             try:
-                with torch.inference_mode(), _whole_precision():
+                with torch.inference_mode(), _whole_precision(), losses_in_words():
                     trainer.test(module, data, verbose=False)
                 seconds = round(time.perf_counter() - started, 3)
                 note(pass_seconds=seconds, device=str(trainer.strategy.root_device))
@@ -102,13 +103,6 @@ class Compute:
                 if isinstance(end.__context__, KeyboardInterrupt):
                     raise KeyboardInterrupt from None
                 raise
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise CcsError(
-                    f"A process that decodes images has ended: {' '.join(str(error).split())} If it was killed for memory, set num_workers "
-                    "lower; num_workers=0 decodes in the job's own process."
-                ) from error
 
     def _trainer(self, callbacks: list[Callback], devices: int | list[int]) -> lightning.Trainer:
         try:

@@ -13,7 +13,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ccs_exp.config.place import config_dir
 
@@ -43,6 +43,8 @@ def explained(error: Exception) -> str:
     key, merged = _UNKNOWN_KEY.search(said), _MERGED.match(said)
     if key:
         return unknown_setting(key[1])
+    if merged and isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError) and error.__cause__.full_key:
+        return unknown_setting(error.__cause__.full_key)
     if merged and isinstance(error.__cause__, OmegaConfBaseException):
         for pattern, wanted in _WANTED.items():
             if re.search(pattern, str(error.__cause__)):
@@ -61,6 +63,8 @@ def unknown_setting(key: str, more: Collection[str] = ()) -> str:
             name = key.split(".")[1]  # prune.random.seeds is of the strategy random, whatever sets of strategies hold that
             together = f" One job evaluates several strategies in one pass: 'prune=[high_ccs,{name}]' {key}=..."
         return f"{key} is a setting of {named}, which is not chosen here. Choose it, or leave {key} out.{together}"
+    if key in _groups():
+        return f"{key} is chosen by name, as --help lists them; its settings are set one by one, as {key}.SETTING=VALUE."
     near = difflib.get_close_matches(key, [*known_settings(), *more, *_groups()], n=1, cutoff=0.75)
     meant = f" Did you mean {near[0]}?" if near else " --cfg job shows all settings of a command line."
     return f"There is no setting {key}.{meant}"

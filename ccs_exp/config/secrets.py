@@ -23,7 +23,9 @@ from ccs_exp.errors import CcsError
 HIDDEN = "[hidden]"
 SHORTEST = 8  # characters of a secret that is looked for in texts; shorter ones are words and numbers, too
 
-_NAME = re.compile(r"(key|token|secret|passw(or)?d|passphrase|credentials?)$|(^|[_.-])(pass|auth|pat)$", re.IGNORECASE)
+_NAME = re.compile(
+    r"(key|token|secret|passw(or)?d|passphrase|credentials?|authorization|signature)$|(^|[_.-])(pass|auth|pat|sig)$", re.IGNORECASE
+)
 _NONE = r"/@\s\"'\\<>"  # no sign of an address before its first slash
 # hf://NAME@REVISION has no user
 _USER = re.compile(rf"(?<=://)[^{_NONE}:]*:[^{_NONE}]*@|(?<=http://)[^{_NONE}]+@|(?<=https://)[^{_NONE}]+@", re.IGNORECASE)
@@ -80,10 +82,13 @@ def refuse_secrets(arguments: Iterable[str]) -> None:
 def _refuse(key: str, value: Any, forms: Iterable[str]) -> None:
     text = "" if value is None or isinstance(value, bool) else str(value)
     asked = [name for query in _QUERY.findall(text) for name, _ in urllib.parse.parse_qsl(query, keep_blank_values=True)]
-    if _USER.search(text) or (key.endswith("base_url") and "@" in text):
+    address = urllib.parse.unquote(text) if key.endswith("base_url") else ""
+    if _USER.search(text) or "@" in address:
         what = "has a user name or password in it"
     elif any(map(names_a_secret, asked)):
         what = "has a key in its query"
+    elif re.search("[?#;]", address.replace("???", "")):  # where keys stand, whatever they are called there
+        what = "has more than an address in it"
     elif names_a_secret(key.rpartition(".")[2]) and text not in ("", "null", "???"):
         what = "is a secret by its name"
     elif any(form in _unescaped(f"{key} {text}")[0] for form in forms):

@@ -45,6 +45,18 @@ def _check_node(node: DictConfig, path: str) -> None:
         raise CcsError(f"{path}{gone[0]} cannot be taken away. Leave out ~{path}{gone[0]}.")
 
 
+def check_hydra(node: DictConfig, path: str = "hydra") -> None:
+    """Raise `CcsError` for a setting of Hydra's own that it does not have: with ``++`` it takes any, and reads none of them."""
+    schema = OmegaConf.get_type(node)
+    names = {field.name for field in fields(schema)} if is_dataclass(schema) else None
+    for key in map(str, node):
+        if names is not None and key not in names and key != "env":  # a group of Hydra's that has no field
+            raise CcsError(unknown_setting(f"{path}.{key}", {f"{path}.{name}" for name in names}))
+        value = None if OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key) else node[key]
+        if isinstance(value, DictConfig):
+            check_hydra(value, f"{path}.{key}")
+
+
 def check_built(node: Mapping[str, Any], path: str) -> None:
     """The settings of what a ``_target_`` names, by its parameters, and those of what is built inside."""
     found = signature(str(node["_target_"]))

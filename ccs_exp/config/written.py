@@ -1,4 +1,4 @@
-"""What is written of a configuration, and that nothing is before it is known to hold no secret.
+"""What is written of a configuration, and that nothing is before it is known to hold no secret and no setting that Hydra does not have.
 
 Hydra's own dump of a job's configuration comes before the job can look at it, so ``hydra.output_subdir`` is null and the same files are
 written here.
@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ccs_exp.config.secrets import check_no_secrets
+from ccs_exp.config.settings import check_hydra
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
 
@@ -25,6 +26,7 @@ class Check(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
             check_no_secrets(config)
+            check_hydra(config.hydra)
         except CcsError as error:  # Hydra would make a warning of it and go on
             sys.exit(f"Error: {error}")
 

@@ -19,8 +19,10 @@ def unpackers() -> Unpackers:
     from ccs_exp.jobs.weights import WEIGHTS, unpack_weights
     from ccs_exp.scoring.contributions import unpack_contributions
     from ccs_exp.scoring.describe import unpack_spans
+    from ccs_exp.scoring.donors import unpack_layer
     from ccs_exp.scoring.moments import unpack_moments
     from ccs_exp.scoring.of_probe import unpack_skipped
+    from ccs_exp.scoring.output_means import unpack_sums
     from ccs_exp.store import unpack_tensors
     from ccs_exp.store.states import HASHES, unpack_hash
     from ccs_exp.tasks.kept import unpack_evaluation
@@ -34,6 +36,8 @@ def unpackers() -> Unpackers:
         "text_embeddings": text_embeddings,
         "moments": lambda entry: (unpack_moments(entry.members), unpack_skipped(entry.members)),
         "contributions": lambda entry: (unpack_contributions(entry.members), unpack_skipped(entry.members)),
+        "output_sums": lambda entry: (unpack_sums(entry.members), unpack_skipped(entry.members)),
+        "donors": lambda entry: unpack_layer(entry.key["layer"], entry.members),
         "descriptions": lambda entry: (unpack_spans(entry.members), unpack_skipped(entry.members)),
         "scores": lambda entry: unpack_scores(entry.members),
         "evaluations": unpack_evaluation,

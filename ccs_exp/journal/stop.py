@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an exception at once, and a flag that stays.
+"""Ctrl-C, SIGTERM and the end of the terminal: an exception at once, and a flag that stays.
 
 Python drops an exception that a signal raises within a weak reference's callback or a finaliser, and libraries turn it into others, so
 stages, batches and cells look at the flag.
@@ -10,13 +10,13 @@ import signal
 import threading
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _told: signal.Signals | None = None
 
 
 def listen() -> None:
-    """Take both signals from here on; one that this process was told to ignore stays ignored. Does nothing outside the main thread."""
+    """Take these signals from here on; one that this process was told to ignore stays ignored. Does nothing outside the main thread."""
     if threading.current_thread() is threading.main_thread():
         for sent in SIGNALS:
             if signal.getsignal(sent) is not signal.SIG_IGN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import logging
 import os
 import urllib.parse
@@ -21,6 +22,7 @@ from openai import AsyncOpenAI
 from ccs_exp.config.secrets import hide_secrets
 from ccs_exp.config.services import without_user
 from ccs_exp.errors import CcsError
+from ccs_exp.files import parse_json
 from ccs_exp.llm.failures import Outage, Rejected, plain
 
 LONGEST = 1_000_000  # bytes of a reply, unpacked; of a batch's results, of each line
@@ -119,7 +121,23 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
             await response.aclose()
 
     def _clean(self, text: str) -> str:
-        return hide_secrets(text, *self._secrets)
+        text = hide_secrets(text, *self._secrets)
+        if '"token"' not in text:
+            return text
+        try:
+            found = parse_json(text)
+            return json.dumps(found) if self._unspelled(found) else text
+        except (ValueError, RecursionError):  # no answer, whatever it holds
+            return text
+
+    def _unspelled(self, node: Any) -> bool:
+        """Take away lists of tokens that spell a secret, as log-probabilities of a text do; whether there were any."""
+        parts = list(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+        spelled = "".join(str(part["token"]) for part in parts if isinstance(part, dict) and "token" in part)
+        if isinstance(node, list) and hide_secrets(spelled, *self._secrets) != spelled:
+            node.clear()
+            return True
+        return any([self._unspelled(part) for part in parts])
 
 
 async def _unpacked(response: Any) -> AsyncIterator[bytes]:

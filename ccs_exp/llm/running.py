@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from ccs_exp.journal import stop
+
 
 def run_to_the_end(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """The result of `work`. Ctrl-C and SIGTERM cancel it, let it clean up, and then act as they would have."""
+    """The result of `work`. Signals that stop a program cancel it, let it clean up, and then act as they would have."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -23,7 +25,7 @@ def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """With signals made cancellations: what a handler raises in the middle of an event loop ends in a heap of tracebacks."""
     received: list[signal.Signals] = []
     here = threading.current_thread() is threading.main_thread() and os.name == "posix"
-    before = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)} if here else {}
+    before = {sent: signal.getsignal(sent) for sent in stop.SIGNALS} if here else {}
     taken = [sent for sent, handler in before.items() if callable(handler) or handler is signal.SIG_DFL]  # what is ignored stays so
 
     async def run() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import Iterable
@@ -29,13 +30,14 @@ def folders_below(directories: Iterable[str | Path]) -> list[Path]:
 
 def check_files(folder: Path) -> None:
     """Raise `CcsError` where a file of a run is larger than runs write, or not a plain file of its own: a link names anything."""
-    for path in (*folder.glob("*"), *folder.glob("figures/*"), *folder.glob("atlas/*"), *folder.glob(".hydra/*")):
-        if path.suffix not in _MOST_BYTES:
-            continue
+    for path in (*folder.glob("*"), *folder.glob("figures/*"), *folder.glob("atlas/**/*"), *folder.glob(".hydra/*")):
         state = path.lstat()
-        if path.parent.resolve() not in (folder.resolve(), folder.resolve() / path.parent.name) or not stat.S_ISREG(state.st_mode):
+        in_atlas = folder / "atlas" in path.parents and not stat.S_ISDIR(state.st_mode)  # which is sent as it is
+        if path.suffix not in _MOST_BYTES and not in_atlas:
+            continue
+        if path.parent.resolve() != folder.resolve() / path.parent.relative_to(folder) or not stat.S_ISREG(state.st_mode):
             raise CcsError(f"{path} is not a file of its own but a link or a device, which no run writes. Copy the run's files there.")
-        if state.st_size > _MOST_BYTES[path.suffix]:
+        if state.st_size > _MOST_BYTES.get(path.suffix, math.inf):
             raise CcsError(f"{path} has {state.st_size >> 20:,} MiB, more than any run writes. Run the job again, or leave the folder out.")
 
 

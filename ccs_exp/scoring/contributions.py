@@ -149,10 +149,14 @@ def unpack_contributions(members: Members) -> Contributions:
     heads, images = tuple(map(Head.parse, about["heads"])), len(about["sample_ids"])
     tensors: dict[str, Any] = unpack_tensors({name: bytes(members[name]) for name in members if name.endswith(".safetensors")})
     basis = tensors["basis"]
+    if {values.dtype for values in tensors.values()} != {torch.float64} or basis.ndim != 3:
+        raise ValueError(f"numbers of {', '.join(sorted(str(values.dtype) for values in tensors.values()))}")
     if len(basis) != len(heads) or len(about["digests"]) != images:
         raise ValueError("heads or images without their numbers")
     parts = []
     for name in ("coordinates", "embeddings"):
         mean, step = tensors[f"{name}/mean"], tensors[f"{name}/step"]
+        if mean.shape != step.shape or mean.shape != (basis.shape[::2] if name == "coordinates" else basis.shape[1:2]):
+            raise ValueError(f"{name} of {tuple(mean.shape)} and {tuple(step.shape)} numbers")
         parts.append(Counted(mean, step, np.frombuffer(members[name], _BYTES).reshape(images, *mean.shape)))
     return Contributions(heads, about["sample_ids"], about["digests"], basis, *parts)

@@ -84,18 +84,26 @@ def donors(
             gathered.append(outputs.donors())
         return Donors({layer: gathered[0].outputs[layer]}, gathered[0].fingerprints)
 
-    def pack(found: Donors) -> dict[str, bytes]:
-        (outputs,) = found.outputs.values()
-        return pack_tensors({"outputs": outputs, "fingerprints": found.fingerprints})
-
-    def unpack(layer: int, members: Members) -> Donors:
-        tensors = unpack_tensors(members)
-        return Donors({layer: tensors["outputs"]}, tensors["fingerprints"])
-
     found = []
     for layer in layers:
         of_layer_key = None if key is None else {**key, "layer": layer}
-        found.append(kept("donors", of_layer_key, partial(of_layer, layer), pack, partial(unpack, layer)))
+        found.append(kept("donors", of_layer_key, partial(of_layer, layer), pack_layer, partial(unpack_layer, layer)))
     if stages is not None:
         stages.note("donors", computed=bool(gathered))
     return Donors({layer: outputs for part in found for layer, outputs in part.outputs.items()}, found[0].fingerprints)
+
+
+def pack_layer(found: Donors) -> dict[str, bytes]:
+    """Of one layer alone."""
+    (outputs,) = found.outputs.values()
+    return pack_tensors({"outputs": outputs, "fingerprints": found.fingerprints})
+
+
+def unpack_layer(layer: int, members: Members) -> Donors:
+    """What `pack_layer` made. Raises on anything else."""
+    tensors = unpack_tensors(members)
+    outputs, fingerprints = tensors["outputs"], tensors["fingerprints"]
+    if not outputs.is_floating_point() or fingerprints.dtype != torch.int64 or fingerprints.shape != outputs.shape[:1]:
+        shapes = f"{tuple(outputs.shape)} {outputs.dtype} and {tuple(fingerprints.shape)} {fingerprints.dtype}"
+        raise ValueError(f"outputs and fingerprints of {shapes}")
+    return Donors({layer: outputs}, fingerprints)

@@ -27,8 +27,8 @@ def kept_of_probe(
         return {**pack(value), "skipped": json.dumps(probe.skipped).encode()}
 
     def unpacked(members: Members) -> Value:
-        probe.skipped = unpack_skipped(members)
-        return unpack(members)
+        value, probe.skipped = unpack(members), unpack_skipped(members)  # the second only where both can be read
+        return value
 
     return kept(kind, key, compute, packed, unpacked, stages)
 

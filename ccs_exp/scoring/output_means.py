@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ccs_exp.clip.layers import float64
 from ccs_exp.errors import CcsError
-from ccs_exp.store import Members, pack_tensors, unpack_tensors
+from ccs_exp.store import Members, json_as, pack_tensors, unpack_tensors
 
 Sums = dict[int, Float[Tensor, "heads *positions head_dim"]]  # by layer
 
@@ -69,8 +70,11 @@ def pack_sums(sums: OutputSums) -> dict[str, bytes]:
 
 
 def unpack_sums(members: Members) -> OutputSums:
+    """What `pack_sums` made. Raises on anything else."""
     found: dict[str, Any] = {"outputs": {}, "coefficients": {}}
     for name, values in unpack_tensors(members).items():
         of, _, layer = name.partition("/")
+        if values.dtype != torch.float64 or values.ndim < 2:
+            raise ValueError(f"{name} holds {tuple(values.shape)} numbers of {values.dtype}")
         found[of][int(layer)] = values
-    return OutputSums(json.loads(members["num_images"]), **found)
+    return OutputSums(json_as(int, members["num_images"]), **found)

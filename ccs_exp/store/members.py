@@ -32,11 +32,13 @@ def pack_tensors(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
 
 
 def unpack_tensors(members: Members, **shapes: tuple[int | None, ...]) -> dict[str, Tensor]:
-    """The tensors of these names. Raises where one is absent, or of another shape (None: any length)."""
+    """The tensors of these names. Raises where one is absent, of another shape (None: any length), or not of floating-point numbers."""
     from safetensors.torch import load
 
     tensors = load(members[_FILE])
     for name, shape in shapes.items():
+        if not tensors[name].is_floating_point():
+            raise ValueError(f"{name} holds {tensors[name].dtype}")
         found = tuple(tensors[name].shape)
         if len(found) != len(shape) or any(there not in (asked, None) for asked, there in zip(found, shape, strict=True)):
             raise ValueError(f"{name} has the shape {found}, not {shape}")

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from ccs_exp.compute.temporary import use_own_folder
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.resume import is_kept
 from ccs_exp.journal.state import SweepRecord
@@ -38,6 +39,7 @@ class SweepCallback(Callback):
                 launcher = OmegaConf.select(config, "hydra.runtime.choices", default={}).get("hydra/launcher") or "basic"
                 SweepRecord(cells, launcher, time.time()).write(folder)
             return
+        use_own_folder()  # torch, which a plan asks, leaves something in it
         try:
             cells = sweep_cells(config)
             if cells is None:

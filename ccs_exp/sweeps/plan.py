@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
+from yaml import YAMLError
 
 from ccs_exp.clip.loading import unloaded
 from ccs_exp.config.checks import check
@@ -181,6 +182,6 @@ def finished_folders(folders: Sequence[Path]) -> Finder:
             record = read_job(path.parent)
             if record and record.state == "done" and (path.parent / "summary.json").is_file() and config.is_file():
                 finished[_identity(DictConfig(OmegaConf.load(config)))] = str(path.parent)
-        except (CcsError, OmegaConfBaseException, OSError, ValueError, KeyError, TypeError):
+        except (CcsError, OmegaConfBaseException, YAMLError, RecursionError, OSError, ValueError, KeyError, TypeError):
             continue  # what cannot be read is not known to be done
     return lambda cfg, _: finished.get(_identity(cfg))

@@ -94,6 +94,25 @@ def told_before_killed(sweep_dir: Path, cells: Iterable[int]) -> Iterator[None]:
         stop.listen()
 
 
+def tracker_anew() -> None:
+    """Where joblib's process that takes away what killed ones leave has been killed itself: another one, which says nothing.
+
+    joblib starts one at the next occasion, and that shows a traceback for everything that it is told to forget and has never seen.
+    """
+    from joblib.externals.loky.backend import resource_tracker
+
+    if resource_tracker._resource_tracker._check_alive():
+        return
+    shown = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)  # which it inherits
+        resource_tracker.ensure_running()
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+
+
 def _portable(error: Exception) -> Exception:
     """`error` if another process can read it, else what it says: an exception that cannot be unpickled would end the sweep."""
     try:

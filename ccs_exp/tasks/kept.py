@@ -15,6 +15,8 @@ from ccs_exp.store import Entry, Stages, json_as, locked, read_entries, unpacked
 from ccs_exp.store.entries import key_digest
 from ccs_exp.tasks.evaluation import Evaluation, Heads, Outcomes, distinct_sets
 
+_FRACTIONS = ("margin", "log_probability", "rank", "ndkl")  # what a pass finds of each item in fractional numbers; all else are whole
+
 Evaluate = Callable[[Sequence[Condition]], Evaluation]
 
 
@@ -104,6 +106,7 @@ def unpack_evaluation(entry: Entry) -> Evaluation:
     rankings: dict[str, Outcomes] = {}
     for number, task in enumerate(about.tasks):
         fixed, columns = (_arrays(arrays, f"{number}/{part}/") for part in ("fixed", "columns"))
+        _check_kinds(fixed | columns)
         fixed |= {column: np.array(values, dtype=object) for column, values in task.texts.items()}
         shape = len(sets), len(task.ids)
         if {values.shape for values in columns.values()} != {shape} or {values.shape for values in fixed.values()} != {shape[1:]}:
@@ -115,6 +118,12 @@ def unpack_evaluation(entry: Entry) -> Evaluation:
         )
     conditions = tuple(Condition(_name(heads), heads) for heads in dict.fromkeys(sets))
     return Evaluation(conditions, sets, tasks, tuple(about.seeds), about.skipped, about.warnings, about.decoder, rankings)
+
+
+def _check_kinds(columns: Mapping[str, np.ndarray]) -> None:
+    for column, values in columns.items():
+        if values.dtype.kind != ("f" if column in _FRACTIONS else "i"):
+            raise ValueError(f"{column} holds {values.dtype}")
 
 
 def _arrays(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

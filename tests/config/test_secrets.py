@@ -93,6 +93,10 @@ REFUSED = {
     "password elsewhere": ({"dataset": {"path": "s3://me:hunter22@h/x"}}, "dataset.path has a user name or password"),
     "in a list": ({"a": [{"b": "x"}, {"b": "https://hunter22@h"}]}, "a.1.b has a user name"),
     "query": ({"judge": {"base_url": "https://h/v1?key=hunter22"}}, "judge.base_url has a key in its query"),
+    "query without scheme": ({"judge": {"base_url": "h/v1?key=hunter22"}}, "judge.base_url has more than an address"),
+    "query of any name": ({"judge": {"base_url": "https://h/v1?code=hunter22"}}, "judge.base_url has more than an address"),
+    "fragment": ({"judge": {"base_url": "https://h/v1#key=hunter22"}}, "judge.base_url has more than an address"),
+    "signed query": ({"dataset": {"path": "https://h/x?se=1&sig=hunter22"}}, "dataset.path has a key in its query"),
     "interpolated query": ({"a": {"b": "https://h/v1?api-key=${oc.env:UNSUSPICIOUS}"}}, "a.b has a key in its query"),
     "by name": ({"judge": {"api_key": "hunter22"}}, "judge.api_key is a secret by its name"),
     "by name, a number": ({"judge": {"password": 31415926}}, "judge.password is a secret"),
@@ -117,7 +121,7 @@ def test_a_configuration_with_a_secret_is_refused_and_the_secret_not_repeated(ki
 
 
 def test_what_holds_none_passes():
-    plain = {"b": "???", "max_tokens": 5, "path": "hf://name@main/x", "token": None, "d": [1.5, True], "e": {}}
+    plain = {"b": "???", "base_url": "???", "max_tokens": 5, "path": "hf://name@main/x", "token": None, "d": [1.5, True], "e": {}}
     check_no_secrets(OmegaConf.create(plain | {"a": "${not.there}", "c": "${b}"}))
     refuse_secrets(["-m", "dataset.path=hf://name@main/folder", "hydra.run.dir=/tmp/x@y", "judge.base_url=http://h/v1", "model.name=a"])
 

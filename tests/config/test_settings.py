@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from test_config import NEEDS
@@ -14,6 +15,7 @@ from ccs_exp.config.mistakes import explained
 from ccs_exp.config.place import config_dir
 from ccs_exp.config.plain import plain
 from ccs_exp.config.schema import configure
+from ccs_exp.config.settings import check_hydra
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build, build_strategies
 
@@ -121,6 +123,8 @@ def test_wrong_values_are_refused_in_a_paragraph(group, step):
         ("pixel_cache=maybe", "pixel_cache=maybe: give true or false."),
         ("prune.match_seeds=abc", "prune.match_seeds=abc: give a list, as in 'prune.match_seeds=[a,b]'."),
         ("trainer=5", "trainer=5: give a mapping"),
+        ("+evidence={foo: 1}", "There is no setting evidence.foo."),
+        ("dataset={a: 1}", "dataset is chosen by name, as --help lists them; its settings are set one by one, as dataset.SETTING=VALUE."),
         ("model.name=null", "model.name=null: give a value."),
         ("evidence.seed=-1", "evidence.seed=-1: give a number of at least 0."),
         ("evidence.other_probe=abc", "evidence.other_probe=abc: give what differs of probe.source, as in 'evidence.other_probe={seed: 4}'"),
@@ -133,6 +137,14 @@ def test_what_was_meant_is_said(override, said):
     with pytest.raises(CcsError) as caught:
         configure("prune=paper", override)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(("override", "meant"), [("++hydra.run.dri=x", "hydra.run.dir"), ("++hydra.foo=1", None)])
+def test_hydra_s_own_settings_are_those_that_it_has(override, meant):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        check_hydra(compose("config", return_hydra_config=True).hydra)
+        with pytest.raises(CcsError, match=f"There is no setting .*Did you mean {meant}" if meant else "There is no setting hydra.foo"):
+            check_hydra(compose("config", overrides=[override], return_hydra_config=True).hydra)
 
 
 def test_a_setting_of_a_strategy_that_is_not_chosen_says_how_to_write_it():

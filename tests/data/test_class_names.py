@@ -10,8 +10,11 @@ from ccs_exp.clip.imagenet import imagenet_names
 from ccs_exp.config.schema import configure
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.class_names import names_of_folders
+from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import ClassFolders, ImageFolder
+from ccs_exp.data.images.source import UnreadableImage
 from ccs_exp.data.published.classes import class_table
+from ccs_exp.data.published.hub import HubSource, local_files
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.keys import images_key
@@ -30,6 +33,7 @@ def test_every_wordnet_id_of_imagenet_has_the_name_of_the_standard_evaluation():
     [
         (["n01855672", "n02099601"], ["goose", "Golden Retriever"], "n01855672 as 'goose'"),
         (["AnnualCrop", "SeaLake"], ["annual crop", "sea lake"], "AnnualCrop as 'annual crop'"),
+        (["seaLake", "redFoxCub"], ["sea lake", "red fox cub"], "seaLake as 'sea lake'"),
         (["big_cat", "McDonald", "iPhone", "ox", "日本", "Café"], ["big cat", "McDonald", "iPhone", "ox", "日本", "Café"], ""),
         (["n99999999", "n01440764"], ["n99999999", "tench"], "look like codes, of which prompts can make nothing: n99999999"),
         (["0", "1"], ["0", "1"], "look like codes"),
@@ -149,3 +153,14 @@ def test_a_named_pipe_does_not_hold_up_a_pass(tmp_path, workers):
     os.mkfifo(tmp_path / "ant" / "pipe.png")
     data = ImageData(ClassFolders(tmp_path), to_tensor, num_workers=workers)
     assert sum(len(batch.sample_ids) for batch in batches(data)) == 4
+
+
+def test_a_pipe_that_a_list_names_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "1.png")
+    with pytest.raises(UnreadableImage, match=r"1\.png is no file"):
+        STANDARD(tmp_path / "1.png", str(tmp_path / "1.png"))
+
+
+def test_a_pipe_in_a_copy_of_a_published_set_is_no_part_of_it(tmp_path):
+    os.mkfifo(tmp_path / "0.tar")
+    assert local_files(HubSource("a/b", "c" * 40, "test", "test/*.tar", label_column="cls"), tmp_path) == []

@@ -63,6 +63,21 @@ def test_eight_bits_are_left_as_they_are_and_dark_pictures_stay_dark():
         STANDARD(saved(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "TIFF"), "it")
 
 
+def test_a_transparent_value_of_sixteen_bits_is_white_for_users_alone():
+    values = np.full((4, 4), 30000, np.uint16)
+    values[0] = 5
+    file = saved(Image.fromarray(values), transparency=5)
+    assert grey(SEEN(file, "it"))[:, 0].tolist() == [255, 117, 117, 117]
+    assert grey(STANDARD(file, "it"))[:, 0].tolist() == [0, 117, 117, 117]
+
+
+def test_zero_is_white_where_a_tiff_says_so():
+    values, content = np.zeros((4, 4), np.uint16), io.BytesIO()
+    values[0] = 65535
+    Image.fromarray(values).save(content, "TIFF", tiffinfo={262: 0})
+    assert grey(STANDARD(content, "it"))[:, 0].tolist() == [0, 255, 255, 255]
+
+
 def photo(orientation, kind="JPEG"):
     """Wider than high, its left half red; the tag says how it must be turned."""
     pixels = np.zeros((16, 32, 3), np.uint8)

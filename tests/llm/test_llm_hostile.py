@@ -157,7 +157,11 @@ HALF_VALID = {
     "no finish_reason": completion(BODY, GOOD, choice={"finish_reason": None}),
     "finish_reason tool_calls": completion(BODY, GOOD, choice={"finish_reason": "tool_calls"}),
     "tool calls beside": completion(BODY, GOOD, message={"tool_calls": [{"id": "1"}]}),
+    "an older server's call beside": completion(BODY, GOOD, message={"function_call": {"name": "f"}}),
+    "what we have said ourselves": completion(BODY, GOOD, message={"role": "user"}),
     "an error beside": completion(BODY, GOOD, error={"message": "overloaded"}),
+    "an error in the choice": completion(BODY, GOOD, choice={"error": {"message": "cut off"}}),
+    "a piece of a stream": completion(BODY, GOOD, object="chat.completion.chunk"),
     "another key": completion(BODY, '{"verdict": "aligned", "reason": "it is red"}'),
     "a second verdict": completion(BODY, '{"verdict": "aligned", "verdict_1": "not_aligned"}'),
     "the second choice first": completion(BODY, GOOD, choice={"index": 1}),
@@ -436,3 +440,11 @@ def test_a_repeated_key_comes_through_in_no_form_and_no_place(server, cache, mon
     seen = "".join(path.read_text() for path in cache.rglob("*.json")) + repr((labels, session, parts[1].opinions))
     assert all("[hidden]" in label for label in labels) and len(server.bodies) == 48
     assert not [form for form in (KEY, "hunter22", *told) if form[:20] in seen]
+
+
+def test_a_key_that_is_spelled_token_by_token_is_kept_nowhere(server, cache):  # noqa: F811
+    spelled = [{"token": sign, "bytes": [ord(sign)], "logprob": 0.0, "top_logprobs": []} for sign in f"Key {KEY}"]
+    server.reply = lambda body: completion(body, choice={"logprobs": {"content": spelled}})
+    assert judge(server, logprobs=True).judge(questions(3)) == expected(questions(3))
+    kept = [json.loads(path.read_text())["response"]["choices"][0]["logprobs"] for path in kept_files(cache)]
+    assert kept == [{"content": []}] * 3

@@ -51,6 +51,12 @@ def linked_figures(folder: Path) -> None:
     (folder / "figures").symlink_to(folder / "elsewhere")
 
 
+def linked_in_atlas(folder: Path) -> None:
+    (folder / "atlas" / "heads").mkdir(parents=True, exist_ok=True)
+    (folder.parent / "id_rsa").write_text(ELSEWHERE)
+    (folder / "atlas" / "heads" / "notes").symlink_to(folder.parent / "id_rsa")
+
+
 def fifo(folder: Path) -> None:
     (folder / "heads.csv").unlink()
     os.mkfifo(folder / "heads.csv")
@@ -98,6 +104,7 @@ HOSTILE = {
     "a link": (linked("report.html"), "is not a file of its own"),
     "a linked table": (linked("heads.csv"), "is not a file of its own"),
     "linked figures": (linked_figures, "is not a file of its own"),
+    "a link in the atlas": (linked_in_atlas, "is not a file of its own"),
     "a device": (fifo, "is not a file of its own"),
     "a head beyond any encoder": (other_heads(a=(",8,L8.H0,", ",8,L8.H9999,")), "which no run writes"),
     "a head of many digits": (other_heads(a=(",8,L8.H0,", f",8,L8.H{'9' * 5000},")), "is not a head"),
@@ -128,7 +135,8 @@ def test_a_hostile_folder_is_refused_and_the_others_are_reported(tmp_path, kind,
     assert ELSEWHERE not in page
 
 
-SENT = ("a later schema", "texts for numbers", "a summary nested too deep", "a link", "linked figures", "a device", "a summary of 100 MB")
+SENT = ("a later schema", "texts for numbers", "a summary nested too deep", "a device", "a summary of 100 MB")
+SENT += ("a link", "linked figures", "a link in the atlas")
 
 
 @pytest.mark.parametrize("kind", SENT)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from example_run import RAN, asked, write_run
 
+from ccs_exp.clip.ablation import Donors
 from ccs_exp.config.schema import configure
 from ccs_exp.heads import Head
 from ccs_exp.jobs.kept_scores import pack_scores
@@ -20,8 +22,10 @@ from ccs_exp.jobs.store_command import main, unpackers
 from ccs_exp.jobs.weights import WEIGHTS
 from ccs_exp.scoring.ccs import HeadScore, Scores
 from ccs_exp.scoring.describe import spans_as_json
+from ccs_exp.scoring.donors import pack_layer
 from ccs_exp.scoring.judges.judge import Verdict
 from ccs_exp.scoring.moments import HeadMoments, pack_moments
+from ccs_exp.scoring.output_means import OutputSums, pack_sums
 from ccs_exp.scoring.spans import HeadSpans
 from ccs_exp.store import code_of, kept, pack_tensors, read_entry, unpacked, write_entry
 from ccs_exp.store.code import is_of_this_code
@@ -72,10 +76,32 @@ def entries(tmp_path):
     }
 
 
+def more_entries(tmp_path):
+    sums = OutputSums(2, {3: torch.ones(2, 5, 4).double()}, {3: torch.ones(2, 4).double()})
+    donors = Donors({3: torch.ones(2, 2, 5, 4)}, torch.tensor([1, 2]))
+    return entries(tmp_path) | {
+        "output_sums": ({}, pack_sums(sums) | {"skipped": b"[]"}),
+        "donors": ({"layer": 3}, pack_layer(donors)),
+    }
+
+
 def test_every_kind_is_read_as_it_was_written(tmp_path, capsys):
     for kind, (key, members) in entries(tmp_path).items():
         write_entry(kind, key | CODE, members)
     assert main(["verify"]) == 0 and "8 entries read, 0 damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["text_embeddings", "moments", "evaluations", "output_sums", "donors"])
+def test_numbers_of_another_kind_are_another_layout(kind, tmp_path):
+    key, members = more_entries(tmp_path)[kind]
+    unpack, (name,) = unpackers()[kind], [name for name in members if name.endswith(".safetensors")]
+    assert unpack(Entry(kind, key, members)) is not None
+    for other in (torch.bool, torch.int8, torch.float16):
+        if kind == "text_embeddings" and other is torch.float16:  # as a model of half precision has them
+            continue
+        tensors = {column: values.to(other) for column, values in safetensors.torch.load(members[name]).items()}
+        with pytest.raises(ValueError, match="float16|int8|bool"):
+            unpack(Entry(kind, key, members | {name: safetensors.torch.save(tensors)}))
 
 
 KINDS = [HASHES, WEIGHTS, "text_embeddings", "moments", "descriptions", "scores", "evaluations", JOBS]

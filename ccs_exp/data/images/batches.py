@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ccs_exp.clip.preprocessing import ToPixels, has_steps, parted
+from ccs_exp.compute.decoders import DecodingLoader
 from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
@@ -114,7 +115,7 @@ class ImageData(SharedData):
 
     def test_dataloader(self) -> DataLoader:
         self._seen = []
-        return DataLoader(
+        return DecodingLoader(
             self._dataset,
             batch_sampler=self._batches(),
             num_workers=self.num_workers,

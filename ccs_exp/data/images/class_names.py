@@ -11,7 +11,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import look_alikes, read_csv, some
 
 _WORDNET_ID = re.compile(r"n\d{8}")
-_CAMEL_CASE = re.compile(r"(?:[A-Z][a-z]{2,}){2,}")
+_CAMEL_CASE = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
 _WORD = re.compile(r"[^\W\d_]+")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]|[^\x00-\x7f]")
 _SAYS_NOTHING = frozenset({"class", "cls", "label", "category", "cat", "id", "folder", "group", "type", "set"})
@@ -21,7 +21,7 @@ def names_of_folders(folders: Sequence[str]) -> tuple[tuple[str, ...], tuple[str
     """The name of each class folder, and what a reader must be told: names that were translated, parted, or look like codes.
 
     Underscores are spaces. ``n01855672`` is one of ImageNet's 1,000 WordNet ids, whose names are those that OpenAI gave them;
-    ``AnnualCrop`` is "annual crop".
+    ``AnnualCrop`` and ``annualCrop`` are "annual crop".
     """
     translated = {folder: imagenet_names()[folder] for folder in folders if _is_known_id(folder)}
     parted = {folder: _parted(folder) for folder in folders if _CAMEL_CASE.fullmatch(folder)}
@@ -70,7 +70,7 @@ def _is_known_id(folder: str) -> bool:
 
 
 def _parted(folder: str) -> str:
-    return " ".join(re.findall("[A-Z][a-z]+", folder)).lower()
+    return " ".join(re.findall("[A-Za-z][a-z]+", folder)).lower()
 
 
 def _looks_like_a_code(name: str) -> bool:

@@ -24,6 +24,7 @@ _DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError, RuntimeError),
     *(EOFError, struct.error, zlib.error, Image.DecompressionBombError),
 )
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF's tag for what a grey value means
 _RUNS_PROGRAMS, _IS_VIDEO = "EPS", "MPEG"  # Ghostscript; MPEG files are recognised, but not decoded
 
 
@@ -74,6 +75,8 @@ class Decoder(NamedTuple):
 
     def __call__(self, file: BinaryIO | Path, where: str) -> Image.Image:
         """Raises `UnreadableImage` that says `where`."""
+        if isinstance(file, Path) and not file.is_file() and file.exists():  # a pipe has no end
+            raise UnreadableImage(f"{where} is no file.")
         try:
             with Image.open(file, formats=tuple(image_formats())) as image:
                 if image.width * image.height > MOST_PIXELS:
@@ -91,7 +94,9 @@ class Decoder(NamedTuple):
             if self.as_seen:
                 ImageOps.exif_transpose(image, in_place=True)
             return image
-        picture = _on_white(_eight_bits(ImageOps.exif_transpose(image))) if self.as_seen else _eight_bits(image)
+        negative = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        picture = _eight_bits(ImageOps.exif_transpose(image) if self.as_seen else image, negative)
+        picture = _on_white(picture) if self.as_seen else picture
         picture = picture.convert("RGB")
         if self.jpeg_quality is None or is_jpeg:
             return picture
@@ -111,8 +116,10 @@ def decoder_of(decoding: Decoding) -> Decoder:
     return Decoder(as_seen=decoding == "as_seen")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, negative: bool) -> Image.Image:
     """`image`, but grey values of more than 8 bits as 8: 0..1 or 0..65535 become 0..255, other ranges from their least to their most.
+
+    `negative`: 0 stands for white, which Pillow heeds for 8 bits alone.
 
     Raises ValueError for values that are not finite.
     """
@@ -128,7 +135,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 255:
         low, high = 0.0, 255.0
-    return Image.fromarray(np.rint((values - low) * (255 / ((high - low) or 1.0))).astype(np.uint8))
+    scaled = np.rint((values - low) * (255 / ((high - low) or 1.0)))
+    grey = Image.fromarray((255 - scaled if negative else scaled).astype(np.uint8))
+    transparent = image.info.get("transparency")  # the value of pixels that are not to be seen
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -78,7 +78,7 @@ def local_files(hub: HubSource, folder: Path) -> list[Path]:
         return [path for path in walk(folder).files if fnmatch.fnmatchcase(path.name, name)]
     below = folder / Path(hub.files).parent
     # shards are numbered: the archive in which a data set is distributed, lying there too, is none
-    found = ([path for path in place.glob("*.tar") if path.stem.isdigit()] for place in (below, folder))
+    found = ([path for path in place.glob("*.tar") if path.stem.isdigit() and path.is_file()] for place in (below, folder))
     return by_number(next((shards for shards in found if shards), []))
 
 

@@ -135,7 +135,7 @@ def oxford_pets_whole(look: Look) -> LabelledFiles | None:
     """All photographs ``images/Abyssinian_201.jpg``, also those of the training set and those that no list names."""
     for root in _roots(look.folder, "oxford-iiit-pet"):
         if (root / "images").is_dir() and (root / "annotations").is_dir():
-            files = sorted(path for path in (root / "images").iterdir() if is_image(path))
+            files = [path for path in walk(root / "images").files if is_image(path)]
             targets = targets_of([path.stem.rpartition("_")[0] for path in files], None, look.table, str(root / "images"))
             return LabelledFiles(root, files, targets, look.decode)
     return None

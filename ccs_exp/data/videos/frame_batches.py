@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from ccs_exp.compute.decoders import DecodingLoader
 from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.batches import OnError, default_workers
 from ccs_exp.data.images.source import UnreadableImage
@@ -95,7 +96,7 @@ class FrameData(SharedData):
     def decoded(self) -> Iterator[tuple[int, Tensor | None]]:
         """The index and frames, ``[frames, 3, height, width]``, of each video of this process's share; None for an unreadable one."""
         indices = [index for group in self.groups() for index in group]
-        loader = DataLoader(self._dataset, batch_size=None, sampler=indices, num_workers=self.num_workers)
+        loader = DecodingLoader(self._dataset, batch_size=None, sampler=indices, num_workers=self.num_workers)
         for index, frames in zip(indices, loader, strict=True):
             if isinstance(frames, Tensor):
                 yield index, frames

@@ -108,14 +108,19 @@ class Subject:
 
 def _content(response: Any) -> tuple[str, Mapping[str, Any]]:
     try:
-        choices, error = response["choices"], response.get("error")
+        choices, whole = response["choices"], response.get("object") != "chat.completion.chunk"
         choice = choices[0]
+        error = response.get("error") or choice.get("error")
         message, finish = choice["message"], choice.get("finish_reason")
-        content, refusal, calls = message.get("content"), message.get("refusal"), message.get("tool_calls")
+        content, refusal = message.get("content"), message.get("refusal")
+        calls = message.get("tool_calls") or message.get("function_call")  # as older servers have it
+        role = message.get("role", "assistant")
     except (KeyError, IndexError, TypeError, AttributeError) as problem:
         raise Rejected("unusable", "no chat completion") from problem
     if error:
         raise Rejected("unusable", f"an error beside the answer: {str(error)[:200]}")
+    if not whole:
+        raise Rejected("unusable", "a piece of a stream, which was not asked for")
     if len(choices) != 1 or choice.get("index", 0) != 0:
         raise Rejected("unusable", "not the one answer that was asked for, but others or several")
     if refusal:
@@ -126,6 +131,8 @@ def _content(response: Any) -> tuple[str, Mapping[str, Any]]:
         raise Rejected("truncated", f"ended at the limit of tokens: {str(content)[:200]!r}")
     if finish != "stop" or calls:
         raise Rejected("unusable", f"no finished answer, but finish_reason {finish!r}: {str(content)[:200]!r}")
+    if role != "assistant":
+        raise Rejected("unusable", f"a message of the role {str(role)[:50]!r}, not of the assistant")
     if not isinstance(content, str) or not content.strip():
         raise Rejected("empty")
     return content, choice
