@@ -99,7 +99,7 @@ def pieces(original: nn.Module, pixels: Tensor) -> Pieces:
         heads = block.attn.num_heads
         parts = torch.einsum("btho,who->hbtw", z.unflatten(-1, (heads, -1)), output.weight.unflatten(1, (heads, -1)))
         bias = torch.zeros(parts.shape[-1], dtype=torch.float64) if output.bias is None else output.bias
-        norm = block.norm1 if type(block).__name__ in ("ResPostBlock", "EvaBlockPostNorm") else getattr(block, "ln_attn", nn.Identity())
+        norm = block.norm1 if type(block).__name__ in ("ResPostBlock", "ResPostRelPosBlock", "EvaBlockPostNorm") else getattr(block, "ln_attn", nn.Identity())
         if isinstance(norm, nn.LayerNorm):
             whole = parts.sum(dim=0) + bias
             sigma = torch.sqrt(whole.var(dim=-1, correction=0, keepdim=True) + norm.eps)
@@ -318,7 +318,7 @@ def test_shape_and_memory_are_known_without_weights(name, shape):
 
 
 TRUE_SHAPES = ("ViT-B-32", "coca_ViT-B-32", "ViT-L-14-CLIPA", "ViT-B-16-SigLIP", "ViT-B-16-SigLIP2-256", "ViT-SO400M-14-SigLIP")
-TRUE_SHAPES += ("PE-Core-B-16", "vit_medium_patch16_gap_256")
+TRUE_SHAPES += ("PE-Core-B-16", "vit_medium_patch16_gap_256", "vit_relpos_medium_patch16_cls_224")
 TRUE_SHAPES += ("EVA02-B-16", "EVA01-g-14", "ViTamin-S", "ViTamin-B", "MobileCLIP-B", "MobileCLIP2-L-14")
 
 
