@@ -64,7 +64,8 @@ def progress(unit: str, shown: bool = True) -> Progress:
     bar = [] if console.width < _NARROW else [BarColumn(bar_width=20)]
     amount = TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}")
     columns = (TextColumn("{task.description}"), *bar, amount, TimeRemainingColumn(elapsed_when_finished=True))
-    return Progress(*columns, console=console, disable=not shown)
+    # a step of a slow pass takes a minute; over rich's half a minute nothing would be known of what remains
+    return Progress(*columns, console=console, disable=not shown, speed_estimate_period=600)
 
 
 def _lasting(stream: TextIO) -> TextIO:
