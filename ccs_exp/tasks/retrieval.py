@@ -20,7 +20,7 @@ from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
-from ccs_exp.tasks.chance import no_better_than_chance
+from ccs_exp.tasks.chance import OF_CAPTIONS, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
 from ccs_exp.tasks.margins import right_margins
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
@@ -109,7 +109,7 @@ def retrieve(
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
     if frozenset() in task.masks:  # counted in videos, because captions of one are not independent
         hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * count)
-        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count)
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count, OF_CAPTIONS)
     return Evaluation(
         tuple(conditions),
         task.masks,
