@@ -308,6 +308,7 @@ OF_IMAGE = 3 * 224 * 224  # numbers
         pytest.param("EVA02-B-16", (12, 12, OF_IMAGE, 197, 768, True, 64, 512), marks=pytest.mark.full),
         pytest.param("coca_ViT-B-32", (12, 12, OF_IMAGE, 50, 768, False, 512, 512), marks=pytest.mark.full),
         pytest.param("ViTamin-S", (14, 6, OF_IMAGE, 196, 384, False, 64, 384), marks=pytest.mark.full),
+        pytest.param("vit_relpos_medium_patch16_cls_224", (12, 8, OF_IMAGE, 197, 512, True, 64, 512), marks=pytest.mark.full),
     ],
 )
 def test_shape_and_memory_are_known_without_weights(name, shape):
