@@ -32,7 +32,7 @@ from ccs_exp.scoring.textspan import textspan
 
 TRANSFORMERS = "transformers CLIP"  # of its default shape, ViT-B/32
 NAMES = ("ViT-B-32", TRANSFORMERS, "coca_ViT-B-32", "vit_medium_patch16_gap_256", "ViTamin-S", "MobileCLIP-B", "EVA02-B-16", "PE-Core-B-16")
-NAMES += ("ViT-B-16-SigLIP", "ViT-B-16-SigLIP2", "ViT-L-14-CLIPA", "EVA01-g-14")
+NAMES += ("ViT-B-16-SigLIP", "ViT-B-16-SigLIP2", "ViT-L-14-CLIPA", "EVA01-g-14", "ViTamin-B", "vit_relpos_medium_patch16_cls_224")
 BATCH, DESCRIPTIONS = 8, 3_498
 
 

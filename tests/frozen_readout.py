@@ -35,7 +35,7 @@ def _pool(visual: nn.Module, y: Tensor) -> Map:
     """Of double-precision modules; y: normed tokens."""
     if hasattr(visual, "trunk"):
         trunk, prefix = visual.trunk, visual.trunk.num_prefix_tokens
-        if trunk.attn_pool is None:
+        if getattr(trunk, "attn_pool", None) is None:
             return (lambda v: v[:, 0]) if trunk.global_pool == "token" else (lambda v: v[:, prefix:].mean(dim=1))
         pool, first = trunk.attn_pool, 0 if type(trunk).__name__ == "Eva" else prefix
         k_weight, v_weight = pool.kv.weight.chunk(2)

@@ -12,6 +12,7 @@ from open_clip.timm_model import TimmModel
 from small_models import SMALL_TEXT, SMALL_VISION
 from timm.models.eva import Eva
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
+from timm.models.vision_transformer_relpos import ResPostRelPosBlock, VisionTransformerRelPos
 from torch import nn
 
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
@@ -61,6 +62,10 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "ViTamin": lambda: _timm(VisionTransformer, linear=True, class_token=False, global_pool="avg", qk_norm=True),
     "MobileCLIP": lambda: _timm(VisionTransformer, global_pool="token", init_values=0.5, qkv_bias=False, proj_bias=False),
     "post-norm": lambda: _timm(VisionTransformer, global_pool="token", block_fn=ResPostBlock),
+    "relative positions": lambda: _timm(VisionTransformerRelPos, linear=True, class_token=True, global_pool="token", init_values=0.4),
+    "relative positions, shared": lambda: _timm(
+        VisionTransformerRelPos, rel_pos_type="bias", shared_rel_pos=True, block_fn=ResPostRelPosBlock, init_values=1, fc_norm=True
+    ),
     "EVA01": lambda: _timm(Eva, global_pool="token", init_values=0.3),
     "EVA02": lambda: _timm(Eva, global_pool="token", **_EVA02, **_ROPE),
     "EVA02-E": lambda: _timm(Eva, global_pool="avg", use_post_norm=True),

@@ -32,7 +32,7 @@ def make_atlas(
     facts = read_facts(run)
     names = distinct_texts(facts)
     with compute.placed(model):
-        texts = dict(zip(names, model.encode_texts(names).double().cpu(), strict=True))
+        texts = dict(zip(names, model.encode_texts(names, progress=compute.progress).double().cpu(), strict=True))
     looks = tuple(look(head, kept, texts, at_each_end) for head in facts)
     seen = see_again(model, looks, kept, probe, compute, thumbnails)
     note(images=len({image for item in looks for image, _ in item.shown()}))

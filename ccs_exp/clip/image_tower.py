@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -103,3 +104,16 @@ class EvaTower(TimmTower):
     def position(self) -> Position:
         rope = self.visual.trunk.rope
         return {} if rope is None else {"rope": rope.get_embed()}
+
+
+class RelPosTower(TimmTower):
+    """timm's `VisionTransformerRelPos`, where places are told by a bias of attention, of each layer or of all."""
+
+    def tokens(self, pixels: Tensor) -> Tensor:
+        trunk = self.visual.trunk
+        x = trunk.patch_embed(pixels)
+        return x if trunk.cls_token is None else torch.cat([trunk.cls_token.expand(len(x), -1, -1), x], dim=1)
+
+    def position(self) -> Position:
+        shared = self.visual.trunk.shared_rel_pos
+        return {} if shared is None else {"shared_rel_pos": shared.get_bias()}

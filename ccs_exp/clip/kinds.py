@@ -11,9 +11,10 @@ from timm.layers import Attention, AttentionPoolLatent, AttentionRope
 from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, ResPostBlock
 from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
+from timm.models.vision_transformer_relpos import RelPosAttention, RelPosBlock, ResPostRelPosBlock, VisionTransformerRelPos
 from torch import nn
 
-from ccs_exp.clip.image_tower import EvaTower, ImageTower, OpenClipTower, TimmTower
+from ccs_exp.clip.image_tower import EvaTower, ImageTower, OpenClipTower, RelPosTower, TimmTower
 from ccs_exp.clip.layers import CustomLayer, EvaLayer, Layer, PlainLayer, PostNormLayer, TimmLayer
 from ccs_exp.clip.linear import pack_layers
 from ccs_exp.clip.open_clip_types import OpenClip
@@ -22,18 +23,21 @@ from ccs_exp.errors import CcsError
 
 KINDS = (
     "open_clip's VisionTransformer with class-token, average or CoCa's attentional pooling",
-    "timm's VisionTransformer (SigLIP, MobileCLIP-B, ViTamin) and Eva (EVA01, EVA02, PE-Core) with class-token, average or latent-query "
-    "pooling",
+    "timm's VisionTransformer (SigLIP, MobileCLIP-B, ViTamin), also with relative positions, and Eva (EVA01, EVA02, PE-Core) with "
+    "class-token, average or latent-query pooling",
 )
 _LAYERS: dict[type, Callable[[Any], Layer]] = {
     ResidualAttentionBlock: PlainLayer,
     CustomResidualAttentionBlock: CustomLayer,
     Block: TimmLayer,
     ResPostBlock: PostNormLayer,
+    RelPosBlock: TimmLayer,
+    ResPostRelPosBlock: PostNormLayer,
     EvaBlock: EvaLayer,
     EvaBlockPostNorm: PostNormLayer,
 }
-_TIMM_ATTENTION = (Attention, AttentionRope, EvaAttention)
+_TIMM_ATTENTION = (Attention, AttentionRope, EvaAttention, RelPosAttention)
+_TOWERS: dict[type, type[TimmTower]] = {TimmVisionTransformer: TimmTower, Eva: EvaTower, VisionTransformerRelPos: RelPosTower}
 _NO_HEADS = {
     "ModifiedResNet": "a ResNet has no attention heads in its layers",
     "ConvNeXt": "its layers are convolutions, without attention heads",
@@ -106,7 +110,7 @@ def _open_clip(visual: Any) -> _Found:
 
 def _timm(visual: Any) -> _Found:
     trunk = visual.trunk
-    if type(trunk) not in (TimmVisionTransformer, Eva):
+    if type(trunk) not in _TOWERS:
         raise _CannotError(_unknown(trunk))
     for layer, block in enumerate(trunk.blocks):
         if type(block) not in _LAYERS or type(block.attn) not in _TIMM_ATTENTION:
@@ -120,14 +124,13 @@ def _timm(visual: Any) -> _Found:
     pool = _timm_pool(trunk)
     if pool.reads_first_token and last is None:
         first, last = None, first  # of one token it is the same norm
-    tower = EvaTower if type(trunk) is Eva else TimmTower
     kind = {FirstToken: "class token", Average: "average", LatentQuery: "latent query"}[type(pool)]
-    return trunk.blocks, lambda: LinearReadOut(first, pool, last, visual), tower, f"timm, {kind}", False
+    return trunk.blocks, lambda: LinearReadOut(first, pool, last, visual), _TOWERS[type(trunk)], f"timm, {kind}", False
 
 
 def _timm_pool(trunk: Any) -> Pool:
     prefix = 0 if getattr(trunk, "pool_include_prefix", False) else trunk.num_prefix_tokens
-    latent = trunk.attn_pool
+    latent = getattr(trunk, "attn_pool", None)
     if latent is not None:
         usual = type(latent) is AttentionPoolLatent and latent.latent_len == 1 and latent.pos_embed is None
         if not usual or latent.pool not in ("token", "avg") or not isinstance(latent.proj, nn.Linear):

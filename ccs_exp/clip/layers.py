@@ -153,7 +153,7 @@ class CustomLayer(_OpenClipHalf, _AttentionLayer):
 
 
 class TimmLayer(_AttentionLayer):
-    """timm's `Block`."""
+    """timm's `Block` and `RelPosBlock`."""
 
     def added(self, projected: Tensor) -> Tensor:
         return self.block.ls1(projected)
@@ -182,7 +182,7 @@ class EvaLayer(_AttentionLayer):
 
 
 class PostNormLayer(_AttentionLayer):
-    """timm's `EvaBlockPostNorm` and `ResPostBlock`: the norm stands after attention and after the MLP."""
+    """timm's `EvaBlockPostNorm`, `ResPostBlock` and `ResPostRelPosBlock`: the norm stands after attention and after the MLP."""
 
     norm = ""
 

@@ -114,8 +114,8 @@ class ClipModel(nn.Module):
         return F.normalize(self.tower.readout.embed(self.tower.run(pixels)), dim=-1)
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts dim"]:
-        """L2-normalised text embeddings, in order, on the model's device."""
+    def encode_texts(self, texts: Sequence[str], *, progress: bool = False) -> Float[Tensor, "texts dim"]:
+        """L2-normalised text embeddings, in order, on the model's device. `progress`: show how far it is."""
         if not texts:
             return torch.empty(0, self.embedding_dim, device=self.device)
-        return F.normalize(kept_text_embeddings(self.clip, self.tokenizer, texts, self.device), dim=-1)
+        return F.normalize(kept_text_embeddings(self.clip, self.tokenizer, texts, self.device, shown=progress), dim=-1)

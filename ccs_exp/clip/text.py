@@ -14,6 +14,7 @@ from open_clip.transformer import ResidualAttentionBlock, TextTransformer, text_
 from torch import Tensor, nn
 
 from ccs_exp.clip.open_clip_types import OpenClip
+from ccs_exp.journal.screen import progress
 from ccs_exp.store import as_bytes, code_of, kept_tensor
 
 TEXT_BATCH = 256  # part of what a text embedding depends on in floating point, so it is fixed
@@ -25,26 +26,33 @@ def text_blocks(clip: OpenClip) -> list[ResidualAttentionBlock]:
     return [block for block in blocks if type(block) is ResidualAttentionBlock]
 
 
-def encode_texts(clip: OpenClip, tokenizer: Callable, texts: Sequence[str], device: torch.device) -> Float[Tensor, "texts dim"]:
+def encode_texts(
+    clip: OpenClip, tokenizer: Callable, texts: Sequence[str], device: torch.device, *, shown: bool = False
+) -> Float[Tensor, "texts dim"]:
     """Text embeddings in the order of `texts`, not normalised.
 
     Texts are encoded by length, each batch cut to its longest, where the tower is causal and reads out at the end token: what
     follows that cannot matter, and cutting is exact. Others (SigLIP, CLIPA, CoCa) read whole texts.
+
+    `shown`: with a progress bar, unless it is soon done.
     """
     tokens = tokenizer(list(texts))
     lengths = tokens.argmax(dim=-1) + 1  # the end token has the highest number of the vocabulary
     tower = _causal_tower(clip)
     order = torch.arange(len(tokens)) if tower is None else lengths.argsort(stable=True)
     encoded = []
-    for rows in order.split(TEXT_BATCH):
-        batch = tokens[rows].to(device, non_blocking=True)
-        encoded.append(clip.encode_text(batch) if tower is None else encode_cut(tower, batch[:, : lengths[rows[-1]]]))
+    with progress("texts", shown and (tower is None or len(tokens) > TEXT_BATCH)) as bar:
+        task = bar.add_task("Encoding texts", total=len(tokens))
+        for rows in order.split(TEXT_BATCH):
+            batch = tokens[rows].to(device, non_blocking=True)
+            encoded.append(clip.encode_text(batch) if tower is None else encode_cut(tower, batch[:, : lengths[rows[-1]]]))
+            bar.advance(task, len(rows))
     embeddings = torch.cat(encoded)
     return torch.empty_like(embeddings).index_copy_(0, order.to(embeddings.device), embeddings)
 
 
 def kept_text_embeddings(
-    clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device
+    clip: nn.Module, tokenizer: Callable, texts: Sequence[str], device: torch.device, *, shown: bool = False
 ) -> Float[Tensor, "texts dim"]:
     """`encode_texts`, from the store where the same weights have encoded the same texts before."""
     key = {
@@ -58,7 +66,7 @@ def kept_text_embeddings(
         "code": code_of(__name__, "ccs_exp.clip.attention", "ccs_exp.clip.mlp"),  # what its blocks compute with
     }
     return kept_tensor(
-        "text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device), shape=(len(texts), None)
+        "text_embeddings", key, lambda: encode_texts(clip, tokenizer, texts, device, shown=shown), shape=(len(texts), None)
     ).to(device)
 
 

@@ -168,7 +168,7 @@ def tokenizer(folder: Path, clip: OpenClip, named: str) -> Callable:
     except ImportError as error:
         raise CcsError(
             f"{named} has a tokenizer other than CLIP's, which needs Hugging Face's transformers, and that cannot be imported ({error}). "
-            "pip install transformers."
+            'pip install "ccs_exp[hf]".'
         ) from error
     try:
         # nothing is asked of the network or of the user, and no code of the checkpoint's is run

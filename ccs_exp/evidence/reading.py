@@ -29,7 +29,7 @@ from ccs_exp.evidence.represents import FactorSums
 from ccs_exp.evidence.sufficiency import Replacement
 from ccs_exp.heads import Head
 from ccs_exp.scoring.head_space import HeadSpace
-from ccs_exp.tasks.classification import class_embeddings
+from ccs_exp.tasks.classification import classifiers_of
 from ccs_exp.tasks.margins import margins
 
 _HASHES = 2**32
@@ -161,8 +161,7 @@ class HeadReading(SharedModule):
 
 def read(model: ClipModel, data: ImageData, tasks: Sequence[Task], wanted: Wanted, compute: Compute) -> Reading:
     """Read the scored heads over `data`, in one pass."""
-    with compute.placed(model):
-        classifiers = [F.normalize(class_embeddings(model, task.class_names, task.templates), dim=-1).cpu() for task in tasks]
+    classifiers = [F.normalize(found, dim=-1) for found in classifiers_of(model, tasks, compute)]
     module = HeadReading(model, tasks, classifiers, wanted)
     compute.run(module, data, "Reading heads")
     return module.reading()

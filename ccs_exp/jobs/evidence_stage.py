@@ -111,7 +111,7 @@ def _read(
     data = image_data(cfg, cfg.dataset, source, loaded.encoder, cfg.dataset.limit)
     note(images=len(data))
     with compute.placed(loaded.encoder):
-        texts = _own_texts(loaded.encoder, scores)
+        texts = _own_texts(loaded.encoder, scores, compute.progress)
     replacements = _replacements(cfg, loaded, texts, compute, stages) if cfg.evidence.sufficiency else {}
     wanted = Wanted(texts, factors, replacements)
     return read(loaded.encoder, data, image_tasks(cfg.dataset, source), wanted, compute)
@@ -133,12 +133,13 @@ def _of_reading(
     return result | ({"sufficiency.csv": sufficiency_table(reading)} if reading.margins else {}), found
 
 
-def _own_texts(model: ClipModel, scores: Sequence[HeadScore]) -> torch.Tensor:
+def _own_texts(model: ClipModel, scores: Sequence[HeadScore], progress: bool) -> torch.Tensor:
     """Embeddings of each head's label, then of its descriptions, ``[heads, texts, dim]``; zeros for a label that is missing."""
     texts = [[score.label or "", *score.descriptions] for score in scores]
     distinct = list(dict.fromkeys(text for of_head in texts for text in of_head if text))
     place = {text: number for number, text in enumerate(distinct, 1)}
-    embeddings = torch.cat([torch.zeros(1, model.embedding_dim), model.encode_texts(distinct).float().cpu()])
+    encoded = model.encode_texts(distinct, progress=progress).float().cpu()
+    embeddings = torch.cat([torch.zeros(1, model.embedding_dim), encoded])
     return embeddings[torch.tensor([[place.get(text, 0) for text in of_head] for of_head in texts])]
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
+from ccs_exp.clip.hugging_face import PARTS, repositories
 from ccs_exp.clip.published_weights import wanted_of_tag
 from ccs_exp.clip.repository import repository_named
 from ccs_exp.config.plain import plain
@@ -94,7 +95,9 @@ def _weights(cfg: DictConfig) -> Need | None:
     if named is not None:  # which of its files are wanted, only its configuration says
         return Need(f"model {named}", json.dumps([named]), lambda: None, lambda: build_model(cfg))
     if model.weights is not None or model.pretrained is None:
-        return None
+        parts = repositories(model.name)
+        nouns = " and ".join(PARTS[part] for part in parts)
+        return Need(f"{nouns} of {model.name}", json.dumps([model.name]), lambda: None, lambda: build_model(cfg)) if parts else None
     name, identity = model.variant or f"{model.name}/{model.pretrained}", json.dumps([model.name, model.pretrained])
     return Need(f"weights of {name}", identity, lambda: wanted_of_tag(model.name, model.pretrained), lambda: build_model(cfg))
 

@@ -56,14 +56,16 @@ def make_lasting() -> None:
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
 
 
-def progress(unit: str) -> Progress:
-    """A bar that says how many of which things are done; use it as a context, with one task."""
+def progress(unit: str, shown: bool = True) -> Progress:
+    """A bar that says how many of which things are done; use it as a context, with one task. Where it is not `shown` it says nothing."""
     console = Console(stderr=True)
     if console.is_jupyter:  # where rich shows nothing without ipywidgets; lines that are written over show everywhere
         console = Console(stderr=True, force_jupyter=False, force_terminal=True)
     bar = [] if console.width < _NARROW else [BarColumn(bar_width=20)]
     amount = TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}")
-    return Progress(TextColumn("{task.description}"), *bar, amount, TimeRemainingColumn(elapsed_when_finished=True), console=console)
+    columns = (TextColumn("{task.description}"), *bar, amount, TimeRemainingColumn(elapsed_when_finished=True))
+    # a step of a slow pass takes a minute; over rich's half a minute nothing would be known of what remains
+    return Progress(*columns, console=console, disable=not shown, speed_estimate_period=600)
 
 
 def _lasting(stream: TextIO) -> TextIO:

@@ -54,7 +54,7 @@ def describe_heads(
     def describe() -> tuple[HeadSpans, ...]:
         found = probe_moments(model, probe, compute, keeping.moments, stages, gather if more else None)
         with compute.placed(model):
-            texts = model.encode_texts(pool.descriptions).cpu()
+            texts = model.encode_texts(pool.descriptions, progress=compute.progress).cpu()
         return describe_from(found, model, pool, texts, shares)
 
     def gather() -> HeadMoments:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-_ASIDE = "Prompts may not say what the classes are, images may not be what their names say, or the model knows nothing of them."
+OF_CLASSES = "Prompts may not say what the classes are, images may not be what their names say, or the model knows nothing of them."
+OF_CAPTIONS = "Captions may not be those of what they are beside, or the model knows nothing of it."
 
 
 def blind_share(targets: Int[np.ndarray, " samples"], predictions: Int[np.ndarray, " samples"]) -> float:
@@ -18,8 +19,11 @@ def blind_share(targets: Int[np.ndarray, " samples"], predictions: Int[np.ndarra
     return float(of_targets @ of_predictions)
 
 
-def no_better_than_chance(metric: str, hits: int, count: int, chance: float) -> list[str]:
-    """A warning where `hits` of `count` are not above the central 95% of a binomial distribution with the share `chance`; else none."""
+def no_better_than_chance(metric: str, hits: int, count: int, chance: float, aside: str = OF_CLASSES) -> list[str]:
+    """A warning where `hits` of `count` are not above the central 95% of a binomial distribution with the share `chance`; else none.
+
+    `aside`: what may be the reason.
+    """
     from scipy.stats import binom
 
     low, high = (float(end) / count for end in binom.interval(0.95, count, chance))
@@ -27,5 +31,5 @@ def no_better_than_chance(metric: str, hits: int, count: int, chance: float) -> 
         return []
     return [
         f"{metric} of the original model is {hits / count:.1%} of {count:,}: no better than answers that know nothing of the question "
-        f"({low:.1%} to {high:.1%}). {_ASIDE}"
+        f"({low:.1%} to {high:.1%}). {aside}"
     ]

@@ -30,7 +30,9 @@ PRIMARY_METRIC = "top1"
 _TOP_K = 5
 
 
-def class_embeddings(model: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> Float[Tensor, "classes dim"]:
+def class_embeddings(
+    model: ClipModel, class_names: Sequence[str], templates: Sequence[str], *, progress: bool = False
+) -> Float[Tensor, "classes dim"]:
     """CLIP's zero-shot classifier: each prompt's embedding normalised, averaged over the templates, normalised again.
 
     Raises `CcsError` if there is no template, or one without ``{}`` for the class name.
@@ -41,7 +43,7 @@ def class_embeddings(model: ClipModel, class_names: Sequence[str], templates: Se
     if bad:
         raise CcsError(f"The template {bad[0]!r} has no {{}} where the class name belongs.")
     prompts = [template.replace("{}", name) for name in class_names for template in templates]
-    embeddings = model.encode_texts(prompts).reshape(len(class_names), len(templates), -1)
+    embeddings = model.encode_texts(prompts, progress=progress).reshape(len(class_names), len(templates), -1)
     return F.normalize(embeddings.mean(dim=1), dim=-1)
 
 
@@ -203,7 +205,7 @@ def classify(
 def classifiers_of(model: ClipModel, tasks: Sequence[Task], compute: Compute) -> list[Float[Tensor, "classes dim"]]:
     """The classifier of each task, on the CPU."""
     with compute.placed(model):
-        return [class_embeddings(model, task.class_names, task.templates).cpu() for task in tasks]
+        return [class_embeddings(model, task.class_names, task.templates, progress=compute.progress).cpu() for task in tasks]
 
 
 def evaluated(module: ZeroShotClassification, data: ImageData, compute: Compute) -> Evaluation:

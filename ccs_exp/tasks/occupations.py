@@ -100,7 +100,7 @@ def rank_people(
     images, k above their number, all of one group.
     """
     with compute.placed(model):
-        texts = class_embeddings(model, occupations.names, occupations.prompts).cpu()
+        texts = class_embeddings(model, occupations.names, occupations.prompts, progress=compute.progress).cpu()
     classifiers = classifiers_of(model, attributes, compute)
     module = RankedClassification(model, attributes, classifiers, conditions, engine, texts, occupations.own)
     evaluation = evaluated(module, data, compute)

@@ -20,7 +20,7 @@ from ccs_exp.data.videos.decoding import decoder
 from ccs_exp.data.videos.frame_batches import FrameBatch, FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition
-from ccs_exp.tasks.chance import no_better_than_chance
+from ccs_exp.tasks.chance import OF_CAPTIONS, no_better_than_chance
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes, distinct_sets
 from ccs_exp.tasks.margins import right_margins
 from ccs_exp.tasks.ranking import ranks, retrieval_metrics
@@ -37,19 +37,15 @@ class VideoEmbedding(SharedModule):
     """
 
     def __init__(
-        self, model: ClipModel, captions: Sequence[str], num_videos: int, conditions: Sequence[Condition], engine: Engine
+        self, model: ClipModel, texts: Float[Tensor, "captions dim"], num_videos: int, conditions: Sequence[Condition], engine: Engine
     ):
         super().__init__()
-        self.model, self.captions, self.engine = model, captions, engine
+        self.model, self.texts, self.engine = model, texts, engine
         self.masks, self.seeds = distinct_sets(conditions, engine.seeds)
         self.scale = model.logit_scale
         self.sums = torch.zeros(len(self.masks), num_videos, model.embedding_dim, dtype=torch.float64)  # stays on the CPU
         self.counts = torch.zeros(num_videos, dtype=torch.float64)
-        self.texts: Float[Tensor, "captions dim"] | None = None
         self._waiting: list[tuple[Tensor, Tensor]] = []
-
-    def on_test_start(self) -> None:
-        self.texts = self.model.encode_texts(self.captions).double().cpu()  # here, where the model is on its device
 
     def test_step(self, batch: FrameBatch, batch_idx: int) -> None:
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.frame_ids, self.seeds)
@@ -67,13 +63,12 @@ class VideoEmbedding(SharedModule):
             self.counts.index_add_(0, videos.cpu(), torch.ones(len(videos), dtype=torch.float64))
         self._waiting.clear()
 
-    def share_result(self) -> tuple[Tensor, Tensor, Tensor | None, list[str]]:
-        return self.sums, self.counts, self.texts, self.engine.warnings
+    def share_result(self) -> tuple[Tensor, Tensor, list[str]]:
+        return self.sums, self.counts, self.engine.warnings
 
-    def combine_shares(self, results: Sequence[tuple[Tensor, Tensor, Tensor | None, list[str]]]) -> None:
-        sums, counts, texts, warnings = zip(*results, strict=True)
+    def combine_shares(self, results: Sequence[tuple[Tensor, Tensor, list[str]]]) -> None:
+        sums, counts, warnings = zip(*results, strict=True)
         self.sums, self.counts = sum(sums[1:], sums[0]), sum(counts[1:], counts[0])  # a video is whole in one share
-        self.texts = next((found for found in texts if found is not None), None)  # none where a share had no batch
         self.engine.warnings = list(dict.fromkeys(warning for share in warnings for warning in share))
 
     def means(self, mask: int) -> Float[Tensor, "videos dim"]:
@@ -99,7 +94,9 @@ def retrieve(
     Raises `CcsError` if no video can be decoded, or embeddings are not numbers.
     """
     collection = data.captioned
-    task = VideoEmbedding(model, collection.captions, len(collection.videos), conditions, engine)
+    with compute.placed(model):
+        texts = model.encode_texts(collection.captions, progress=compute.progress).double().cpu()
+    task = VideoEmbedding(model, texts, len(collection.videos), conditions, engine)
     compute.run(task, data, "Evaluating conditions")
     unreadable = np.zeros(len(collection.videos), dtype=bool)
     unreadable[data.unreadable] = True
@@ -112,7 +109,7 @@ def retrieve(
         warnings.append(f"{number} could not be decoded and were skipped: their queries count as misses.")
     if frozenset() in task.masks:  # counted in videos, because captions of one are not independent
         hits = round(outcomes.values[task.masks.index(frozenset())][PRIMARY_METRIC] * count)
-        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count)
+        warnings += no_better_than_chance(PRIMARY_METRIC, hits, count, 1 / count, OF_CAPTIONS)
     return Evaluation(
         tuple(conditions),
         task.masks,
@@ -172,8 +169,6 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     if renormalise:
         videos = F.normalize(videos, dim=-1)
     # rounded from double precision, so that equal embeddings give equal similarities wherever they stand in the matrix
-    if task.texts is None:
-        raise ValueError("nothing was encoded: the pass has not run")
     similarities = (task.texts @ videos.T).float().numpy()  # [captions, videos]
     if not np.isfinite(similarities).all():
         raise CcsError("The embeddings are not all finite numbers. Use precision=32, or check the model's weights.")

@@ -239,7 +239,7 @@ def test_encoders_that_are_read_otherwise_have_images_without_maps(kind, scenes,
     other = small_kind(kind)[0]
     other.transform = TRANSFORM
     texts = torch.nn.functional.normalize(torch.randn(50, other.embedding_dim, generator=torch.Generator().manual_seed(0)), dim=-1)
-    monkeypatch.setattr(ClipModel, "encode_texts", lambda _model, asked: texts[: len(asked)])  # these models read none
+    monkeypatch.setattr(ClipModel, "encode_texts", lambda _model, asked, progress: texts[: len(asked)])  # these models read none
     write_run(tmp_path, heads_of(other), samples=20)
     kept = contributions(other, probe_of(other, scenes), CPU, None)
     atlas = make_atlas(tmp_path, kind, other, kept, probe_of(other, scenes), CPU, thumbnails=True)

@@ -99,7 +99,8 @@ def pieces(original: nn.Module, pixels: Tensor) -> Pieces:
         heads = block.attn.num_heads
         parts = torch.einsum("btho,who->hbtw", z.unflatten(-1, (heads, -1)), output.weight.unflatten(1, (heads, -1)))
         bias = torch.zeros(parts.shape[-1], dtype=torch.float64) if output.bias is None else output.bias
-        norm = block.norm1 if type(block).__name__ in ("ResPostBlock", "EvaBlockPostNorm") else getattr(block, "ln_attn", nn.Identity())
+        post_norm = type(block).__name__ in ("ResPostBlock", "ResPostRelPosBlock", "EvaBlockPostNorm")
+        norm = block.norm1 if post_norm else getattr(block, "ln_attn", nn.Identity())
         if isinstance(norm, nn.LayerNorm):
             whole = parts.sum(dim=0) + bias
             sigma = torch.sqrt(whole.var(dim=-1, correction=0, keepdim=True) + norm.eps)
@@ -307,6 +308,7 @@ OF_IMAGE = 3 * 224 * 224  # numbers
         pytest.param("EVA02-B-16", (12, 12, OF_IMAGE, 197, 768, True, 64, 512), marks=pytest.mark.full),
         pytest.param("coca_ViT-B-32", (12, 12, OF_IMAGE, 50, 768, False, 512, 512), marks=pytest.mark.full),
         pytest.param("ViTamin-S", (14, 6, OF_IMAGE, 196, 384, False, 64, 384), marks=pytest.mark.full),
+        pytest.param("vit_relpos_medium_patch16_cls_224", (12, 8, OF_IMAGE, 197, 512, True, 64, 512), marks=pytest.mark.full),
     ],
 )
 def test_shape_and_memory_are_known_without_weights(name, shape):
@@ -318,7 +320,7 @@ def test_shape_and_memory_are_known_without_weights(name, shape):
 
 
 TRUE_SHAPES = ("ViT-B-32", "coca_ViT-B-32", "ViT-L-14-CLIPA", "ViT-B-16-SigLIP", "ViT-B-16-SigLIP2-256", "ViT-SO400M-14-SigLIP")
-TRUE_SHAPES += ("PE-Core-B-16", "vit_medium_patch16_gap_256")
+TRUE_SHAPES += ("PE-Core-B-16", "vit_medium_patch16_gap_256", "vit_relpos_medium_patch16_cls_224")
 TRUE_SHAPES += ("EVA02-B-16", "EVA01-g-14", "ViTamin-S", "ViTamin-B", "MobileCLIP-B", "MobileCLIP2-L-14")
 
 
@@ -368,6 +370,17 @@ def test_texts_are_cut_where_that_is_exact_and_nowhere_else(monkeypatch, kind, t
     ours = encode_texts(clip, lambda texts: tokens, ["a"] * 5, torch.device("cpu"))
     assert lengths == ([] if text is None else [6, 13, 21] if cut else [77] * 3)
     torch.testing.assert_close(ours, clip.encode_text(tokens), atol=3e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "batch", "shown"), [("CoCa", 256, True), ("class token", 2, True), ("class token", 256, False)])
+@torch.inference_mode()
+def test_long_work_on_texts_shows_how_many_are_encoded(monkeypatch, capsys, kind, batch, shown):
+    clip, tokens = small_kind(kind)[0].clip, torch.randint(1, 64, (5, 76))
+    monkeypatch.setattr("ccs_exp.clip.text.TEXT_BATCH", batch)
+    encode_texts(clip, lambda texts: tokens, ["a"] * 5, torch.device("cpu"))
+    assert capsys.readouterr().err == ""
+    encode_texts(clip, lambda texts: tokens, ["a"] * 5, torch.device("cpu"), shown=True)
+    assert ("Encoding texts" in (said := capsys.readouterr().err)) == ("5/5 texts" in said) == shown
 
 
 def test_load_clip_gives_a_model_of_another_kind(monkeypatch):

@@ -159,7 +159,7 @@ def test_another_vocabulary_is_read_by_transformers_and_asks_for_it(copied, monk
     tokens = load_clip(str(copied), repository=True).tokenizer(["a dog", "a cat a"])
     assert tokens.shape == (2, 77) and tokens[:, :5].tolist() == [[1, 2, 4, 0, 0], [1, 3, 1, 4, 0]]
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(CcsError, match=r"tokenizer other than CLIP's, which needs Hugging Face's transformers.*pip install transformers"):
+    with pytest.raises(CcsError, match=r'tokenizer other than CLIP.s, which needs Hugging Face.*pip install "ccs_exp\[hf\]"'):
         load_clip(str(copied), repository=True)
     save_tokenizer(copied)
     (copied / "tokenizer.json").unlink()

@@ -192,6 +192,9 @@ def test_real_lists_have_the_numbers_that_the_configuration_expects(shared):
 
 
 def test_videos_of_your_own(tmp_path):
+    write_csv(tmp_path / "captions.csv", ["video", "caption"], [])
+    with pytest.raises(CcsError, match=r"captions\.csv: .* has no captioned video, .* at least two\. Give each video a caption"):
+        captioned_folder(str(tmp_path), "standard")
     write_video(tmp_path / "one, two.mp4", 3)
     frames(tmp_path / "deep" / "two", 2)
     rows = [["one, two.mp4", "a"], ["deep/two", "b"], ["one, two.mp4", "c"]]

@@ -92,7 +92,7 @@ def test_the_same_numbers_put_together_otherwise_are_another_text_tower(change):
 
 def test_texts_are_encoded_once_for_the_same_weights(monkeypatch):
     calls, encode = [], text_encoder.encode_texts
-    monkeypatch.setattr(text_encoder, "encode_texts", lambda *arguments: calls.append(1) or encode(*arguments))
+    monkeypatch.setattr(text_encoder, "encode_texts", lambda *arguments, **shown: calls.append(1) or encode(*arguments, **shown))
     texts = ["a red star", "three of them"]
     first = small_model(0).encode_texts(texts)
     assert torch.equal(small_model(0).encode_texts(texts), first) and len(calls) == 1

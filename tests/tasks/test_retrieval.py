@@ -137,6 +137,7 @@ def test_an_undecodable_video_is_an_error_or_a_miss_that_stays(model):
     assert (forward.drop(["v2#0", "v5#0"]) <= table(whole, "original", "t2v").drop(["v2#0", "v5#0"])).all()
     assert part.values["original"]["t2v_R@10"] == part.values["original"]["v2t_R@50"] == pytest.approx(5 / 7)
     assert len(part.skipped) == 2 and "2 of 7 videos could not be decoded" in part.warnings[0]
+    assert "no better than answers" in whole.warnings[-1] and "Captions may" in whole.warnings[-1] and "classes" not in whole.warnings[-1]
     with pytest.raises(CcsError, match="No video of the data set could be decoded"):
         evaluate(model, collection(2, broken=(0, 1)), on_error="skip")
 

@@ -117,8 +117,10 @@ def captioned(
     `there_otherwise` are names that lie there and belong to no caption: one that is missing may be among them, written otherwise.
 
     Raises `CcsError`, with numbers and names, for videos that `where` does not hold (unless `partial` says that the copy is known to
-    be incomplete), for videos without captions, for empty captions, and for fewer than two videos.
+    be incomplete), for none at all, for videos without captions, for empty captions, and for fewer than two videos.
     """
+    if not captions:
+        raise CcsError(f"{name}: {where} has no captioned {noun}, and retrieval needs at least two. Give each {noun} a caption.")
     bare = [video for video, texts in captions.items() if not texts or any(not text.strip() for text in texts)]
     if bare:
         raise CcsError(
