@@ -1,7 +1,8 @@
-"""Launchers for which a cell that dies is one failed cell: ``hydra/launcher=parallel`` (joblib) and ``slurm`` (submitit).
+"""Launchers for which a cell that dies is one failed cell: ``hydra/launcher=parallel`` (joblib), ``slurm`` (submitit) and ``ray``.
 
-Both build on Hydra's own plugins, which give up a whole sweep when one job's process is killed. Hydra finds launchers only in this
-namespace package, and imports this module at every start, so that whatever is large is imported late.
+The first two build on Hydra's own plugins, which give up a whole sweep when one job's process is killed; that for Ray pins versions that
+do not go with ours. Hydra finds launchers only in this namespace package, and imports this module at every start, so that whatever is
+large is imported late.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as SubmititSlurmLauncher
+from omegaconf import DictConfig
 
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import stop
@@ -51,7 +55,6 @@ class ParallelLauncher(JoblibLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         import joblib
-        from hydra.core.utils import configure_log
         from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
 
         from ccs_exp.sweeps.gpus import visible_gpus
@@ -173,6 +176,42 @@ class SlurmLauncher(SubmititSlurmLauncher):
         common = BaseQueueConf.__dataclass_fields__
         executor.update_parameters(**{name if name in common else f"slurm_{name}": value for name, value in params.items()})
         return executor
+
+
+class RayLauncher(Launcher):
+    """Cells as tasks of Ray. A process that is killed takes no others with it: its cell has failed."""
+
+    def __init__(self, address: str = "local", n_jobs: int = 2, num_cpus: int = 1, num_gpus: float | None = None):
+        self.settings = {"address": address, "n_jobs": n_jobs, "num_cpus": num_cpus, "num_gpus": num_gpus}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """As of `ParallelLauncher`; also where Ray is not installed."""
+        from ccs_exp.sweeps import ray
+        from ccs_exp.sweeps.launcher_settings import check_launcher
+
+        check_launcher(self.settings)
+        ray.require()
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from ccs_exp.sweeps.ray import RayTasks
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        cells = dict(enumerate(job_overrides, initial_job_idx))
+        address, at_once, num_cpus, num_gpus = self.settings.values()
+        log.info("%d cells on Ray (%s); sweep folder: %s", len(cells), address, self.config.hydra.sweep.dir)
+        _announce(cells)
+        around = self.hydra_context, self.config, self.task_function, Singleton.get_state()
+        done: dict[int, JobReturn] = {}
+        with RayTasks(address, at_once, num_cpus, num_gpus) as tasks:
+            for number, outcome in tasks.run({number: (number, list(cell), *around) for number, cell in cells.items()}):
+                over = isinstance(outcome, JobReturn)
+                done[number] = outcome if over else _failed(self.config, number, cells[number], outcome)
+                log.info("#%d is over: %d of %d", number, len(done), len(cells))
+                stop.check()
+        _report(cells, done)
+        return [done[number] for number in cells]
 
 
 def _failed(config: Any, number: int, cell: Sequence[str], reason: str) -> JobReturn:

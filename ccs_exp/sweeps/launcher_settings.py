@@ -31,6 +31,9 @@ _NUMBERS = {
     "n_jobs": _Number(1, others=(-1,)),
     "batch_size": _Number(1, others=("auto",)),
     "verbose": _Number(0),
+    # hydra/launcher=ray
+    "num_cpus": _Number(1),
+    "num_gpus": _Number(0, parts=True, others=(None,)),
     # hydra/launcher=slurm
     "array_parallelism": _Number(1),
     "poll_s": _Number(0.1, parts=True),
@@ -74,6 +77,9 @@ def _wanted(name: str, value: Any) -> str | None:
     if name == "pre_dispatch":
         fits = (isinstance(value, int) and value >= 1) or (isinstance(value, str) and ("n_jobs" in value or value in ("all", "auto")))
         return None if fits else "all, a whole number of at least 1, or a multiple as in 2*n_jobs"
+    if name == "address":
+        fits = isinstance(value, str) and value.strip()
+        return None if fits else "local, auto, or the address of a cluster's head as HEAD:6379"
     if name in _TEXTS:
         return None if value is None or (isinstance(value, str | int) and str(value).strip()) else "text, or null"
     if name == "setup":

@@ -56,7 +56,7 @@ def run_cell(
         remove_own_folder()
         os._exit(143)
     if result.status is JobStatus.FAILED:
-        result._return_value = _portable(result._return_value)
+        result._return_value = portable(result._return_value)
     return number, result
 
 
@@ -113,7 +113,7 @@ def tracker_anew() -> None:
         os.close(shown)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """`error` if another process can read it, else what it says: an exception that cannot be unpickled would end the sweep."""
     try:
         pickle.loads(pickle.dumps(error))
