@@ -53,7 +53,7 @@ def dose_response(model: ClipModel, orders: int) -> Masks:
 def results(device: str = "cpu", small: bool = False, batch: int = BATCH) -> Iterator[Result]:
     model = load_clip(NAME, seed=0, device=device)
     generator = torch.Generator().manual_seed(1)
-    pixels = torch.randn(1 if small else batch, 3, *model.image_size, generator=generator).to(device)
+    pixels = torch.randn(2 if small else batch, 3, *model.image_size, generator=generator).to(device)
     single: Masks = [frozenset(), *(frozenset({head}) for head in model.scored_heads)]
     cases: list[tuple[str, Masks, Ablation]] = [
         ("200 matched sets of 10 heads", drawn_sets(model, 2 if small else 200), Zero()),

@@ -1,11 +1,15 @@
 """What libraries import on their own account, and a job never uses, is run when something of it is asked for: seconds of every start.
 
-- timm imports `wandb` to write training logs. The module is there at once, as after any import, and Python's own `LazyLoader` runs it at
-  the first look into it: the tracker's, at the end of a job.
-- Lightning imports two classes of `torchmetrics`, whose ``__init__`` imports every metric, and with them all of SciPy's signals,
-  torchvision's models and more. The classes are had from the modules that they are in; asked for anything else, the package is run
-  whole, as ever. What is at hand is in `_AT_HAND`; where another version of either library wants more of it, it gets it, only later.
-- A run of W&B looks whether inputs of a job were staged, in a part of the package that launches jobs on clusters, which would come along.
+- timm imports `wandb` to write training logs, open_clip `ftfy` to mend texts, torchvision its models and data sets, a run of W&B the part
+  of it that launches jobs on clusters. Such a module is there at once, as after any import, and is run at the first look for something
+  in it.
+- Lightning imports two classes of `torchmetrics`, whose ``__init__`` imports every metric, and with them all of SciPy's signals and more.
+  The classes are had from the modules that they are in; asked for anything else, the package is run whole.
+- Lightning imports the compiler, and SymPy with it, for the class of compiled modules, and to keep functions from it; torchmetrics all of
+  matplotlib for its plots; open_clip timm, and Hugging Face's transformers, for towers of theirs: each to have a name or two in hand. For
+  those it gets a `StandIn`; whoever else asks gets the thing itself, and so does the library once the module has been run.
+
+Where another version of a library wants more than is listed, it gets it, only later.
 """
 
 from __future__ import annotations
@@ -17,17 +21,40 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
-from importlib.util import LazyLoader
+from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
 
-_LATE = frozenset({"wandb"})
-_AT_HAND: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # package -> name -> modules to import, it is in the last
+from ccs_exp.compute.stand_ins import StandIn, not_compiled
+
+_AT_HAND: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # module -> name -> modules to import, it is in the last
+    "ftfy": {},
     "torchmetrics": {
         "Metric": ("torchmetrics.utilities", "torchmetrics.metric"),
         "MetricCollection": ("torchmetrics.utilities", "torchmetrics.collections"),
     },
-    "wandb.sdk.launch": {},
+    "torchvision.datasets": {},
+    "torchvision.models": {},
+    "torchvision.ops": {"FrozenBatchNorm2d": ("torchvision.ops.misc",)},
+    "wandb": {},
+    "wandb.sdk.launch": {"LaunchError": ("wandb.sdk.launch.inputs", "wandb.sdk.launch.errors")},
+}
+_STAND_INS: Mapping[str, Mapping[str, tuple[str, Any]]] = {  # module -> name -> the library that asks for it, and what it gets
+    "open_clip.coca_model": {"CoCa": ("open_clip", StandIn("open_clip.coca_model", "CoCa"))},
+    "open_clip.hf_model": {"HFTextEncoder": ("open_clip", StandIn("open_clip.hf_model", "HFTextEncoder"))},
+    "open_clip.push_to_hf_hub": {
+        name: ("open_clip", StandIn("open_clip.push_to_hf_hub", name)) for name in ("push_pretrained_to_hf_hub", "push_to_hf_hub")
+    },
+    "open_clip.timm_model": {"TimmModel": ("open_clip", StandIn("open_clip.timm_model", "TimmModel"))},
+    "torch._dynamo": {
+        "OptimizedModule": ("lightning", StandIn("torch._dynamo.eval_frame", "OptimizedModule")),
+        "disable": ("torch", not_compiled),
+    },
+    "torchmetrics.utilities.plot": {
+        "_AX_TYPE": ("torchmetrics", StandIn("matplotlib.axes", "Axes")),
+        "_PLOT_OUT_TYPE": ("torchmetrics", StandIn("torchmetrics.utilities.plot", "_PLOT_OUT_TYPE")),
+        "plot_single_or_multi_val": ("torchmetrics", StandIn("torchmetrics.utilities.plot", "plot_single_or_multi_val")),
+    },
 }
 
 
@@ -38,16 +65,37 @@ def install() -> None:
 
 class _RunWhenUsed(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname not in _LATE and fullname not in _AT_HAND:
+        around = fullname.rpartition(".")[0]
+        package = sys.modules.get(around)
+        at_hand = {module for modules in _AT_HAND.get(around, {}).values() for module in modules}
+        if isinstance(package, _Face) and fullname not in at_hand:  # it is run before what it consists of, as ever
+            _run(package)
+            if fullname in sys.modules:
+                return spec_from_loader(fullname, _AsItIs(sys.modules[fullname]))
+        if fullname not in _AT_HAND and fullname not in _STAND_INS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = LazyLoader(spec.loader) if fullname in _LATE else _FaceLoader(spec.loader)
+            spec.loader = _FaceLoader(spec.loader)
         return spec
 
 
+class _AsItIs(Loader):
+    """Of a module that running its package has imported meanwhile, and that Python would run again by a `__spec__` of its own."""
+
+    def __init__(self, module: ModuleType):
+        self._module, self._spec = module, module.__spec__
+        module.__spec__ = None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+
+
 class _FaceLoader(Loader):
-    """Leaves a package's own `loader` for later."""
+    """Leaves a module's own `loader` for later."""
 
     def __init__(self, loader: Loader):
         self._loader = loader
@@ -60,7 +108,7 @@ class _FaceLoader(Loader):
 
 
 class _Face(ModuleType):
-    """A package before its ``__init__`` is run."""
+    """A module before it is run."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "_logger":  # torchmetrics.utilities', which the classes at hand stand on
@@ -69,10 +117,22 @@ class _Face(ModuleType):
             return version(self.__name__)
         if name.startswith("__"):  # of those who look through all modules
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        if name in _AT_HAND[self.__name__]:
-            return getattr([import_module(module) for module in _AT_HAND[self.__name__][name]][-1], name)
+        at_hand = _AT_HAND.get(self.__name__, {})
+        if name in at_hand:
+            return getattr([import_module(module) for module in at_hand[name]][-1], name)
+        library, stand_in = _STAND_INS.get(self.__name__, {}).get(name, ("", None))
+        if library and _asking() == library:
+            return stand_in
         _run(self)
         return getattr(self, name)
+
+
+def _asking() -> str:
+    """The top-level package of the module that is looking into another."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in ("_frozen_importlib", "importlib._bootstrap"):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _run(module: ModuleType) -> None:
