@@ -118,7 +118,7 @@ def baseline(name: str, batches: Sequence[int], device: str) -> Iterator[Result]
             lambda pixels=pixels: model.encode_images(pixels),
             lambda pixels=pixels: F.normalize(peer.encode_image(pixels), dim=-1),
             close(1e-5),
-            repeats=max(5, 64 // batch),
+            repeats=max(5 if batch < 64 else 3, 64 // batch),
             target=1.0,
             limit=limit,
         )

@@ -27,16 +27,19 @@ def results(device: str = "cpu", small: bool = False) -> Iterator[Result]:
     peer.load_state_dict(model.clip.state_dict())
     texts = taxonomy_pool("taxonomy", None).descriptions[:count]
 
+    some = slice(None, None, 2)  # at full length texts are all alike: the other side does half of them
+
     def full_length() -> torch.Tensor:
-        tokens = model.tokenizer(list(texts)).to(device)
+        tokens = model.tokenizer(list(texts[some])).to(device)
         return torch.cat([peer.encode_text(batch) for batch in tokens.split(TEXT_BATCH)])
 
     yield compare(
         *(f"ViT-B-32, {len(texts):,} descriptions", "open_clip encode_text, 77 tokens"),
-        lambda: encode_texts(model.clip, model.tokenizer, texts, model.device),
+        lambda: encode_texts(model.clip, model.tokenizer, texts, model.device)[some],
         full_length,
         lambda a, b: close(1e-5)(F.normalize(a, dim=-1), F.normalize(b, dim=-1)),
         repeats=repeats,
+        times=len(texts) / len(texts[some]),
         target=5.0,
     )
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("benchmark", "against", "ours", "reference", "ratio", "lowest to highest", "target", "limit", "of limit", "agreement")
+LONG = 10.0  # seconds of a pair
 
 
 @dataclass(frozen=True)
@@ -65,30 +66,37 @@ def compare(
     times: float = 1,
     **expected: Any,
 ) -> Result:
-    """Run both once untimed and hold their results together, then `repeats` times in turn. `agree` raises where they differ.
+    """Run both once and hold their results together, then in turn, until `repeats` pairs are timed. `agree` raises where they differ.
 
+    The first pair is timed with the others where it takes `LONG`: what only a first run does is little of that.
     `times`: so many of what `reference` does are the work; it is done once, because they are all alike.
     """
-    agreement = agree(ours(), reference())
-    pairs = []
-    for number in range(repeats):  # each goes first in turn
+    (mine, one), (theirs, other) = timed(ours), timed(reference)
+    agreement = agree(mine, theirs)
+    pairs = [(one, times * other)] if one + other >= LONG else []
+    for number in range(len(pairs), repeats):  # each goes first in turn
         first, second = (ours, reference) if number % 2 == 0 else (reference, ours)
         one, other = seconds(first), seconds(second)
         a, b = (one, other) if first is ours else (other, one)
         pairs.append((a, times * b))
-    mine, theirs = (statistics.median(of_side) for of_side in zip(*pairs, strict=True))
+    of_ours, of_reference = (statistics.median(of_side) for of_side in zip(*pairs, strict=True))
     ratios = [a / b if expected.get("at_most") else b / a for a, b in pairs]
     ratio = statistics.median(ratios)
-    return Result(name, against, mine, theirs, ratio, agreement, (min(ratios) / ratio, max(ratios) / ratio), **expected)
+    return Result(name, against, of_ours, of_reference, ratio, agreement, (min(ratios) / ratio, max(ratios) / ratio), **expected)
 
 
 def seconds(function: Callable[[], Any]) -> float:
     """Of one call, from an idle device to an idle device."""
+    return timed(function)[1]
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What one call gives, and its seconds, from an idle device to an idle device."""
     _wait()
     started = time.perf_counter()
-    function()
+    result = function()
     _wait()
-    return time.perf_counter() - started
+    return result, time.perf_counter() - started
 
 
 def _wait() -> None:

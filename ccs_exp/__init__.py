@@ -15,7 +15,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ccs_exp.clip import imported_late, torchvision_operators
+from ccs_exp.clip import torchvision_operators
+from ccs_exp.compute import imported_late
 
 if TYPE_CHECKING:
     from ccs_exp.clip.hooks import masked, recorded

@@ -131,7 +131,8 @@ def unloaded(name: str, architecture: str | None = None, repository: bool = Fals
         return build_repository(folder, named).to("meta")
     if architecture is not None:
         open_clip.add_model_config(_bundled(architecture))
-    return _build(name, 0, "meta")
+    with undrawn():  # for the drawing of no numbers, too, torch would import its compiler
+        return _build(name, 0, "meta")
 
 
 def _check_activation(clip: OpenClip, name: str, pretrained: str | None, tag: Mapping[str, Any] | None) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from open_clip.factory import load_checkpoint
 from safetensors import SafetensorError
 from torch import Tensor
@@ -80,6 +81,8 @@ class undrawn(TorchFunctionMode):
             return named["tensor"]
         if func in _DRAWING:
             return args[0].zero_()  # and not whatever lies there: some go on with it, or draw until it suits them
+        if func is torch.randn:
+            return torch.zeros(*args, **{name: value for name, value in named.items() if name != "generator"})
         return func(*args, **named)
 
 

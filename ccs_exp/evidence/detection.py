@@ -48,7 +48,7 @@ class NamedValues:
     def of(self, text: str) -> Values:
         """Empty for a text that no task tests."""
         found: dict[Task, frozenset[int]] = {}
-        for key in self._phrases.find(text):
+        for key in sorted(self._phrases.find(text)):  # the same in every process
             task, value = self._values[key]
             found[task] = found.get(task, frozenset()) | {value}
         return found

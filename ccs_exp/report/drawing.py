@@ -56,12 +56,12 @@ def title(axes: Axes, text: str) -> None:
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:
-    buffer = io.BytesIO()
+    buffer, canvas = io.BytesIO(), FigureCanvasAgg(figure)
     with styled():
         figure.set_dpi(dpi)
         layout = figure.get_layout_engine()
         if layout is not None:
-            layout.execute(figure)  # here, because for its sake `savefig` would draw everything once more
+            layout.execute(figure)
             figure.set_layout_engine("none")
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        canvas.print_png(buffer, metadata={"Software": None})  # `savefig` would draw everything once before, for the layout's sake
     return buffer.getvalue()

@@ -80,12 +80,14 @@ def causal_map(of_datasets: Sequence[MapTables]) -> CausalMapView:
 def causal_map_figure(view: CausalMapView) -> Figure:
     """Heads by layer, tasks as columns; a frame marks the tasks that test a head's label."""
     figure, (axes,) = panels(1.0 * len(view.tasks) + 2.6, 0.26 * len(view.rows) + 1.3)
-    for y, row in enumerate(view.rows):
-        for x, (value, shade, named) in enumerate(row.cells):
-            colour = "white" if value is None else CCS_COLOURS[shade]
-            axes.barh(y, 0.94, left=x - 0.47, height=0.94, color=colour, edgecolor=INK if named else colour, linewidth=1.2)
-            if value is not None:
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if shade > 2 else INK)
+    cells = [(x, y, *cell) for y, row in enumerate(view.rows) for x, cell in enumerate(row.cells)]
+    colours = ["white" if value is None else CCS_COLOURS[shade] for _, _, value, shade, _ in cells]
+    edges = [INK if named else colour for (*_, named), colour in zip(cells, colours, strict=True)]
+    lefts, heights = [x - 0.47 for x, *_ in cells], [y for _, y, *_ in cells]
+    axes.barh(heights, 0.94, left=lefts, height=0.94, color=colours, edgecolor=edges, linewidth=1.2)  # all at once: a call has its cost
+    for x, y, value, shade, _ in cells:
+        if value is not None:
+            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if shade > 2 else INK)
     axes.set_xticks(range(len(view.tasks)), [plain(task.rpartition("/")[2], 20) for task in view.tasks])
     axes.set_yticks(range(len(view.rows)), [f"{row.head}  {plain(row.label or '–', 16)}" for row in view.rows], fontsize=7)
     axes.set_ylim(len(view.rows) - 0.5, -0.5)

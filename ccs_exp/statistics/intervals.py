@@ -52,11 +52,11 @@ class Spread:
 @lru_cache(maxsize=4096)  # conditions of a run often share their counts
 def wilson(hits: int, count: int) -> Interval | None:
     """Wilson's interval of a proportion; None without samples."""
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import binomtest
 
     if count == 0:
         return None
-    low, high = proportion_confint(hits, count, 1 - CONFIDENCE, method="wilson")
+    low, high = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(float(low), float(high))
 
 
@@ -123,7 +123,7 @@ def mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def paired(before: np.ndarray, after: np.ndarray) -> Paired | None:
     """Compare hits (booleans) of the same samples in the same order; None without samples."""
-    from statsmodels.stats.contingency_tables import mcnemar
+    from scipy.stats import binom
 
     before, after = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
     if before.shape != after.shape:
@@ -133,7 +133,7 @@ def paired(before: np.ndarray, after: np.ndarray) -> Paired | None:
     interval = newcombe(both, lost, gained, neither)
     if interval is None:
         return None
-    p = float(mcnemar([[both, lost], [gained, neither]], exact=True).pvalue) if lost + gained else 1.0
+    p = 2 * float(binom.cdf(min(lost, gained), lost + gained, 0.5)) if lost + gained else 1.0  # McNemar's exact test
     return Paired(before.size, lost, gained, (gained - lost) / before.size, interval, min(p, 1.0))
 
 

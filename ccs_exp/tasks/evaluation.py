@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow
 from jaxtyping import Int
 
 from ccs_exp.files import clean
 from ccs_exp.heads import Condition, Head
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Heads = frozenset[Head]
 
@@ -130,6 +133,8 @@ class Evaluation:
     @property
     def predictions(self) -> pyarrow.Table:
         """One row for each task, sample and condition, as `ccs_exp.run_folder.folder` describes ``predictions.parquet``."""
+        import pyarrow
+
         return pyarrow.concat_tables([_rows(name, task, self) for name, task in self.tasks.items()]).combine_chunks()
 
 
@@ -141,6 +146,8 @@ def distinct_sets(conditions: Sequence[Condition], seeds: Sequence[int] = (0,)) 
 
 
 def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
+    import pyarrow
+
     count = len(task.ids)
     # once: all conditions have the same
     ids = pyarrow.array([clean(str(sample)) for sample in task.ids], pyarrow.string()).dictionary_encode()
@@ -157,4 +164,6 @@ def _rows(name: str, task: Outcomes, evaluation: Evaluation) -> pyarrow.Table:
 
 
 def _repeated(text: str, count: int) -> pyarrow.DictionaryArray:
+    import pyarrow
+
     return pyarrow.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), pyarrow.array([clean(text)], pyarrow.string()))

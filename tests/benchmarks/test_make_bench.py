@@ -26,6 +26,13 @@ def test_a_comparison_takes_medians_and_scales_what_was_done_in_part(monkeypatch
     assert result.cells()[4:7] == ("30.00x", "20.00 to 40.00", "≥ 11x")
 
 
+def test_a_long_first_pair_is_timed_with_the_others(monkeypatch):
+    ticks = iter([6.0, 30.0, 2.0, 40.0])  # ours and the other; then the other goes first
+    monkeypatch.setattr("timing.timed", lambda function: (function(), next(ticks)))
+    result = compare("it", "that", lambda: 1, lambda: 1, lambda a, b: "same", repeats=2)
+    assert (result.ours, result.reference, result.ratio) == (23.0, 16.0, (30 / 6 + 2 / 40) / 2)
+
+
 def test_both_sides_are_held_together_before_they_are_timed():
     def unlike(a, b):
         raise SystemExit("they differ")

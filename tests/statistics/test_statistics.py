@@ -62,6 +62,19 @@ def test_a_known_mcnemar_table():
     assert (found.count, found.lost, found.gained) == (161, 59, 16)
 
 
+def test_wilson_and_mcnemar_are_those_of_statsmodels():
+    from statsmodels.stats.contingency_tables import mcnemar
+    from statsmodels.stats.proportion import proportion_confint
+
+    for count in (1, 5, 97, 5000):
+        for hits in {0, 1, count // 3, count - 1, count}:
+            low, high = proportion_confint(hits, count, 0.05, method="wilson")
+            assert wilson(hits, count) == pytest.approx((low, high), abs=1e-15)
+    before, after = np.random.default_rng(0).uniform(size=(2, 300)) < [[0.7], [0.6]]
+    lost, gained = (before & ~after).sum(), (~before & after).sum()
+    assert paired(before, after).p == mcnemar([[0, lost], [gained, 0]], exact=True).pvalue
+
+
 def test_no_difference_and_no_sample():
     same = np.array([True, False, True])
     assert paired(same, same).p == 1 and paired(same, same).delta == 0
