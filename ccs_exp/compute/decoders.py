@@ -31,8 +31,8 @@ _running: WeakSet[Any] = WeakSet()  # iterators of loaders with processes
 class DecodingLoader(DataLoader[Any]):
     """A `DataLoader` that raises `CcsError` where one of its processes is lost, within `losses_in_words`."""
 
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, worker_init_fn=_end_unheard, **options)
+    def __init__(self, dataset: Any, **options: Any):
+        super().__init__(dataset, worker_init_fn=_end_unheard, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         return _batches(super().__iter__()) if self.num_workers else super().__iter__()
@@ -44,14 +44,16 @@ def losses_in_words() -> Iterator[None]:
     of_threads, of_callbacks, before = threading.excepthook, sys.unraisablehook, list(_running)
 
     def in_thread(found: threading.ExceptHookArgs) -> None:
-        if found.thread is None or "_pin_memory_loop" not in found.thread.name:
-            return of_threads(found)
-        log.debug("Batches are not moved to the GPU any more.", exc_info=found.exc_value)
+        if found.thread is not None and "_pin_memory_loop" in found.thread.name:
+            log.debug("Batches are not moved to the GPU any more.", exc_info=found.exc_value)
+        else:
+            of_threads(found)
 
     def in_callback(found: sys.UnraisableHookArgs) -> None:
-        if not _tells_of_loss(found.exc_value):
-            return of_callbacks(found)
-        log.debug("A loss was noticed in a callback.", exc_info=found.exc_value)
+        if _tells_of_loss(found.exc_value):
+            log.debug("A loss was noticed in a callback.", exc_info=found.exc_value)
+        else:
+            of_callbacks(found)
 
     # before Lightning notes which handlers to put back after a pass: PyTorch sets its own once, and would be without from then on
     signal_handling._set_SIGCHLD_handler()
