@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterable
+
+import psutil
 
 _LOOK_S = 0.5
 _PATIENCE_S = 5.0  # in which what is under way may end by itself: files whole, the job on record
@@ -22,3 +27,18 @@ def end_with(parent: int) -> None:
         os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+_WATCH = """
+import sys, psutil
+processes = [psutil.Process(int(pid)) for pid in sys.argv[1:] if psutil.pid_exists(int(pid))]
+sys.stdin.read()
+for process in filter(psutil.Process.is_running, processes):
+    process.kill()
+"""
+
+
+def killed_after(processes: Iterable[psutil.Process]) -> subprocess.Popen[bytes]:
+    """A process that kills `processes` as soon as its input ends: by this process, or with it, however that ends."""
+    command = [sys.executable, "-c", _WATCH, *(str(process.pid) for process in processes)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # out of reach of Ctrl-C

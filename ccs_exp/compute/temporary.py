@@ -43,7 +43,7 @@ def use_own_folder() -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         if home.stat().st_uid != os.getuid():
             return
-        _clear(home)
+        clear_left()
         lock = FileLock(home / f"{name}.lock")
         lock.acquire()
         (home / name).mkdir(mode=0o700)
@@ -60,6 +60,18 @@ def remove_own_folder() -> None:
         _remove(_lock)
 
 
+def clear_left() -> None:
+    """Take away the folders of processes that were killed."""
+    home = users_folder("jobs")
+    for path in {*home.glob("*.lock"), *(folder.with_suffix(".lock") for folder in home.glob("*/"))}:
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # its process lives
+            continue
+        _remove(lock)
+
+
 def _own_name() -> str:
     return uuid.uuid4().hex[:8]
 
@@ -70,16 +82,6 @@ def _usable(system: Path) -> bool:
 
 def _name(purpose: str) -> str:
     return f"ccs_exp_{purpose}_{os.getuid()}"
-
-
-def _clear(home: Path) -> None:
-    for path in {*home.glob("*.lock"), *(folder.with_suffix(".lock") for folder in home.iterdir() if folder.is_dir())}:
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:  # its process lives
-            continue
-        _remove(lock)
 
 
 def _remove(lock: FileLock) -> None:

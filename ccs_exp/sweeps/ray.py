@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
+import psutil
 from hydra.core.utils import JobReturn, JobStatus
 
-from ccs_exp.compute.temporary import use_own_folder
+from ccs_exp.compute.parent import killed_after
+from ccs_exp.compute.temporary import clear_left, use_own_folder
 from ccs_exp.config.secrets import names_a_secret
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import stop
@@ -45,6 +48,7 @@ class RayTasks:
     def __init__(self, address: str, at_once: int, num_cpus: int, num_gpus: float | None):
         self.address, self.at_once = address, at_once
         self.num_cpus, self.num_gpus = num_cpus, num_gpus
+        self._watch: subprocess.Popen[bytes] | None = None
         self._waiting: dict[Any, int] = {}  # number of the cell by Ray's reference to its result
 
     def __enter__(self) -> RayTasks:
@@ -61,7 +65,7 @@ class RayTasks:
         except (OSError, RuntimeError, ValueError, ImportError) as error:
             reason = " ".join(str(error).split())
             raise CcsError(
-                f"hydra.launcher.address={self.address}: there is no Ray ({reason}). Give local to start it on this machine, or on a "
+                f"hydra.launcher.address={self.address}: Ray does not answer or start ({reason}). Give local for one of this machine, or on a "
                 "machine of a cluster auto or HEAD:PORT."
             ) from error
         stop.listen()  # Ray has taken SIGTERM for itself
@@ -71,6 +75,8 @@ class RayTasks:
         if self.address == LOCAL and self.num_gpus > gpus:
             ray.shutdown()
             raise CcsError(f"hydra.launcher.num_gpus={self.num_gpus:g}: this machine has {gpus:g} GPUs.")
+        if self.address == LOCAL:  # some of Ray's processes notice only after a minute that this one was killed
+            self._watch = killed_after(psutil.Process().children(recursive=True))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -84,6 +90,9 @@ class RayTasks:
                 ray.wait(waiting, num_returns=len(waiting), timeout=_PATIENCE_S)
         finally:
             ray.shutdown()
+            if self._watch:
+                self._watch.communicate()
+                clear_left()  # of its processes, which were not asked to end
 
     def run(self, cells: Mapping[int, Sequence[Any]]) -> Iterator[tuple[int, JobReturn | str]]:
         """The number of each of `cells` as it ends, and what it returned, or as text why it returned nothing.

@@ -127,7 +127,8 @@ def _check_kinds(columns: Mapping[str, np.ndarray]) -> None:
 
 
 def _arrays(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
+    # in one order, which safetensors does not keep: tables of several tasks are put below each other
+    return {key.removeprefix(prefix): arrays[key] for key in sorted(arrays) if key.startswith(prefix)}
 
 
 @dataclass

@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from example_run import RAN, asked, write_run
 
 from ccs_exp.clip.ablation import Donors
 from ccs_exp.config.schema import configure
-from ccs_exp.heads import Head
+from ccs_exp.heads import Condition, Head
 from ccs_exp.jobs.kept_scores import pack_scores
 from ccs_exp.jobs.resume import JOBS, is_kept, restore
 from ccs_exp.jobs.store_command import main, unpackers
@@ -195,6 +196,16 @@ def test_altered_entries_are_refused_or_fit_for_use(kind, tmp_path):
         if value is not None:
             normal(kind, value, key, tmp_path)
     assert refused > 20
+
+
+def test_the_predictions_of_several_tasks_are_the_same_rows_from_the_store():
+    one = evaluation()
+    tasks = {name: one.tasks["shapes"] for name in ("shapes", "colours", "sizes", "places")}
+    made = replace(one, conditions=(Condition("original", frozenset()),), tasks=tasks)
+    key = {"heads": ["", "L2.H0"]}
+    kept_one = unpackers()["evaluations"](Entry("evaluations", key, _packed(made)))
+    again = replace(kept_one, conditions=made.conditions).predictions
+    assert again.select(made.predictions.column_names) == made.predictions
 
 
 def test_entries_of_an_older_release_are_ignored_listed_and_collected(store, capsys, tmp_path):
