@@ -72,7 +72,7 @@ def _load_openai_archive(clip: OpenClip, path: Path) -> None:
 class undrawn(TorchFunctionMode):
     """Models built meanwhile have weights that nobody has drawn: for those that a file's take the place of, all of them.
 
-    Not on the meta device, where what a model computes for itself as it is built, and no file holds, would be lost.
+    Building them on the meta device would not do: what a model computes for itself as it is built, and no file holds, would be lost.
     """
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:

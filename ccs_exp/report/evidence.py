@@ -87,7 +87,8 @@ def causal_map_figure(view: CausalMapView) -> Figure:
     axes.barh(heights, 0.94, left=lefts, height=0.94, color=colours, edgecolor=edges, linewidth=1.2)  # all at once: a call has its cost
     for x, y, value, shade, _ in cells:
         if value is not None:
-            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if shade > 2 else INK)
+            colour = "white" if shade > 2 else INK
+            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, in_layout=False)  # it fits its cell
     axes.set_xticks(range(len(view.tasks)), [plain(task.rpartition("/")[2], 20) for task in view.tasks])
     axes.set_yticks(range(len(view.rows)), [f"{row.head}  {plain(row.label or '–', 16)}" for row in view.rows], fontsize=7)
     axes.set_ylim(len(view.rows) - 0.5, -0.5)

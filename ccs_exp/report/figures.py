@@ -83,7 +83,8 @@ def heads_map_figure(contents: Contents) -> Figure:
         face, hatch = ("white", "////") if step is None else (CCS_COLOURS[step], None)
         axes.add_patch(Rectangle((head.index - 0.47, y - 0.47), 0.94, 0.94, facecolor=face, edgecolor=GRID, hatch=hatch))
         text = str(head.ccs) if head.ccs is not None else (head.ccs_class or "?")[0]
-        axes.text(head.index, y, text, ha="center", va="center", fontsize=9, color="white" if (step or 0) >= 3 else INK)
+        colour = "white" if (step or 0) >= 3 else INK
+        axes.text(head.index, y, text, ha="center", va="center", fontsize=9, color=colour, in_layout=False)  # it fits its cell
     axes.set(xlim=(-0.6, width - 0.4), ylim=(-0.6, len(layers) - 0.4), xlabel="head", ylabel="layer")
     axes.set_xticks(range(width))
     axes.set_yticks(range(len(layers)), [str(layer) for layer in layers])

@@ -134,7 +134,8 @@ def media(library: Any, run: wandb.Run, folder: RunFolder) -> dict[str, Any]:
 
 
 def _table(library: Any, run: wandb.Run, name: str, rows: list[list[Any]], columns: Sequence[str]) -> Any:
-    table = library.Table(columns=list(columns), data=rows, allow_mixed_types=True)
+    table = library.Table(columns=list(columns), data=rows[:1], allow_mixed_types=True)
+    table.data.extend(rows[1:])  # as they are: W&B would look for the type of every cell, though any will do
     # as a file of the run alone: W&B would make an artifact of it too, whose entry names an absolute path outside the record
     table.bind_to_run(run, name, 0)
     return table
