@@ -8,7 +8,7 @@ run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
 
 test: lint ## the test suite, offline, on up to four cores
-	$(BIN)/python -m pytest -m "not full" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not full" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-full: lint ## with the long tests
 	$(BIN)/python -m pytest

@@ -1,21 +1,36 @@
-"""Shared fixtures: a small model, a store of the tests' own, and where real inputs lie, if they do."""
+"""Shared fixtures: a small model, a store of the tests' own, where real inputs lie, if they do; and what makes many short jobs cheap."""
 
 from __future__ import annotations
 
 import gc
+import io
 import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CCS_EXP_ATLAS", "false")  # its pages take a job seconds; tests that want them say so
+if "PYTEST_XDIST_WORKER" in os.environ:  # of several processes each has a core; before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 import torch
+from composing import each_choice_once
+from matplotlib.figure import Figure
+from PIL import Image
 from small_models import small_model
 
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.data.bundled import scene_drawing, scenes
 
 SHARED = Path(__file__).parents[2] / "shared"
+LONG = {"test_readme.py", "test_launchers.py", "test_stopping.py", "test_dashboard.py", "test_evidence_stage.py", "test_several_devices.py"}
+PAINTED = {"test_drawing.py", "test_report.py", "test_reproduction.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first, so that at the end no process waits for another's."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_collection_finish() -> None:
@@ -28,6 +43,45 @@ def pytest_collection_finish() -> None:
 def own_store(tmp_path_factory):
     """What a developer's own runs have kept must not decide a test; processes that tests start inherit it."""
     os.environ["CCS_EXP_CACHE"] = str(tmp_path_factory.mktemp("store"))
+
+
+def blank(figure: Figure, dpi: int = 130) -> bytes:
+    """A picture in the figure's proportions."""
+    buffer = io.BytesIO()
+    Image.new("L", (round(10 * figure.get_figwidth()), round(10 * figure.get_figheight()))).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures_are_made_and_not_painted(request):
+    """Painting a short job's figures takes longer than the job: left to tests of figures, and to programs that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in PAINTED:
+            for drawn in ("figures", "reproduction.figures", "reproduction.layers"):
+                patch.setattr(f"ccs_exp.report.{drawn}.png", blank)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configurations_are_composed_once():
+    with each_choice_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scenes_are_drawn_once():
+    """Most jobs look at the first scenes of the same few collections."""
+    drawn: dict[tuple[bytes, str], np.ndarray] = {}
+
+    def draw(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        key = (scene.tobytes(), repr(rng.bit_generator.state))
+        if key not in drawn:
+            drawn[key] = scene_drawing.draw(scene, rng)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "draw", draw)
+        yield
 
 
 @pytest.fixture(scope="session")

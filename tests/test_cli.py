@@ -8,6 +8,7 @@ import time
 import venv
 from pathlib import Path
 
+import command
 import pytest
 from small_jobs import QUICK_JOB, SMALL_JOB
 
@@ -27,22 +28,28 @@ def test_a_job_prints_its_summary_and_its_folder(tmp_path):
     (run_dir,) = (tmp_path / "outputs").glob("*/*")
     for part in ("tiny · scenes_shape", "CCS@5", "original", "high_ccs", run_dir.name):
         assert part in done.stdout
+    for name in ("report.html", "figures/ccs_at_k.png", "figures/accuracy.png"):
+        assert (run_dir / name).stat().st_size > 1000
     assert RunFolder(run_dir).read_summary()["num_samples"] == 40
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("start", "overrides", "message"),
     [
-        (["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: hf, open_clip, tiny, vitb16_laion"),
-        (["dataset=folder"], "Error: Still needed: dataset.path=..."),
-        (["prune=random", "prune.random.seedz=1"], "Error: There is no setting prune.random.seedz. Did you mean prune.random.seeds?"),
-        pytest.param(["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head", marks=pytest.mark.full),
-        (["hydra.run.dir=/proc/nowhere"], "Error: "),
+        (ccs_exp, ["model=vitb33"], "Error: model=vitb33 is not known. Choose one of: hf, open_clip, tiny, vitb16_laion"),
+        (command.ccs_exp, ["dataset=folder"], "Error: Still needed: dataset.path=..."),
+        (
+            command.ccs_exp,
+            ["prune=random", "prune.random.seedz=1"],
+            "Error: There is no setting prune.random.seedz. Did you mean prune.random.seeds?",
+        ),
+        (command.ccs_exp, ["prune=heads", "prune.heads.list=[H3]"], "Error: 'H3' is not a head"),
+        (command.ccs_exp, ["hydra.run.dir=/proc/nowhere"], "Error: "),
     ],
 )
-def test_errors_are_one_paragraph_with_a_status(overrides, message, tmp_path):
-    done = ccs_exp(*overrides, cwd=tmp_path)
+def test_errors_are_one_paragraph_with_a_status(start, overrides, message, tmp_path):
+    done = start(*overrides, cwd=tmp_path)
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr[done.stderr.index("Error: ") :].strip().splitlines()) == 1
@@ -68,9 +75,9 @@ def test_a_sweep_goes_on_after_failed_cells_names_each_and_fails_at_the_end(tmp_
     assert RunFolder(sweep / "2").read_summary()["accuracy"].keys() == {"original", "heads/list"}
 
 
-# before and within the pass over the data
-@pytest.mark.parametrize("delay", [pytest.param(0, marks=pytest.mark.full), 2])
-@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
+@pytest.mark.full  # a short one is in test_stopping.py
+@pytest.mark.parametrize("delay", [0, 2])  # before and within the pass over the data
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_job_ends_and_leaves_only_whole_files(sent, delay, tmp_path):
     command = [sys.executable, "-m", "ccs_exp", *SMALL_JOB, "tracker=none", "dataset.source.num_images=6000", "hydra.run.dir=run"]
     process = subprocess.Popen(

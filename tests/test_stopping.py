@@ -16,6 +16,7 @@ import pytest
 from small_jobs import ONE_TASK
 
 from ccs_exp.journal.state import read_job
+from ccs_exp.run_folder.folder import RunFolder
 
 SMALL = [ONE_TASK, "device=cpu", "dataset.source.num_images=300", "probe.num_images=400", "prune=high_ccs", "hydra.run.dir=run"]
 LONG = [ONE_TASK, "device=cpu", "tracker=none", "dataset.source.num_images=20000", "probe.num_images=400", "prune=high_ccs"]
@@ -108,8 +109,9 @@ IN_A_CALLBACK = """
 
 @pytest.mark.parametrize("sent", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_in_a_callback_that_drops_exceptions_ends_a_sweep(sent, program, tmp_path):
-    several = [override for override in SMALL if "run.dir" not in override]
-    sweep = program("-m", *several, "tracker=none", "seed=0,1", "hydra.sweep.dir=sweep", code=IN_A_CALLBACK.format(name=sent.name))
+    several = [override for override in SMALL if not override.startswith(("hydra", "probe"))]
+    several += ["probe.num_images=150", "tracker=none", "seed=0,1", "hydra.sweep.dir=sweep"]
+    sweep = program("-m", *several, code=IN_A_CALLBACK.format(name=sent.name))
     output = sweep.wait()
     assert sweep.process.returncode == STATUS[sent], output
     assert "Exception ignored" in output  # Python has dropped it
@@ -117,10 +119,8 @@ def test_a_signal_in_a_callback_that_drops_exceptions_ends_a_sweep(sent, program
     assert sweep.leaves_nothing()
 
 
-def check_interruption(delay, sent, program, folder):
-    """A job with its W&B record, told to stop after `delay` seconds, ends by the signal and leaves nothing."""
-    job = program(*SMALL)
-    time.sleep(delay)
+def check_interruption(job, sent, folder):
+    """A job with its W&B record, told to stop, ends by the signal and leaves nothing."""
     began = (folder / "run" / "job.json").exists()
     job.send(sent)
     output = job.wait()
@@ -134,14 +134,21 @@ def check_interruption(delay, sent, program, folder):
 
 
 def test_a_job_ends_by_a_signal(program, tmp_path):
-    check_interruption(9.0, signal.SIGINT, program, tmp_path)
+    """Within the pass over the data set, which is a long one."""
+    job = program(*SMALL, "dataset.source.num_images=6000")
+    until(lambda: ((record := read_job(tmp_path / "run")) and record.stage == "evaluate") or job.process.poll() is not None)
+    check_interruption(job, signal.SIGINT, tmp_path)
+    assert job.process.returncode == STATUS[signal.SIGINT] and not (tmp_path / "run" / "summary.json").exists()
+    assert len(RunFolder(tmp_path / "run").read_heads()) == 32
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(30))
 def test_a_job_ends_by_a_signal_at_any_moment(seed, program, tmp_path):
     draw = random.Random(seed)
-    check_interruption(draw.uniform(0.5, 25.0), draw.choice(list(STATUS)), program, tmp_path)
+    job, delay, sent = program(*SMALL), draw.uniform(0.5, 25.0), draw.choice(list(STATUS))
+    time.sleep(delay)
+    check_interruption(job, sent, tmp_path)
 
 
 @pytest.mark.full

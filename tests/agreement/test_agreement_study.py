@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from command import ccs_exp
 from example_run import head_rows, write_run
 from rich.console import Console
 from sklearn.metrics import cohen_kappa_score
@@ -413,20 +414,19 @@ def test_a_key_or_sheet_that_was_changed_is_refused(sheet):
         study_findings([sheet.path])
 
 
-def command(*arguments, cwd, **more):
-    return subprocess.run(
-        [sys.executable, "-m", "ccs_exp", "agreement", *arguments], cwd=cwd, capture_output=True, text=True, check=False, **more
-    )
+def rated(answers, cwd):
+    command = [sys.executable, "-m", "ccs_exp", "agreement", "rate", "s.csv", "--rater", "anna"]
+    return subprocess.run(command, cwd=cwd, input=answers, capture_output=True, text=True, errors="surrogateescape", check=False)
 
 
 def test_the_commands_from_draw_to_report(runs, tmp_path):
-    done = command("draw", "one", "two", "--per-run", "10", "--stratify", "ccs", "--out", "s.csv", cwd=tmp_path)
+    done = ccs_exp("agreement", "draw", "one", "two", "--per-run", "10", "--stratify", "ccs", "--out", "s.csv", cwd=tmp_path)
     assert done.returncode == 0 and "20 items to rate" in done.stdout and "2 unjudged left out" in done.stdout, done.stderr
-    done = command("rate", "s.csv", "--rater", "anna", cwd=tmp_path, input="y\nn\nq\n")
+    done = rated("y\nn\nq\n", tmp_path)
     assert done.returncode == 0 and "2 of 20 answered" in done.stdout, done.stderr
-    done = command("rate", "s.csv", "--rater", "anna", cwd=tmp_path, input="\udcff\n" + "y\nn\n" * 9, errors="surrogateescape")
+    done = rated("\udcff\n" + "y\nn\n" * 9, tmp_path)
     assert "All are answered" in done.stdout
-    done = command("report", "s.csv", "--resamples", "200", cwd=tmp_path)
+    done = ccs_exp("agreement", "report", "s.csv", "--resamples", "200", cwd=tmp_path)
     assert done.returncode == 0 and "judge –" in done.stdout, done.stderr
     with open(tmp_path / "agreement.csv", encoding="utf-8") as file:
         assert [row["count"] for row in csv.DictReader(file)] == ["10", "10", "20"]

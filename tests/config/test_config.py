@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from composing import as_by_hydra
 from hydra.errors import HydraException
 from hydra.utils import get_class, get_method
 from omegaconf import DictConfig, OmegaConf
@@ -37,6 +38,18 @@ NEEDS = {  # what a choice cannot do without
     "labeler=given": ["spans=file", "spans.path=somewhere"],
     "prune=concept": ["prune.concept.names=[locations]"],
 }
+
+
+@pytest.mark.parametrize(
+    ("choices", "settings"),
+    [((), ("seed=3",)), (("dataset=digits", "prune=[random,each_head]"), ("prune.random.seeds=[1]", "batch_size=3"))],
+)
+def test_what_tests_compose_once_is_what_hydra_composes(choices, settings):
+    configure(*choices)
+    with as_by_hydra():
+        expected = configure(*choices, *settings)
+    for given, equal in ((settings, True), ((), False), (settings, True)):
+        assert (OmegaConf.to_yaml(configure(*choices, *given)) == OmegaConf.to_yaml(expected)) is equal
 
 
 def targets(node):

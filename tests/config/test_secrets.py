@@ -2,12 +2,11 @@
 
 import base64
 import json
-import subprocess
-import sys
 import time
 import urllib.parse
 
 import pytest
+from command import ccs_exp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -142,12 +141,11 @@ MINE = {
 def test_a_secret_in_a_file_of_ones_own_is_refused_before_the_first_write(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("CANARY_TOKEN", SECRET)
     monkeypatch.setenv("UNSUSPICIOUS", "hunter22")
-    monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "cache"))
     (tmp_path / "conf" / "judge").mkdir(parents=True)
     (tmp_path / "conf" / "judge" / "mine.yaml").write_text(f"defaults: [openai, _self_]\n{MINE[kind]}\n")
     (tmp_path / "work").mkdir()
-    command = [sys.executable, "-m", "ccs_exp", "--config-dir", str(tmp_path / "conf"), "judge=mine", "labeler=openai"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "work", check=False)
+    mine, store = ("--config-dir", str(tmp_path / "conf")), str(tmp_path / "cache")
+    done = ccs_exp(*mine, "judge=mine", "labeler=openai", cwd=tmp_path / "work", CCS_EXP_CACHE=store)
     assert done.returncode == 1 and done.stderr.startswith("Error: ") and "Traceback" not in done.stderr
     assert "hunter22" not in done.stdout + done.stderr and SECRET not in done.stdout + done.stderr
     assert everything_below(tmp_path / "work") == [] and not (tmp_path / "cache").exists()
@@ -158,9 +156,9 @@ def test_a_secret_in_one_cell_of_a_sweep_is_written_nowhere(tmp_path):
     (tmp_path / "conf" / "judge" / "mine.yaml").write_text(f"defaults: [openai, _self_]\n{MINE['a password']}\n")
     (tmp_path / "work").mkdir()
     (tmp_path / "heads.json").write_text(json.dumps([{"head": "L11.H0", "top5": ["a red star", "a", "b", "c", "d"]}]))
-    command = [sys.executable, "-m", "ccs_exp", "--config-dir", str(tmp_path / "conf"), "-m", "judge=taxonomy,mine", "spans=file"]
-    command += [f"spans.path={tmp_path}/heads.json", "tracker=none", "hydra.sweep.dir=sweep"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "work", check=False)
+    options = ["--config-dir", str(tmp_path / "conf"), "-m", "judge=taxonomy,mine", "spans=file"]
+    options += [f"spans.path={tmp_path}/heads.json", "tracker=none", "hydra.sweep.dir=sweep"]
+    done = ccs_exp(*options, cwd=tmp_path / "work")
     assert done.returncode == 1 and "judge.base_url has a user name or password" in done.stderr
     written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     assert (tmp_path / "work" / "sweep" / "0" / "summary.json") in written
@@ -171,7 +169,7 @@ def test_a_secret_in_one_cell_of_a_sweep_is_written_nowhere(tmp_path):
 def test_a_job_leaves_its_configuration_as_hydra_would(tmp_path):
     (tmp_path / "heads.json").write_text(json.dumps([{"head": "L11.H0", "top5": ["a red star", "a", "b", "c", "d"]}]))
     options = ["spans=file", f"spans.path={tmp_path}/heads.json", "tracker=none", f"hydra.run.dir={tmp_path}/run"]
-    done = subprocess.run([sys.executable, "-m", "ccs_exp", *options], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = ccs_exp(*options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = {path.stem: OmegaConf.load(path) for path in (tmp_path / "run" / ".hydra").iterdir()}
     assert sorted(found) == ["config", "hydra", "overrides"]

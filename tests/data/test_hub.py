@@ -104,7 +104,8 @@ def test_whatever_differs_at_the_hub_is_said(name, changed, message):
     assert difference
 
 
-def test_verifying_without_a_hub_fails_and_says_so(capsys):
+def test_verifying_without_a_hub_fails_and_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("ccs_exp.data.published.verify_hub.recorded", rows)
     assert main() == 2
     assert "The hub cannot be reached" in capsys.readouterr().err
 

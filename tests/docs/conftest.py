@@ -1,14 +1,13 @@
 """A reader who follows a page in an empty folder, and leaves the process as it was."""
 
 import json
-import logging
-import signal
 import sys
 
 import numpy as np
 import open_clip
 import pages
 import pytest
+from command import left_as_it_was
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -34,12 +33,5 @@ def stand_ins(tmp_path_factory) -> dict[str, str]:
 @pytest.fixture
 def reader(tmp_path, monkeypatch, stand_ins):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the command line sets it
-    root, handled = logging.getLogger(), {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers, level = root.handlers[:], root.level
-    yield lambda page: pages.follow(page, tmp_path, monkeypatch, stand_ins)
-    for handler in set(root.handlers) - set(handlers):
-        root.removeHandler(handler)
-        handler.close()
-    root.handlers[:], root.level = handlers, level
-    for number, handler in handled.items():
-        signal.signal(number, handler)
+    with left_as_it_was():
+        yield lambda page, *more: pages.follow(page, tmp_path, monkeypatch, stand_ins, more)

@@ -30,7 +30,7 @@ from ccs_exp.config.schema import config_dir, configure, register
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("bash", "json", "python", "text", "yaml")
 REASONS = ("needs", "asks")  # as in: needs the network, several GPUs, Slurm, a key; asks a person
-FEWER = ("dataset.limit=70", "probe.num_images=200", "prune.matched.draws=2")
+FEWER = ("dataset.limit=70", "probe.num_images=200")
 OTHERS = ("export", "chromium")  # programs that are given nothing of ours
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n)?^```(?P<language>\w*)(?: title=\"(?P<title>[^\"\n]+)\")?\n(?P<text>.*?)^```$",
@@ -74,8 +74,8 @@ def inline_commands(page: Path) -> list[list[str]]:
     return [words for words in found if words[0] != "ccs-exp" or words[1:] != [*set(words[1:]) & set(command_line._COMMANDS)]]
 
 
-def follow(page: Path, folder: Path, monkeypatch, stand_ins: dict[str, str]) -> None:
-    """Do what the page says, in `folder`, in this process."""
+def follow(page: Path, folder: Path, monkeypatch, stand_ins: dict[str, str], more: Sequence[str] = ()) -> None:
+    """Do what the page says, in `folder`, in this process; its jobs are given the settings `more` as well."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PWD", str(folder))
     for block in blocks(page):
@@ -87,7 +87,7 @@ def follow(page: Path, folder: Path, monkeypatch, stand_ins: dict[str, str]) -> 
         elif block.language == "bash":
             for words in block.commands():
                 if block.runs:
-                    _run([_filled(word, stand_ins) for word in words], monkeypatch)
+                    _run([_filled(word, stand_ins) for word in words], monkeypatch, more)
 
 
 def check(words: Sequence[str]) -> None:
@@ -113,9 +113,11 @@ def check(words: Sequence[str]) -> None:
         assert program in OTHERS, f"neither run nor composed: {shlex.join(words)}"
 
 
-def _run(words: list[str], monkeypatch) -> None:
+def _run(words: list[str], monkeypatch, more: Sequence[str]) -> None:
     if words[0] == "make":
-        words = [*_recipe(words[1:])[-1], *FEWER]  # the default job is a long one
+        words = [*_recipe(words[1:])[-1], *FEWER, "prune.matched.draws=2"]  # the default job is a long one
+    elif words[0] == "ccs-exp" and any("=" in word for word in words):
+        words = [*words, *more]
     if words[:3] == ["python", "-m", "ccs_exp"]:
         monkeypatch.syspath_prepend(os.getcwd())  # as Python itself does with -m
         words = ["ccs-exp", *words[3:]]

@@ -1,13 +1,15 @@
 """The README, followed from its first line to its last."""
 
 import pages
-from pages import ROOT
+import pytest
+from pages import FEWER, ROOT
 
 README = ROOT / "README.md"
 
 
-def test_what_it_shows_runs(reader, capsys):
-    reader(README)
+@pytest.mark.parametrize("more", [FEWER, pytest.param((), marks=pytest.mark.full)], ids=["on fewer images", "to the letter"])
+def test_what_it_shows_runs(more, reader, capsys):
+    reader(README, *more)
     printed = capsys.readouterr().out
     assert "L2.H0" in printed and "high_ccs" in printed
 

@@ -139,7 +139,7 @@ def test_an_error_of_the_system_names_its_file_or_a_variable_and_what_to_do(erro
     assert all(part in system_error(error) for part in parts)
 
 
-@pytest.mark.parametrize("command", [[], ["dataset=digits"], ["-m", "seed=0,1"]])
+@pytest.mark.parametrize("command", [["dataset=digits"], *(pytest.param(it, marks=pytest.mark.full) for it in ([], ["-m", "seed=0,1"]))])
 def test_a_working_directory_that_was_deleted_is_told(tmp_path, command):
     code = "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
     code += f"import ccs_exp.__main__ as m; sys.argv[1:] = {command}; m.main()"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import ccs_exp
 from hydra.errors import HydraException
 from loopback import Loopback, answer, completion, serving
 from wandb_record import read_record
@@ -412,7 +413,6 @@ def test_an_at_sign_in_a_path_is_no_secret():
 
 @pytest.mark.parametrize("argument", ["judge.base_url=https://me:hunter22@127.0.0.1/v1", f"+judge.api_key={KEY}-OPENAI_API_KEY"])
 def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(argument, tmp_path):
-    command = [sys.executable, "-m", "ccs_exp", "judge=openai", argument]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = ccs_exp("judge=openai", argument, cwd=tmp_path)
     assert done.returncode == 1 and "Error: " in done.stderr and "Traceback" not in done.stderr
     assert not [path for path in (tmp_path / "outputs").rglob("*")] and "hunter22" not in done.stderr and KEY not in done.stderr

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from command import ccs_exp
 from hydra import initialize_config_dir
 from small_jobs import ONE_TASK
 
@@ -77,10 +78,10 @@ def test_a_jobs_journal_has_the_facts_of_its_stages(parallel):
 def test_a_planned_sweep_starts_nothing_and_finds_what_is_done(parallel):
     sweep, _, _ = parallel
     before = sorted(path for path in sweep.parent.rglob("*"))
-    planned = start(*CELLS, "plan=true", "hydra/launcher=slurm", cwd=sweep.parent)
-    output, _ = planned.communicate(timeout=200)
-    assert planned.returncode == 0 and "3: 2 done, 1 to do" in output, output
-    assert output.count("done: in the store") == 2 and sorted(path for path in sweep.parent.rglob("*")) == before
+    options = ("-m", *SMALL, "hydra.sweep.dir=sweep", *CELLS, "plan=true", "hydra/launcher=slurm")
+    planned = ccs_exp(*options, cwd=sweep.parent, CCS_EXP_CACHE=str(sweep.parent / "store"))
+    assert planned.returncode == 0 and "3: 2 done, 1 to do" in planned.stdout, planned
+    assert planned.stdout.count("done: in the store") == 2 and sorted(path for path in sweep.parent.rglob("*")) == before
 
 
 @pytest.mark.full

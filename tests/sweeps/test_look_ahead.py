@@ -1,9 +1,7 @@
 """What is said of a sweep before its first cell: settings that a cell lacks, and cells that find the same."""
 
-import subprocess
-import sys
-
 import pytest
+from command import ccs_exp
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,7 +23,7 @@ def hydra():
 
 def test_a_setting_that_a_cell_lacks_ends_the_sweep_before_it_starts(tmp_path):
     command = ["-m", "prune=matched,high_ccs", "prune.matched.draws=20", "tracker=none", "hydra.sweep.dir=sweep"]
-    done = subprocess.run([sys.executable, "-m", "ccs_exp", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = ccs_exp(*command, cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "Cell 1 of the sweep" in done.stderr and "'prune=[high_ccs,matched]' prune.matched.draws=..." in done.stderr
     assert not list(tmp_path.rglob("heads.csv"))

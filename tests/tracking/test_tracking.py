@@ -63,20 +63,33 @@ def track_in_a_program(path: Path, environment: dict[str, str], then: str = "") 
     subprocess.run(command, check=True, timeout=120, cwd=Path(__file__).parents[2], env=environment)
 
 
-@pytest.fixture
-def record(tmp_path, secrets, capfd) -> tuple[RunFolder, WandbRecord]:
+@pytest.fixture(scope="module")
+def record(tmp_path_factory) -> tuple[RunFolder, WandbRecord]:
+    """Of a run with all that a record may hold; tests that change it take a copy."""
+    path = tmp_path_factory.mktemp("run")
     rows = head_rows(unjudged=("L9.H3",))
     rows[0]["label"] = '<b>"quoted",\n日本</b>'
     conditions = {"original": (0, 0.86), "high_ccs": (9, 0.61), "low_ccs": (0, 0.86)}
     conditions |= {f"random/{seed}": (9, 0.80 + 0.01 * seed) for seed in range(3)} | {f"matched/high_ccs/{n}": (9, 0.8) for n in range(20)}
     told = {"warnings": ["The model has random weights."], "skipped": ["a.png"], "evidence": EVIDENCE}
-    folder = write_run(tmp_path, rows, conditions, asked=ASKED, ran=RAN, **told)
-    write_evidence(tmp_path, "causal_map.csv", ("head", "task", "standardised"), [{"head": "L8.H0", "task": "shape", "standardised": 0.5}])
-    write_report(tmp_path)
-    assert WandbTracker().track(tmp_path) == "offline"
+    folder = write_run(path, rows, conditions, asked=ASKED, ran=RAN, **told)
+    write_evidence(path, "causal_map.csv", ("head", "task", "standardised"), [{"head": "L8.H0", "task": "shape", "standardised": 0.5}])
+    write_report(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_API_KEY", WANDB_KEY)
+        patch.setenv("OPENAI_API_KEY", OPENAI_KEY)
+        started = time.time()
+        assert WandbTracker().track(path) == "offline"
+    run = read_record(path)
+    assert started - 73.4 - 60 < run.started < time.time() - 73
+    return folder, run
+
+
+def test_nothing_is_printed(tmp_path, secrets, capfd):
+    write_run(tmp_path, asked=ASKED, ran=RAN)
+    WandbTracker().track(tmp_path)
     output = capfd.readouterr()
     assert output.out == "" and output.err == ""
-    return folder, read_record(tmp_path)
 
 
 def table(folder: RunFolder, record: WandbRecord, key: str) -> dict:
@@ -156,17 +169,16 @@ def test_every_file_that_the_record_names_lies_in_the_run_folder(record):
     assert b"/tmp/" not in b"".join(record_log.read(log_file)) and b".unfinished" not in b"".join(record_log.read(log_file))
 
 
-def test_the_run_began_with_its_job_and_took_as_long(record):
+def test_the_run_took_as_long_as_its_job(record):
     _, run = record
-    now = time.time()
-    assert now - 73.4 - 60 < run.started < now - 73
     assert 73 <= run.runtime < 133 and 73 <= run.summary["_runtime"] < 133 and 73 <= run.summary["_wandb.runtime"] < 133
     assert 73 <= run.history[0]["_runtime"] < 133
 
 
-def test_a_record_s_log_is_written_as_w_and_b_writes_it(record):
+def test_a_record_s_log_is_written_as_w_and_b_writes_it(record, tmp_path):
     folder, _ = record
-    (path,) = folder.path.glob("wandb/*/*.wandb")
+    (written,) = folder.path.glob("wandb/*/*.wandb")
+    path = Path(shutil.copy(written, tmp_path))
     messages = list(record_log.read(path))
     for size in (0, 1, 32 * 1024 - 14, 32 * 1024 - 7, 32 * 1024, 200_000):  # around the ends of blocks
         messages.insert(len(messages) // 2, bytes(size))
@@ -211,15 +223,17 @@ def test_the_group_is_the_sweep_unless_one_is_asked_for(tmp_path, given, sweep, 
 
 
 @pytest.mark.enable_socket
-def test_a_moved_run_folder_is_uploaded_whole_with_home_and_the_old_place_gone(record, tmp_path_factory):
+def test_a_moved_run_folder_is_uploaded_whole_with_home_and_the_old_place_gone(record, tmp_path):
     folder, run = record
-    moved = tmp_path_factory.mktemp("elsewhere") / "run"
-    shutil.move(folder.path, moved)
+    moved, away = tmp_path / "run", folder.path.with_name("away")
+    shutil.copytree(folder.path, moved)
+    folder.path.rename(away)
     (place,) = moved.glob("wandb/*run-*")
     with wandb_server() as server:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
         environment |= {"HOME": "/nonexistent", "WANDB_BASE_URL": server.url, "WANDB_API_KEY": WANDB_KEY}
         done = subprocess.run([sys.executable, "-m", "wandb", "sync", str(place)], env=environment, capture_output=True, timeout=120)
+    away.rename(folder.path)
     assert done.returncode == 0 and list(place.glob("*.synced")), done.stderr
     assert {name: server.files[name] for name in run.files} == {name: (place / "files" / name).read_bytes() for name in run.files}
     sent = server.runs[run.run_id]
@@ -270,13 +284,6 @@ def test_a_server_that_refuses_leaves_the_offline_record(tmp_path, monkeypatch, 
     monkeypatch.setattr("ccs_exp.tracking.tracker._UPLOAD_SECONDS", 3)
     assert WandbTracker("online").track(tmp_path) == "offline"
     assert "online is not used" in caplog.text and WANDB_KEY not in caplog.text and read_record(tmp_path).exit_code == 0
-
-
-def test_a_home_that_cannot_be_written_costs_no_record(tmp_path):
-    write_run(tmp_path / "run")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "XDG_"))}
-    track_in_a_program(tmp_path / "run", environment | {"HOME": "/proc/nowhere"})
-    assert read_record(tmp_path / "run").exit_code == 0
 
 
 def test_no_secret_is_in_anything_that_wandb_wrote(record):
@@ -350,16 +357,17 @@ def test_the_record_is_whole_when_the_program_ends_at_once(tmp_path):
 
 
 @pytest.mark.enable_socket
-def test_offline_opens_no_connection(tmp_path):
+def test_offline_opens_no_connection_and_needs_no_home(tmp_path):
     write_run(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as proxy:  # every request of the program would come here
         proxy.setblocking(False)
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "XDG_"))}
         environment |= {name: address for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
-        track_in_a_program(tmp_path, environment)
+        track_in_a_program(tmp_path, environment | {"HOME": "/proc/nowhere"})
         with pytest.raises(BlockingIOError):
             proxy.accept()
+    assert read_record(tmp_path).exit_code == 0
 
 
 def test_secrets_are_hidden_by_name_and_by_value(secrets):
