@@ -65,8 +65,8 @@ class RayTasks:
         except (OSError, RuntimeError, ValueError, ImportError) as error:
             reason = " ".join(str(error).split())
             raise CcsError(
-                f"hydra.launcher.address={self.address}: Ray does not answer or start ({reason}). Give local for one of this machine, or on a "
-                "machine of a cluster auto or HEAD:PORT."
+                f"hydra.launcher.address={self.address}: Ray does not answer or start ({reason}). Give local for one of this machine, "
+                "or on a machine of a cluster auto or HEAD:PORT."
             ) from error
         stop.listen()  # Ray has taken SIGTERM for itself
         gpus = ray.cluster_resources().get("GPU", 0)
