@@ -11,7 +11,11 @@ import time
 from collections import Counter
 
 import pytest
+import torch
+from command import ccs_exp
 
+from ccs_exp.config.schema import configure
+from ccs_exp.jobs.resume import is_kept
 from ccs_exp.run_folder.folder import RunFolder
 
 SWEEP = (
@@ -51,7 +55,12 @@ def computed(folder):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "here"
-    finish(folder, SMALL)
+    folder.mkdir()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the programs have
+    done = ccs_exp(*SMALL, cwd=folder, CCS_EXP_CACHE=str(folder / "store"))
+    torch.set_num_threads(threads)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -106,19 +115,25 @@ def test_a_sweep_killed_twice_is_completed_by_the_same_command(undisturbed, tmp_
     assert computed(here)["moments"] == 1
 
 
-@pytest.mark.parametrize("kind", ["jobs", "evaluations", "descriptions", "weights"])
-def test_changed_settings_are_other_jobs(kind, undisturbed, no_libraries):
-    """What is not the same job must not be answered: without libraries it then fails, every job with its reason."""
-    change = {
-        "jobs": ["prune=low_ccs"],
-        "evaluations": ["dataset.limit=31"],
-        "descriptions": ["probe.num_images=61"],
-        "weights": ["seed=1"],
-    }[kind]
-    folder = undisturbed.parent / kind
-    arguments = [argument for argument in SMALL if argument.split("=")[0] not in {c.split("=")[0] for c in change}]
-    store = str(undisturbed / "store")
-    finish(folder, [*arguments, *change], status=1, PYTHONPATH=no_libraries, CCS_EXP_CACHE=store)
+CHANGES = {"jobs": "prune=low_ccs", "evaluations": "dataset.limit=31", "descriptions": "probe.num_images=61", "weights": "seed=1"}
+
+
+def changed(change):
+    return [argument for argument in SMALL if argument.split("=")[0] != change.split("=")[0]] + [change]
+
+
+def test_changed_settings_are_other_jobs(undisturbed, monkeypatch):
+    monkeypatch.setenv("CCS_EXP_CACHE", str(undisturbed / "store"))
+    for change in ("prune=high_ccs", *CHANGES.values()):
+        cell = [argument.partition(",")[0] for argument in changed(change) if not argument.startswith(("-m", "hydra."))]
+        assert is_kept(configure(*cell), cell) is (change in SMALL), change
+
+
+@pytest.mark.parametrize("kind", [kind if kind == "jobs" else pytest.param(kind, marks=pytest.mark.full) for kind in CHANGES])
+def test_what_is_another_job_is_not_answered(kind, undisturbed, no_libraries):
+    """Without libraries it then fails, every job with its reason."""
+    folder, store = undisturbed.parent / kind, str(undisturbed / "store")
+    finish(folder, changed(CHANGES[kind]), status=1, PYTHONPATH=no_libraries, CCS_EXP_CACHE=store)
     output = (folder / "output.txt").read_text()
     assert "2 jobs of the sweep" in output and re.search("(torch|lightning) was imported", output)
 

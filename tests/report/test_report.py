@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import subprocess
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -27,10 +27,6 @@ HOSTILE = [
     "&lt;b&gt; $x^2$",
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--virtual-time-budget=2000"),
-)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; Debian's package is called so")
 
 
@@ -81,10 +77,20 @@ def hostile_rows() -> list[dict]:
     return rows
 
 
-def opened(path: Path, profile: Path, fragment: str = "") -> Page:
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", f"{path.as_uri()}{fragment}"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return Page(result.stdout)
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Callable[..., Page]]:
+    """What a page has become in a browser, one for all tests."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+        def opened(path: Path, fragment: str = "") -> Page:
+            with browser.new_page() as page:
+                page.goto(f"{path.as_uri()}{fragment}")
+                return Page(page.content())
+
+        yield opened
+        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +127,8 @@ def test_hostile_text_is_text(hostile_run):
 
 
 @needs_chromium
-def test_in_a_browser_hostile_text_does_nothing_and_the_page_s_script_runs(hostile_run, tmp_path):
-    page = opened(hostile_run / "report.html", tmp_path)
+def test_in_a_browser_hostile_text_does_nothing_and_the_page_s_script_runs(hostile_run, opened):
+    page = opened(hostile_run / "report.html")
     assert page.title == "tiny · scenes_shape – concept consistency"
     assert ("html", {"lang": "en", "class": "js"}) in page.tags
     assert "img" not in [tag for tag, _ in page.tags]
@@ -142,8 +148,8 @@ def test_in_a_browser_hostile_text_does_nothing_and_the_page_s_script_runs(hosti
         ("#q=nothing+has+this", lambda row: False),
     ],
 )
-def test_filters_show_just_the_heads_that_fit(hostile_run, tmp_path, fragment, fits):
-    page = opened(hostile_run / "report.html", tmp_path, fragment)
+def test_filters_show_just_the_heads_that_fit(hostile_run, opened, fragment, fits):
+    page = opened(hostile_run / "report.html", fragment)
     if fits is None:  # words are looked for in what the row says
 
         def fits(row):
@@ -153,20 +159,20 @@ def test_filters_show_just_the_heads_that_fit(hostile_run, tmp_path, fragment, f
 
 
 @needs_chromium
-def test_sorting_by_ccs_and_a_head_without_ccs_comes_last(tmp_path):
+def test_sorting_by_ccs_and_a_head_without_ccs_comes_last(opened, tmp_path):
     rows = head_rows(unjudged=("L9.H3",))
     write_run(tmp_path / "run", rows)
     write_report(tmp_path / "run")
-    down = list(opened(tmp_path / "run" / "report.html", tmp_path / "a", "#sort=-ccs").rows)
+    down = list(opened(tmp_path / "run" / "report.html", "#sort=-ccs").rows)
     ccs = {row["head"]: row["ccs"] for row in rows}
     assert [ccs[head] for head in down] == [*sorted((value for value in ccs.values() if value is not None), reverse=True), None]
-    up = list(opened(tmp_path / "run" / "report.html", tmp_path / "b", "#sort=ccs").rows)
+    up = list(opened(tmp_path / "run" / "report.html", "#sort=ccs").rows)
     assert up[-1] == "L9.H3" and ccs[up[0]] == min(value for value in ccs.values() if value is not None)
 
 
 @needs_chromium
-def test_the_address_of_a_head_is_no_filter(hostile_run, tmp_path):
-    assert len(opened(hostile_run / "report.html", tmp_path, "#L9.H3").shown()) == 64
+def test_the_address_of_a_head_is_no_filter(hostile_run, opened):
+    assert len(opened(hostile_run / "report.html", "#L9.H3").shown()) == 64
 
 
 def test_the_page_says_what_the_rows_say(tmp_path):
