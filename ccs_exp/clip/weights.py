@@ -38,6 +38,7 @@ _UNREADABLE = (
 )
 _INITIALISING = frozenset({init.normal_, init.uniform_, init.kaiming_uniform_})
 _DRAWING = frozenset({Tensor.normal_, Tensor.uniform_})
+_OF_NUMBERS = frozenset({Tensor.mul, Tensor.fill_, Tensor.triu_})
 
 
 def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, described: str) -> WeightsOrigin:
@@ -83,6 +84,8 @@ class undrawn(TorchFunctionMode):
             return args[0].zero_()  # and not whatever lies there: some go on with it, or draw until it suits them
         if func is torch.randn:
             return torch.zeros(*args, **{name: value for name, value in named.items() if name != "generator"})
+        if func in _OF_NUMBERS and args[0].is_meta and not any(isinstance(other, Tensor) for other in args[1:]):
+            return args[0]  # there are none to compute with, and torch would import SymPy to say so
         return func(*args, **named)
 
 

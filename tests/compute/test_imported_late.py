@@ -105,6 +105,8 @@ def test_the_modules_of_a_job_are_imported_without_what_it_does_not_use():
     unused = ("sympy", "transformers", "timm.models", "matplotlib", "scipy.signal", "torchvision.models.resnet", "wandb.sdk")
     code = f"""
 import sys, ccs_exp.jobs.experiment, torch
+from ccs_exp.clip.loading import unloaded
+assert unloaded("ViT-B-32").visual.proj.shape == (768, 512)
 print([name for name in {unused} if name in sys.modules])
 from open_clip.timm_model import TimmModel
 import torch._dynamo.config, open_clip, transformers, torchmetrics.classification, torchvision.ops.boxes
