@@ -17,7 +17,7 @@ from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.model import WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
-from ccs_exp.clip.repository import OPEN_CLIP, configuration, fetched, repository_sha256, weights_files
+from ccs_exp.clip.repository import OPEN_CLIP, check_vocabulary, configuration, fetched, repository_sha256, weights_files
 from ccs_exp.clip.transformers_preprocessing import CenterCropDown, transformers_preprocessing
 from ccs_exp.clip.weights import load_weights, quiet_open_clip
 from ccs_exp.errors import CcsError
@@ -43,6 +43,8 @@ def load_repository(named: str, preprocess: Mapping[str, Any] | None, seed: int,
     if kind == OPEN_CLIP:
         load_weights(clip, files[0], named, None, str(files[0]))
         own = config.get("preprocess_cfg") or {}
+        if config["model_cfg"].get("text_cfg", {}).get("hf_tokenizer_name"):
+            check_vocabulary(folder, named)  # open_clip reads it from the folder, whatever that name says
         with from_hugging_face(f"local-dir:{folder}", "hf_tokenizer_name"):
             tokenizer: Callable = open_clip.get_tokenizer(f"local-dir:{folder}")
     else:

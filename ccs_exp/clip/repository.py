@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 OPEN_CLIP, TRANSFORMERS = "open_clip_config.json", "config.json"
 PREPROCESSOR = ("preprocessor_config.json", "processor_config.json")
 INDEX = "model.safetensors.index.json"
+_VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 _TOKENIZER = (
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
-    *("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "bpe_simple_vocab_16e6.txt.gz"),
+    *_VOCABULARY,
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz"),
 )
 _DESCRIBING = (OPEN_CLIP, TRANSFORMERS, *PREPROCESSOR, INDEX, *_TOKENIZER)
 _WEIGHTS = {OPEN_CLIP: ("open_clip_model.safetensors", "model.safetensors"), TRANSFORMERS: ("model.safetensors",)}
@@ -111,6 +112,15 @@ def configuration(folder: Path, named: str) -> tuple[str, dict[str, Any]]:
                 "transformers or open_clip has itself."
             )
     return kind, config
+
+
+def check_vocabulary(folder: Path, named: str) -> None:
+    """Raises `CcsError` where no file holds a vocabulary: transformers makes a tokenizer nonetheless, to which all texts are the same."""
+    if not any((folder / name).is_file() for name in _VOCABULARY):
+        raise CcsError(
+            f"{named} has no tokenizer; expected beside the weights is tokenizer.json, or vocab.json and merges.txt. Save that of the "
+            "model it was trained from there: transformers.AutoTokenizer.from_pretrained('ORG/NAME').save_pretrained(FOLDER)."
+        )
 
 
 def read_json(path: Path, named: str) -> dict[str, Any]:

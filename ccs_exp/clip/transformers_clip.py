@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ccs_exp.clip.open_clip_types import OpenClip
-from ccs_exp.clip.repository import TRANSFORMERS, read_json
+from ccs_exp.clip.repository import TRANSFORMERS, check_vocabulary, read_json
 from ccs_exp.errors import CcsError
 
 # what transformers' configurations leave out where it is this
@@ -161,6 +161,7 @@ def tokenizer(folder: Path, clip: OpenClip, named: str) -> Callable:
 
     Raises `CcsError` where that is needed and not installed, or the files are not there.
     """
+    check_vocabulary(folder, named)
     if _is_clips(folder, named):
         return open_clip.SimpleTokenizer(context_length=clip.context_length)
     try:

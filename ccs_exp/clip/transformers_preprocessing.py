@@ -34,7 +34,10 @@ def transformers_preprocessing(folder: Path, clip: OpenClip, named: str) -> tupl
     """
     file = next((folder / name for name in PREPROCESSOR if (folder / name).is_file()), None)
     if file is None:
-        raise CcsError(f"{named} has no {PREPROCESSOR[0]}, so its preprocessing is not known. Add the file that it was trained with.")
+        raise CcsError(
+            f"{named} has no {PREPROCESSOR[0]}, so its preprocessing is not known. Add the file that it was trained with: "
+            "transformers.AutoImageProcessor.from_pretrained('ORG/NAME').save_pretrained(FOLDER) writes that of a published model."
+        )
     found = read_json(file, named)
     found = cast(dict[str, Any], found.get("image_processor", found))
     shown = {"size": found.get("size", clip.visual.image_size[0]), "crop_size": found.get("crop_size", clip.visual.image_size[0])}

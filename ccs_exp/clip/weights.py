@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from ccs_exp.clip.checkpoint_errors import said
 from ccs_exp.clip.model import WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.torchscript import archived_state, is_torchscript
@@ -56,11 +57,7 @@ def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, 
                 load_checkpoint(clip, str(path), weights_only=True)
         return WeightsOrigin(described, digest.result(), path)
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise CcsError(
-            f"{path} does not load as weights of {name}: {reason[:300]}{'...' if len(reason) > 300 else ''} "
-            "Check that the file is whole and that model.name is its architecture."
-        ) from error
+        raise CcsError(f"{path} does not load as weights of {name}: {said(error)}") from error
 
 
 def _load_openai_archive(clip: OpenClip, path: Path) -> None:

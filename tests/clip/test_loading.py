@@ -1,5 +1,6 @@
 """The six variants, local checkpoints, and what is refused."""
 
+import argparse
 import json
 
 import open_clip
@@ -166,6 +167,53 @@ def test_unusable_weights_are_a_paragraph(kind, small_architecture, tmp_path, ca
     with pytest.raises(CcsError, match=f"{path.name} does not load as weights of small-test-clip"):
         loading.load_clip(small_architecture, weights=path)
     assert "code from a checkpoint ran" not in capfd.readouterr().out
+
+
+FIRST_BIAS = "visual.ln_pre.bias"
+WRONG = {
+    "lacking": (
+        lambda state: {name: value for name, value in state.items() if not name.startswith("visual.ln_p")},
+        r"it lacks visual\.ln_pre\.weight, visual\.ln_pre\.bias, visual\.ln_post\.weight and 1 more\. Check that the file is whole",
+    ),
+    "shape": (
+        lambda state: state | {FIRST_BIAS: torch.zeros(7, 2)},
+        r"it has other shapes: visual\.ln_pre\.bias is 7 x 2 instead of 64\. Check",
+    ),
+    "more": (
+        lambda state: {name: value for name, value in state.items() if name != FIRST_BIAS} | {"ema": torch.zeros(1)},
+        r"it lacks visual\.ln_pre\.bias, and it has ema, which the model has not\. Check",
+    ),
+    "prefix": (
+        lambda state: {f"net.clip.{name}": value for name, value in state.items()},
+        r"it has net\.clip\..* which the model has not\. Save it with names that do not begin with 'net\.clip\.'\.$",
+    ),
+    "transformers": (
+        lambda state: {f"vision_model.{name}": value for name, value in state.items()},
+        r"Its names are those of transformers: model=hf model\.name=FOLDER",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_weights_that_do_not_fit_say_where_and_what_to_do(kind, small_architecture, tmp_path):
+    change, message = WRONG[kind]
+    save_file(change(loading.load_clip(small_architecture).clip.state_dict()), tmp_path / "own.safetensors")
+    with pytest.raises(CcsError, match=message) as caught:
+        loading.load_clip(small_architecture, weights=tmp_path / "own.safetensors")
+    assert "state_dict" not in str(caught.value) and "torch.Size" not in str(caught.value)
+
+
+@pytest.mark.parametrize("held", ["print", "argparse.Namespace", None])
+def test_pickles_are_never_advised_to_be_run(held, small_architecture, tmp_path):
+    path = tmp_path / "own.pt"
+    if held is None:
+        path.write_text("these are no weights")
+    else:
+        torch.save({"state_dict": {}, "args": Harmful() if held == "print" else argparse.Namespace(lr=1)}, path)
+    said = r"it is no file of PyTorch's that holds weights" if held is None else rf"pickled and holds {held} beside numbers; .*save_file\("
+    with pytest.raises(CcsError, match=said) as caught:
+        loading.load_clip(small_architecture, weights=path)
+    assert "weights_only" not in str(caught.value) and "safe_globals" not in str(caught.value)
 
 
 def test_missing_weights_unknown_model_and_unknown_tag_are_errors(small_architecture, tmp_path):

@@ -144,6 +144,10 @@ def test_names_with_open_clips_prefixes_are_repositories(tmp_path, checkpoint):
     model = load_clip(f"local-dir:{tmp_path}")
     assert torch.equal(model.clip.visual.proj, theirs.visual.proj) and model.name == str(tmp_path)
     assert model.transform.transforms[-1].mean == [0.1, 0.2, 0.3] and model.tokenizer(["a"]).shape == (1, 77)
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "org/words"
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(CcsError, match="has no tokenizer; expected beside the weights is tokenizer.json"):
+        load_clip(f"local-dir:{tmp_path}")
 
 
 def test_another_vocabulary_is_read_by_transformers_and_asks_for_it(copied, monkeypatch):
@@ -214,6 +218,7 @@ BAD = {
     "no config": (_without("config.json"), "has neither open_clip_config.json .* nor config.json"),
     "not JSON": (lambda folder: (folder / "config.json").write_text("{"), "config.json of .* cannot be read"),
     "no preprocessing": (_without("preprocessor_config.json"), "has no preprocessor_config.json, so its preprocessing is not known"),
+    "no vocabulary": (_without("vocab.json"), "has no tokenizer; expected .* is tokenizer.json, or vocab.json and merges.txt"),
     "crop": (_config("preprocessor_config.json", crop_size=40), "asks for .*, crop_size=40, which cannot be followed: .*the 32 pixels"),
     "rescale": (_config("preprocessor_config.json", do_rescale=False, resample=0), "asks for do_rescale=false, resample=0, which"),
 }

@@ -126,11 +126,13 @@ def _column(hub: HubSource, kind: str, asked: str | None, found: Sequence[str], 
     if asked is not None:
         if asked in features:
             return asked
-        raise CcsError(f"{hub.repository} has no column {asked}. {columns}{look_alikes([asked], list(features))}")
+        similar = look_alikes([asked], list(features))
+        raise CcsError(f"{hub.repository} has no column {asked}. {columns}{similar} Set dataset.{kind}_column to one of them.")
     if len(found) == 1:
         return found[0]
     what = f"several columns of {kind}s: {some(found)}" if found else f"no column of {kind}s that is known as one"
-    raise CcsError(f"{hub.repository} has {what}. {columns} Name it: dataset.{kind}_column=NAME.")
+    way_out = "Choose one" if found else f"If one of them holds the {kind}s, name it"
+    raise CcsError(f"{hub.repository} has {what}. {columns} {way_out}: dataset.{kind}_column=NAME.")
 
 
 def _classes(
@@ -141,7 +143,8 @@ def _classes(
     bad = [label for label in labels if not isinstance(label, int | str) or isinstance(label, bool) or label == ""]
     distinct = sorted({str(label) for label in labels}, key=lambda label: (int(label) if label.isdecimal() else -1, label))
     if bad:
-        told = f"{len(bad):,} of {len(labels):,} images have no name or number there, but {some([str(label)[:40] for label in bad], 3)}"
+        told = f"{len(bad):,} of {len(labels):,} images have neither a name nor a whole number there, but "
+        told += some([str(label)[:40] for label in bad], 3)
     elif any(isinstance(label, int) and label < 0 for label in labels):
         told = "some are negative, as where labels are kept secret"
     elif images.label_names is None and len(distinct) == len(labels) > 1:
