@@ -10,6 +10,7 @@ from rich.text import Text
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.evidence import findings
+from ccs_exp.report.next_step import next_step
 from ccs_exp.report.robustness import robustness_lines
 from ccs_exp.report.skew import skew_findings
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, p_value, percent, plain
@@ -17,11 +18,6 @@ from ccs_exp.scoring.ccs import Thresholds
 
 _BAR_WIDTH = 30
 _NARROW = 60  # columns, below which intervals are left to the report
-
-_NEXT = {  # for a run that is no cell of a sweep; by whether its model is the bundled one
-    True: ("a real model", "ccs-exp model=vitb32_openai ccs=published dataset=cifar10"),
-    False: ("all six models", "ccs-exp -m 'model=glob(vit*)' ccs=published dataset=cifar10"),
-}
 
 
 def show(contents: Contents, console: Console | None = None, alone: bool = True) -> None:
@@ -58,9 +54,9 @@ def show(contents: Contents, console: Console | None = None, alone: bool = True)
         console.print(Text(f"Report:  {plain(contents.path / 'report.html')} (open it in a browser)"), soft_wrap=True)
     if contents.summary["atlas"]:
         console.print(Text(f"Atlas:   {plain(contents.path / 'atlas' / 'index.html')} (what each head sees)"), soft_wrap=True)
-    if alone:
-        what, command = _NEXT[contents.summary["model"].startswith("tiny")]
-        console.print(Text.assemble(f"Next:    {command}", (f"   # {what}", "dim")), soft_wrap=True)
+    if alone and (following := next_step(contents)):
+        command, what = following
+        console.print(Text.assemble(f"Next:    {plain(command)}", (f"   # {what}", "dim")), soft_wrap=True)
 
 
 def _at_k(contents: Contents, at_k: dict[int, float], bar_width: int) -> Table:
