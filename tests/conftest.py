@@ -25,7 +25,7 @@ from ccs_exp.data.bundled import scene_drawing, scenes
 
 SHARED = Path(__file__).parents[2] / "shared"
 LONG = {"test_readme.py", "test_launchers.py", "test_stopping.py", "test_dashboard.py", "test_evidence_stage.py", "test_several_devices.py"}
-PAINTED = {"test_drawing.py", "test_report.py", "test_reproduction.py"}
+PAINTED = {"test_drawing.py", "test_report.py", "test_reproduction.py", "test_robustness.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
