@@ -9,15 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ccs_exp.config.place import config_dir
+from ccs_exp.files import read_yaml
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with libyaml
 _UNKNOWN_CHOICE = re.compile(r"Could not (?:find|load) '([\w/]+)/([^'/]+)'")
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
 _MERGED = re.compile(r"Error merging override (.+)", re.DOTALL)
@@ -81,10 +80,9 @@ def known_settings() -> dict[str, frozenset[str]]:
     for path in sorted(Path(config_dir()).glob("*/*.yaml")):
         if path.parent.name == "experiment":  # which has none of its own
             continue
-        text = path.read_text(encoding="utf-8")
-        package = re.search(r"^# @package (\S+)", text, re.MULTILINE)
+        package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         prefix = path.parent.name if package is None else package[1].replace("_global_", "")
-        for key in _dotted(yaml.load(text, _Loader) or {}, f"{prefix}." if prefix else ""):
+        for key in _dotted(read_yaml(path) or {}, f"{prefix}." if prefix else ""):
             found.setdefault(key, set()).add(f"{path.parent.name}={path.stem}")
     schema = ConfigStore.instance().load("schema.yaml").node
     always = dict.fromkeys(_dotted(schema, ""), frozenset[str]())

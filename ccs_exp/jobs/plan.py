@@ -152,7 +152,7 @@ def forecast_lines(found: list[Forecast], limit: float | None) -> list[PlanLine]
 
 def robustness_lines(heads: int, asked: DictConfig) -> list[PlanLine]:
     """What the robustness options ask beyond the scores; a question that comes up again is asked once."""
-    extra = extra_requests(heads, asked.relabel_draws, asked.shuffled_labels or 0)
+    extra = extra_requests(heads, asked.relabel_draws, asked.shuffled_labels)
     if not any(extra):
         return []
     return [PlanLine("ask", f"robustness: {extra.labels} more labels, at most {extra.questions} more verdicts")]

@@ -41,13 +41,15 @@ class Extra(NamedTuple):
     questions: int
 
 
-def extra_requests(heads: int, relabel_draws: int, shuffled_labels: int) -> Extra:
+def extra_requests(heads: int, relabel_draws: int, shuffled_labels: int | None) -> Extra:
     """How many labels and verdicts are asked for at most; a question that comes up again is asked once.
+
+    `shuffled_labels` None: those that cost nothing, which are no requests.
 
     >>> extra_requests(48, relabel_draws=3, shuffled_labels=10)
     Extra(labels=144, questions=3120)
     """
-    draws = min(shuffled_labels, max(heads - 1, 0))
+    draws = min(shuffled_labels or 0, max(heads - 1, 0))
     return Extra(heads * relabel_draws, heads * DESCRIPTIONS_PER_HEAD * (relabel_draws + draws))
 
 

@@ -122,7 +122,7 @@ def _requests(todo: Sequence[DictConfig]) -> Iterator[plan.PlanLine]:
             tokens += item.input_tokens + item.output_tokens
             cost, unpriced = cost + (item.cost or 0.0), unpriced + (item.cost is None)
         if forecasts:
-            extra += sum(extra_requests(len(heads), cfg.robustness.relabel_draws, cfg.robustness.shuffled_labels or 0))
+            extra += sum(extra_requests(len(heads), cfg.robustness.relabel_draws, cfg.robustness.shuffled_labels))
             limits.add(scorers.session.ledger.limit)
     if unknown:
         yield plan.PlanLine(

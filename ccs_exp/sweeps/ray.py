@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Any
 
 import psutil
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 
 from ccs_exp.compute.parent import killed_after
 from ccs_exp.compute.temporary import clear_left, use_own_folder
 from ccs_exp.config.secrets import names_a_secret
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import stop
-from ccs_exp.sweeps.workers import portable
+from ccs_exp.sweeps.workers import executed
 
 LOCAL = "local"  # Ray's own word for an instance that this process starts
 _PATIENCE_S = 10.0
@@ -134,8 +134,6 @@ def run_cell(
     number: int, overrides: Sequence[str], context: Any, config: Any, task: Any, state: Any, folder: str, variables: Mapping[str, str]
 ) -> JobReturn:
     """One cell, in a process of Ray's. Raises `CcsError` where the machine lacks the sweep's working directory."""
-    from hydra_plugins.hydra_joblib_launcher._core import execute_job
-
     os.environ.update(variables)
     try:
         os.chdir(folder)
@@ -143,7 +141,4 @@ def run_cell(
         raise CcsError(
             f"{socket.gethostname()} has no {folder}. All machines of the cluster must see the folder that the command is given in."
         ) from error
-    result = execute_job(number, overrides, context, config, task, state)
-    if result.status is JobStatus.FAILED:
-        result._return_value = portable(result._return_value)
-    return result
+    return executed(number, overrides, context, config, task, state)

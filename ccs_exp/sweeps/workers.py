@@ -40,13 +40,11 @@ def run_cell(
     leader: int,
 ) -> tuple[int, JobReturn]:
     """One cell, in a process of the pool that the process `leader` has started."""
-    from hydra_plugins.hydra_joblib_launcher._core import execute_job
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep's own tells the others by SIGTERM
     _end_with(leader)
     claim_gpu(gpus, at_once)
     try:
-        result = execute_job(number, cell, context, config, task, state)
+        return number, executed(number, cell, context, config, task, state)
     except SystemExit:
         # The journal is closed. As an exception this would end the sweep; and joblib kills all processes as soon as one has gone, so
         # that one waits for the others.
@@ -55,9 +53,16 @@ def run_cell(
             time.sleep(0.1)
         remove_own_folder()
         os._exit(143)
+
+
+def executed(number: int, cell: Sequence[str], *around: Any) -> JobReturn:
+    """What Hydra's ``execute_job`` returns, with an error that the sweep's own process can read."""
+    from hydra_plugins.hydra_joblib_launcher._core import execute_job
+
+    result = execute_job(number, cell, *around)
     if result.status is JobStatus.FAILED:
-        result._return_value = portable(result._return_value)
-    return number, result
+        result._return_value = _portable(result._return_value)
+    return result
 
 
 @functools.cache  # one watch for each process, however many cells it runs
@@ -113,7 +118,7 @@ def tracker_anew() -> None:
         os.close(shown)
 
 
-def portable(error: Exception) -> Exception:
+def _portable(error: Exception) -> Exception:
     """`error` if another process can read it, else what it says: an exception that cannot be unpickled would end the sweep."""
     try:
         pickle.loads(pickle.dumps(error))
