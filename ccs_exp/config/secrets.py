@@ -140,7 +140,7 @@ def _forms(secrets: frozenset[str]) -> tuple[str, ...]:
     for secret in secrets:
         raw = secret.encode("utf-8", "surrogateescape")
         written = (secret, secret.replace(" ", "+"), urllib.parse.quote(secret), urllib.parse.quote_plus(secret))
-        found |= {_unescaped(text)[0] for text in written} | {raw.decode("latin-1").replace("\\", "")}
+        found |= {_unescaped(text)[0] for text in written} | {form.replace("\\", "") for form in (secret, raw.decode("latin-1"))}
         for before, first in enumerate((0, 2, 3)):  # base 64, whatever stands before it
             whole = (before + len(raw)) * 8 // 6  # signs that depend on nothing that follows
             for code in (base64.b64encode, base64.urlsafe_b64encode):

@@ -38,6 +38,7 @@ WRITTEN = {
 @example(secret=SECRET)
 @example(secret='hunter"22\\horse')
 @example(secret="100%41%2f'<b>&amp;")
+@example(secret="000000\xa1%00")
 def test_no_way_of_writing_keeps_a_secret(written, secret):
     text = WRITTEN[written](secret)
     before, after = '{"before": "', '\\n", "after": \\"%20\\"}'
