@@ -25,18 +25,17 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.signatures import signature
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
-from ccs_exp.jobs import assemble, keys
+from ccs_exp.jobs import assemble
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute, image_data
 from ccs_exp.jobs.evidence_stage import find_evidence
 from ccs_exp.jobs.experiment import evaluate_all, prune
 from ccs_exp.jobs.frames import Evaluated, Evidence
-from ccs_exp.jobs.load_stage import Loaded
+from ccs_exp.jobs.load_stage import Loaded, probe_pass
 from ccs_exp.jobs.resume import asked_keys
 from ccs_exp.jobs.score_stage import describe_and_score
 from ccs_exp.jobs.weights import random_weights
 from ccs_exp.scoring.ccs import Scores
-from ccs_exp.scoring.decompose import contributions
 from ccs_exp.store import Stages, as_bytes
 
 _COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
@@ -120,8 +119,7 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Hea
 
     @cache
     def questions() -> Questions:
-        key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-        return Questions(model, contributions(model, probe, compute, key), probe, {})
+        return Questions(model, probe_pass(cfg, loaded, compute, Stages()).contributions(), probe, {})
 
     return HeadScores(found.heads, found.concepts, found.model, questions)
 

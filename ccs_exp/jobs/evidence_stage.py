@@ -25,16 +25,14 @@ from ccs_exp.evidence.heads_table import HeadEvidence
 from ccs_exp.evidence.reading import Reading, Wanted, read
 from ccs_exp.evidence.skew import COLUMNS, MEANS_COLUMNS, skew_tables
 from ccs_exp.evidence.sufficiency import Replacement
-from ccs_exp.jobs import keys
 from ccs_exp.jobs.encode import image_data
 from ccs_exp.jobs.evaluate_stage import image_tasks
 from ccs_exp.jobs.intruder_stage import find_intruders
-from ccs_exp.jobs.load_stage import Loaded
+from ccs_exp.jobs.load_stage import Loaded, probe_pass
 from ccs_exp.jobs.score_stage import Scored
 from ccs_exp.jobs.stability_stage import find_stability
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.ccs import HeadScore
-from ccs_exp.scoring.describe import probe_moments
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
 from ccs_exp.store import Stages
@@ -148,8 +146,7 @@ def _replacements(
 ) -> dict[str, Replacement]:
     """What heads are replaced by: projections on their descriptions, on random ones of theirs all, on principal directions, and means."""
     model, layers = loaded.encoder, {head.layer for head in loaded.encoder.scored_heads}
-    key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-    moments = probe_moments(model, loaded.probed, compute, key, stages)
+    moments = probe_pass(cfg, loaded, compute, stages).moments()
     maps = contribution_maps(model, range(min(layers), max(layers) + 1), "direct")
     own = texts[:, 1:].double()
     pool = own.flatten(0, 1).unique(dim=0)

@@ -12,7 +12,7 @@ from ccs_exp.config.plain import plain
 from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
-from ccs_exp.jobs.ablation import Gathering, build_engine
+from ccs_exp.jobs.ablation import build_engine
 from ccs_exp.jobs.atlas_stage import check_atlas, write_atlas
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
@@ -20,9 +20,8 @@ from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
 from ccs_exp.jobs.fetching import needs, said
 from ccs_exp.jobs.intruder_stage import intruder_lines
-from ccs_exp.jobs.layer_passes import layer_passes_of
-from ccs_exp.jobs.load_stage import Loaded, load
-from ccs_exp.jobs.plan_passes import pass_lines
+from ccs_exp.jobs.load_stage import Loaded, load, probe_pass
+from ccs_exp.jobs.plan_passes import layer_passes_of, pass_lines
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
 from ccs_exp.jobs.summary_json import Finished, summarise
@@ -33,9 +32,7 @@ from ccs_exp.pruning.context import PruningContext, Strategy
 from ccs_exp.pruning.designs import Curve
 from ccs_exp.pruning.strategies import EachHead
 from ccs_exp.report import show_run, write_report
-from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
@@ -86,12 +83,12 @@ def run(cfg: DictConfig, job: Job) -> None:
     chosen = prune(cfg, strategies, loaded, scored.scores, compute, stages) if evaluates else ()
     evaluation = evaluate_all(cfg, loaded, chosen, compute, stages) if evaluates else None
     if evaluation:
-        folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
+        folder.write("accuracy.csv", accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
         give_back()
     evidence = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
     for file, table in evidence.tables.items():
-        write_evidence(folder.path, file, table.columns, table.rows)
+        folder.write(file, table.rows, table.columns)
     atlas = write_atlas(cfg, loaded, folder, compute, stages)
     if evaluation:
         give_back()
@@ -133,11 +130,10 @@ def prune(
 
 def evaluate_all(cfg: DictConfig, loaded: Loaded, chosen: Sequence[Condition], compute: Compute, stages: Stages) -> Evaluation:
     """The data set under all conditions: from the store those that were evaluated before, the others in one pass."""
-    probe_key = keys.probe_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-    gathering = Gathering(loaded.probed, compute, probe_key, stages) if cfg.ablation != "zero" else None
+    passed = probe_pass(cfg, loaded, compute, stages, keys.probe_key) if cfg.ablation != "zero" else None
 
     def evaluate_missing(missing: Sequence[Condition]) -> Evaluation:
-        engine = build_engine(cfg, loaded.encoder, missing, gathering)
+        engine = build_engine(cfg, loaded.encoder, missing, passed)
         plan.show([plan.PlanLine("evaluate", layer_passes_of(engine, loaded.encoder.layers, missing))])
         return evaluate(cfg, loaded.data, loaded.encoder, missing, compute, engine)
 
@@ -156,7 +152,7 @@ def give_back() -> None:
 def report(folder: RunFolder, finished: Finished) -> None:
     """The summary, and from the folder as it then is the figures and the page: where a summary stands, a job has finished."""
     if finished.scorers.session.used:
-        write_replies(folder.path, jsonl(finished.scorers.session.used.values()))
+        folder.write_replies(jsonl(finished.scorers.session.used.values()))
     folder.write_summary(summarise(finished))
     try:
         write_report(folder.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,19 @@ from omegaconf import DictConfig
 
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.repository import repository_named
+from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.data.videos.captioned import CaptionedVideos
+from ccs_exp.jobs import keys
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import build_model, image_data
 from ccs_exp.jobs.weights import random_weights, remember_weights
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.decompose import ProbePass
+from ccs_exp.store import Stages
+
+KeyOf = Callable[[DictConfig, str, str], keys.Key]
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,12 @@ def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores
     asked_for = asks_probe(cfg, given is None, evaluates)
     probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model) if asked_for else None
     return Loaded(model.name, model, source, probe, sha256 or random_weights(cfg))
+
+
+def probe_pass(cfg: DictConfig, loaded: Loaded, compute: Compute, stages: Stages, key_of: KeyOf = keys.moments_key) -> ProbePass:
+    """What passes over the job's probe give; kept where what identifies the weights is known."""
+    key = key_of(cfg, loaded.weights, compute.device_type) if loaded.weights else None
+    return ProbePass(loaded.encoder, loaded.probed, compute, key, stages)
 
 
 def asks_probe(cfg: DictConfig, describes: bool, evaluates: bool) -> bool:

@@ -131,6 +131,12 @@ def heads_to_score(cfg: DictConfig) -> tuple[Sequence[HeadSpans], bool]:
     return (_unknown_heads(shape.layers, shape.heads_per_layer) if shape else []), False
 
 
+def number_of_samples(node: DictConfig) -> int | None:
+    """As many as the configuration of a data set or probe says that there are."""
+    sizes = map(node.source.get, ("samples", "num_images", "num_videos"))
+    return min(filter(None, (next(filter(None, sizes), None), node.get("limit"))), default=None)
+
+
 def _model(cfg: DictConfig) -> tuple[str, str | None, bool]:
     return cfg.model.name, cfg.model.architecture, cfg.model.repository
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,12 @@ from ccs_exp.data.images.source import ImageSource
 from ccs_exp.evidence.from_evaluation import Table
 from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.evidence.stability import HeadStability, Share, head_stability, stability
-from ccs_exp.jobs import keys
-from ccs_exp.jobs.assemble import build, build_pool
+from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import image_data
-from ccs_exp.jobs.load_stage import Loaded
-from ccs_exp.jobs.score_stage import score_heads
+from ccs_exp.jobs.load_stage import Loaded, probe_pass
+from ccs_exp.jobs.score_stage import described_and_scored
 from ccs_exp.journal.log import stage
 from ccs_exp.scoring.ccs import Scores
-from ccs_exp.scoring.describe import Keeping, describe_heads
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.store import Stages
 
@@ -69,11 +67,10 @@ def find_stability(cfg: DictConfig, loaded: Loaded, scores: Scores, scorers: Sco
 def _scored(
     cfg: DictConfig, loaded: Loaded, source: ImageSource, part: Mapping[str, Any], scorers: Scorers, compute: Compute, stages: Stages
 ) -> Scores:
-    data, pool, keeping = image_data(cfg, cfg.probe, source, loaded.encoder), build_pool(cfg.pool), Keeping()
-    if loaded.weights:
-        moments = keys.moments_key(cfg, loaded.weights, compute.device_type) | ({"part": part} if part else {})
-        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), stages=stages)
-    return score_heads(cfg, describe_heads(loaded.encoder, data, pool, compute, cfg.textspan, keeping), scorers, stages)
+    passed = probe_pass(cfg, replace(loaded, probe=image_data(cfg, cfg.probe, source, loaded.encoder)), compute, stages)
+    if passed.key is not None and part:
+        passed = replace(passed, key={**passed.key, "part": part})
+    return described_and_scored(cfg, passed, scorers).scores
 
 
 def _other_probe(cfg: DictConfig) -> DictConfig:

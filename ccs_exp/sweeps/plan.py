@@ -152,17 +152,9 @@ def _identity(cfg: DictConfig, parts: Sequence[str] | None = None) -> str:
 
 
 def _images(cfgs: Sequence[DictConfig], group: str) -> str:
-    known = [_size(cfg[group]) for cfg in cfgs]
+    known = [plan.number_of_samples(cfg[group]) for cfg in cfgs]
     total = f"{sum(size for size in known if size is not None):,} images or videos"
     return f"{total}, and those of {known.count(None)} of unknown size" if None in known else total
-
-
-def _size(node: DictConfig) -> int | None:
-    """How many samples a configuration says that there are."""
-    sizes = [node.source.get(name) for name in ("samples", "num_images", "num_videos")]
-    size = next((size for size in sizes if size is not None), None)
-    limit = node.get("limit")
-    return size if limit is None else min(limit, size or limit)
 
 
 def _weights(cfg: DictConfig) -> int | None:

@@ -27,7 +27,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore
-from ccs_exp.scoring.decompose import contributions
+from ccs_exp.scoring.decompose import ProbePass
 from ccs_exp.scoring.judges.judge import Verdict
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -45,7 +45,7 @@ def scenes():
 def questions(model, scenes):
     model.transform = TRANSFORM
     probe = ImageData(scenes, TRANSFORM, batch_size=16)
-    kept = contributions(model, probe, Compute("cpu", progress=False), None)
+    kept = ProbePass(model, probe, Compute("cpu", progress=False)).contributions()
     classes = class_set(model, NAMES, model.encode_texts(NAMES))
     return Questions(model, kept, probe, {"things": classes}, SharedPrefixEngine())
 

@@ -12,13 +12,13 @@ from ccs_exp.errors import CcsError
 from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.session import AsksModels, Session, share_session
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
-from ccs_exp.scoring.judges.opinion import Opinion, opinions_of
+from ccs_exp.scoring.judges.opinion import Opinion, Spoken, opinions_of
 
 RULES = ("majority", "unanimous")
 TIES = ("unjudged", "not_aligned")
 
 
-class Panel:
+class Panel(Spoken):
     """A judge made of judges, each asked every question.
 
     ``majority``: the verdict of more than half of *all* judges, so a missing verdict never helps either side; where all judged and
@@ -41,18 +41,14 @@ class Panel:
 
         Raises `CcsError` for fewer than two judges and unknown rules.
         """
+        super().__init__()
         if len(judges) < 2:
             raise CcsError(f"judge=panel needs two judges or more, and has {', '.join(judges) or 'none'}.")
         if rule not in RULES or tie not in TIES:
             raise CcsError(f"judge.rule is one of {', '.join(RULES)}, judge.tie one of {', '.join(TIES)}; not {rule} and {tie}.")
         self.judges, self.rule, self.tie, self.max_cost_usd = dict(judges), rule, tie, max_cost_usd
         self.tied: set[Question] = set()
-        self._opinions: dict[tuple[str, Question], Opinion] = {}
         share_session(*self.judges.values())
-
-    @property
-    def opinions(self) -> tuple[Opinion, ...]:
-        return tuple(self._opinions.values())
 
     def join(self, session: Session) -> None:
         for judge in self._asking():
@@ -72,8 +68,8 @@ class Panel:
             verdicts = judge.judge(questions)
             votes.append(verdicts)
             detailed = {opinion.question: replace(opinion, judge=name) for opinion in opinions_of(judge)}
-            for question, verdict in zip(questions, verdicts, strict=True):
-                self._opinions.setdefault((name, question), detailed.get(question) or Opinion(name, question, verdict))
+            given = zip(questions, verdicts, strict=True)
+            self.speak(detailed.get(question) or Opinion(name, question, verdict) for question, verdict in given)
         told = [self._vote(given) for given in zip(*votes, strict=True)]
         self.tied |= {question for question, (_, tied) in zip(questions, told, strict=True) if tied}
         return [verdict for verdict, _ in told]
