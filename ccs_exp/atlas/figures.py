@@ -39,8 +39,7 @@ class HeadView:
             raise CcsError(f"images(count={count!r}): give a whole number of at least 1.")
         _check_text("images", text="" if text is None else text)
         ask, score = self.questions(), self.score
-        described = tuple(zip(score.descriptions, map(str, score.verdicts), strict=True))
-        facts = HeadFacts(score.head, score.label, score.ccs, score.ccs_class, described, score.explained_variance)
+        facts = HeadFacts(**vars(score))
         if text is None:
             strips = look(facts, ask.kept, {each: ask.embedding_of(each) for each in facts.texts}, count).strips
         else:

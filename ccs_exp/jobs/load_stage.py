@@ -22,14 +22,15 @@ from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.decompose import ProbePass
 from ccs_exp.store import Stages
 
-KeyOf = Callable[[DictConfig, str, str], keys.Key]
-
 
 @dataclass(frozen=True)
 class Loaded:
     """What a job computes with. `model` is None where nothing is encoded, `source` where nothing is evaluated, `probe` where neither
     descriptions, nor what replaces silenced heads, nor an atlas come from it."""
 
+    cfg: DictConfig
+    compute: Compute
+    stages: Stages
     name: str  # of the model, in all results
     model: ClipModel | None
     source: ImageSource | CaptionedVideos | None
@@ -54,8 +55,15 @@ class Loaded:
         assert self.source is not None
         return self.source
 
+    def probe_pass(self, key_of: Callable[[DictConfig, str, str], keys.Key] = keys.moments_key) -> ProbePass:
+        """What passes over the probe give; kept where what identifies the weights is known."""
+        key = key_of(self.cfg, self.weights, self.compute.device_type) if self.weights else None
+        return ProbePass(self.encoder, self.probed, self.compute, key, self.stages)
 
-def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores | None) -> Loaded:
+
+def load(
+    cfg: DictConfig, compute: Compute, stages: Stages, asked: Collection[str], evaluates: bool, given: Scores | None
+) -> Loaded:
     """The data set first: a wrong local copy is known at once.
 
     Args:
@@ -64,20 +72,14 @@ def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores
     """
     source = build(cfg.dataset.source) if evaluates else None
     if given is not None and not evaluates:
-        return Loaded(_name_without_model(cfg, asked, given), None, source)
+        return Loaded(cfg, compute, stages, _name_without_model(cfg, asked, given), None, source)
     model = build_model(cfg)
     sha256, path = model.origin.sha256, model.origin.path
     if cfg.model.weights is None and path is not None and sha256 is not None:
         remember_weights(cfg, path, sha256)
     asked_for = asks_probe(cfg, given is None, evaluates)
     probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model) if asked_for else None
-    return Loaded(model.name, model, source, probe, sha256 or random_weights(cfg))
-
-
-def probe_pass(cfg: DictConfig, loaded: Loaded, compute: Compute, stages: Stages, key_of: KeyOf = keys.moments_key) -> ProbePass:
-    """What passes over the job's probe give; kept where what identifies the weights is known."""
-    key = key_of(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-    return ProbePass(loaded.encoder, loaded.probed, compute, key, stages)
+    return Loaded(cfg, compute, stages, model.name, model, source, probe, sha256 or random_weights(cfg))
 
 
 def asks_probe(cfg: DictConfig, describes: bool, evaluates: bool) -> bool:

@@ -15,8 +15,8 @@ from ccs_exp.clip.memory import memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.jobs.fetching import needs_of_job, said
-from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.contributions import contributions_bytes
 from ccs_exp.scoring.donors import donors_bytes

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 from omegaconf import DictConfig
 
-from ccs_exp.compute.trainer import Compute
 from ccs_exp.jobs import keys, plan
 from ccs_exp.jobs.assemble import build_pool
 from ccs_exp.jobs.csv_rows import ccs_at_k_rows, head_rows, judge_rows, rescored_rows, verdict_rows
 from ccs_exp.jobs.decisive import shuffled_draws
-from ccs_exp.jobs.load_stage import Loaded, probe_pass
+from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.journal.log import note, stage
 from ccs_exp.llm.session import AsksModels
 from ccs_exp.run_folder.folder import RunFolder
@@ -44,11 +43,9 @@ def given_scores(cfg: DictConfig, scorers: Scorers, stages: Stages) -> Scores | 
     return score_heads(cfg, read_spans(cfg.spans.path), scorers, stages) if cfg.spans.name == "file" else None
 
 
-def describe_and_score(
-    cfg: DictConfig, loaded: Loaded, evaluates: bool, scorers: Scorers, compute: Compute, stages: Stages
-) -> Scored:
+def describe_and_score(loaded: Loaded, evaluates: bool, scorers: Scorers) -> Scored:
     """The probe decomposed, five descriptions picked for each head, labelled and judged; what is kept of that is not done again."""
-    passed = probe_pass(cfg, loaded, compute, stages)
+    cfg, passed = loaded.cfg, loaded.probe_pass()
     if passed.key is not None:  # else what is gathered beside the moments would be lost
         passed = replace(passed, sums=evaluates and cfg.ablation in ("mean", "direct"), images=cfg.atlas)
     return described_and_scored(cfg, passed, scorers)

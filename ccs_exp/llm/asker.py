@@ -13,9 +13,9 @@ from ccs_exp.errors import CcsError
 from ccs_exp.llm.batch import ask_in_batches
 from ccs_exp.llm.client import check_proxies, open_client
 from ccs_exp.llm.failures import Rejected
-from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.live import ask_live
 from ccs_exp.llm.model import LanguageModel
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.prompts import Message, Prompt
 from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.reply_files import read_replies

@@ -90,11 +90,6 @@ def decompose_images(model: ClipModel, probe: ImageData, compute: Compute, sums:
     return decomposition.share_result()
 
 
-def decompose(model: ClipModel, probe: ImageData, compute: Compute) -> HeadMoments:
-    """The moments of all scored heads over the probe images, in one pass."""
-    return decompose_images(model, probe, compute).moments
-
-
 @dataclass(frozen=True)
 class ProbePass:
     """What passes over the probe give, each part kept by itself under `key` (None: nowhere): what is not there takes a pass of its own.

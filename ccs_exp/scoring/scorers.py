@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.session import AsksModels, Session
 from ccs_exp.scoring.ccs import Thresholds
 from ccs_exp.scoring.judges.judge import Judge, Question

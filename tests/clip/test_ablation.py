@@ -22,7 +22,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Sample
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
-from ccs_exp.scoring.decompose import ProbePass, decompose, decompose_images
+from ccs_exp.scoring.decompose import ProbePass, decompose_images
 from ccs_exp.scoring.donors import donors
 
 LAYERS, HEADS = 6, 4
@@ -258,7 +258,7 @@ def test_gradients_flow_past_a_replaced_head(model, gathered):
 
 
 def test_sums_change_no_bit_of_the_moments_and_do_not_grow(model):
-    alone = decompose(model, images(), CPU)
+    alone = decompose_images(model, images(), CPU).moments
     moments, sums, _ = decompose_images(model, images(), CPU, sums=True)
     assert torch.equal(alone.first, moments.first) and torch.equal(alone.second, moments.second)
     assert sums.num_images == 20 and {values.dtype for values in sums.outputs.values()} == {torch.float64}

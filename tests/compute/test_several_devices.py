@@ -30,7 +30,7 @@ from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition, Head
-from ccs_exp.scoring.decompose import Decomposition, ProbePass, decompose, decompose_images
+from ccs_exp.scoring.decompose import Decomposition, ProbePass, decompose_images
 from ccs_exp.scoring.donors import donors
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.retrieval import retrieve
@@ -134,7 +134,7 @@ def test_a_share_has_the_batches_of_the_whole(tiny, of, broken):
 
 
 def test_two_processes_find_the_moments_of_one(tiny):
-    one, two = (decompose(tiny, images(tiny), compute) for compute in (ONE, TWO))
+    one, two = (decompose_images(tiny, images(tiny), compute).moments for compute in (ONE, TWO))
     assert one.num_images == two.num_images == 37 and one.heads == two.heads
     for of_one, of_two in ((one.first, two.first), (one.second, two.second)):
         assert of_two.dtype == torch.float64

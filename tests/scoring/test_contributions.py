@@ -15,7 +15,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.heads import Head
 from ccs_exp.scoring.contributions import Seen, contributions_bytes, contributions_of, pack_contributions, unpack_contributions
-from ccs_exp.scoring.decompose import ProbePass, decompose, decompose_images
+from ccs_exp.scoring.decompose import ProbePass, decompose_images
 from ccs_exp.store import key_digest, mapped_entry, write_entry
 
 CPU = Compute("cpu", progress=False)
@@ -83,7 +83,7 @@ def test_the_pass_keeps_every_image_that_could_be_decoded_once(model):
 
 
 def test_moments_do_not_change_by_what_is_kept_beside(model):
-    with_images, plain = decompose_images(model, images(), CPU, sums=True, images=True), decompose(model, images(), CPU)
+    with_images, plain = decompose_images(model, images(), CPU, sums=True, images=True), decompose_images(model, images(), CPU).moments
     assert torch.equal(with_images.moments.first, plain.first) and torch.equal(with_images.moments.second, plain.second)
     assert sum(len(batch.sample_ids) for batch in with_images.seen) == 40 == plain.num_images
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.prompts import read_prompt
 from ccs_exp.llm.request import ChatRequest
 from ccs_exp.scoring.judges.answers import Answer, Subject

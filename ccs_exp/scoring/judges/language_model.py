@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccs_exp.llm.asker import Asker
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.prompts import read_prompt
 from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.session import Session

@@ -13,7 +13,7 @@ from typing import Any
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS
 from ccs_exp.llm.asker import Asker
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.prompts import Prompt, numbered, read_prompt
 from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.request import ChatRequest

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.session import AsksModels, Session, share_session
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 from ccs_exp.scoring.judges.opinion import Opinion, Spoken, opinions_of
@@ -91,28 +91,11 @@ class Panel(Spoken):
         return [judge for judge in self.judges.values() if isinstance(judge, AsksModels)]
 
 
-@dataclass(frozen=True)
-class Between:
-    """How far judges agree on the questions that all of them judged; a kappa is None where it is not defined."""
+def between_judges(opinions: Sequence[Opinion]) -> dict[str, Any] | None:
+    """Agreement between the judges of `opinions` on the questions that all judged: raw (all say the same), Cohen's kappa of each pair,
+    Fleiss' of all; as ``summary.json`` has it.
 
-    questions: int
-    raw_agreement: float | None
-    cohen: dict[str, float | None]
-    fleiss: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "questions": self.questions,
-            "raw_agreement": self.raw_agreement,
-            "cohen_kappa": self.cohen,
-            "fleiss_kappa": self.fleiss,
-        }
-
-
-def between_judges(opinions: Sequence[Opinion]) -> Between | None:
-    """Agreement between the judges of `opinions`: raw (all say the same), Cohen's kappa of each pair, Fleiss' of all.
-
-    None for fewer than two judges. Kappa is not defined where every verdict is the same.
+    None for fewer than two judges. A kappa is None where every verdict is the same.
     """
     from sklearn.metrics import cohen_kappa_score
     from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
@@ -137,4 +120,4 @@ def between_judges(opinions: Sequence[Opinion]) -> Between | None:
     varied = len({rating for row in rows for rating in row}) == 2
     fleiss = float(fleiss_kappa(aggregate_raters(rows, n_cat=2)[0])) if varied else None
     raw = sum(len(set(row)) == 1 for row in rows) / len(rows) if rows else None
-    return Between(len(shared), raw, pairs, fleiss)
+    return {"questions": len(shared), "raw_agreement": raw, "cohen_kappa": pairs, "fleiss_kappa": fleiss}

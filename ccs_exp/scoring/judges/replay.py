@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ccs_exp.errors import CcsError
 from ccs_exp.llm.failures import Rejected
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.replies import Kept, ReplyCache
 from ccs_exp.llm.reply_files import read_replies
 from ccs_exp.llm.session import Session
