@@ -168,7 +168,7 @@ def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = T
     scored = describe_and_score(loaded, True, scorers)
     chosen = prune(loaded, assemble.build_strategies(cfg.prune), scored.scores)
     found = find_evidence(loaded, scored, evaluate_all(loaded, chosen), scorers)
-    return Evidence.of(found.tables, found.summary)
+    return Evidence(found.tables, found.summary)
 
 
 def _named_sets(model: ClipModel, heads: Mapping[str, Iterable[Head | str]] | None) -> list[Condition]:

@@ -164,15 +164,9 @@ def robustness_lines(heads: int, asked: DictConfig) -> list[PlanLine]:
     return [PlanLine("ask", f"robustness: {extra.labels} more labels, at most {extra.questions} more verdicts")]
 
 
-def announce(scorers: Scorers, heads: Sequence[HeadSpans]) -> None:
-    """Say what scoring these heads asks of language models, before the first request."""
-    show(forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
-
-
-def show(lines: list[PlanLine], console: Console | None = None) -> None:
+def show(lines: list[PlanLine]) -> None:
     """Print the plan, texts as they are."""
-    console = console or Console()
-    stage = ""
+    console, stage = Console(), ""
     for line in lines:
         console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:10}", "bold"), plain(line.text)), soft_wrap=True)
         stage = line.stage

@@ -67,7 +67,7 @@ def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers,
     keeps = not any(isinstance(part, AsksModels | HasOpinions) for part in (scorers.labeler, scorers.judge))
 
     def compute() -> Scores:
-        plan.announce(scorers, heads)
+        plan.show(plan.forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
         scores = score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
         if scorers.session.sent:
             plan.show([plan.PlanLine("asked", scorers.session.line())])

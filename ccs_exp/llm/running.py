@@ -56,15 +56,20 @@ def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
     loop = runner.get_loop()
+    running: list[asyncio.Task[Any] | None] = []
+
+    async def run() -> Any:
+        running.append(asyncio.current_task())
+        return await work()
 
     def target() -> Any:
         with runner:
-            return runner.run(work())
+            return runner.run(run())
 
-    with ThreadPoolExecutor(1) as thread:  # which waits for what was cancelled to clean up
+    with ThreadPoolExecutor(1) as thread:  # whose end waits for what was cancelled to clean up
         result = thread.submit(target)
         try:
             return result.result()
         except KeyboardInterrupt:
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in running if task is not None])
             raise
