@@ -101,8 +101,13 @@ def refuse_company(folder: Path) -> None:
 def varied_in(folder: str | Path, overrides: Sequence[str]) -> tuple[str, ...]:
     """Those of a cell's overrides that not all cells of its sweep share; of a sweep whose cells are not known, all. Raises `CcsError`."""
     sweep = read_sweep(Path(folder))
-    shared = set[str]() if sweep is None else set.intersection(*map(set, sweep.cells))
-    return tuple(override for override in overrides if override not in shared)
+    return varied([overrides, *(sweep.cells if sweep else ())])[0]
+
+
+def varied(cells: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Of each cell's overrides those that not all cells share; of a single cell, all."""
+    shared = set.intersection(*map(set, cells)) if len(cells) > 1 else set[str]()
+    return [tuple(override for override in cell if override not in shared) for cell in cells]
 
 
 def process_started(pid: int) -> float:

@@ -22,7 +22,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan
 from ccs_exp.jobs.assemble import build_scorers, build_strategies
 from ccs_exp.jobs.decisive import decisive_settings
-from ccs_exp.journal.state import JOB_FILE, read_job
+from ccs_exp.journal.state import JOB_FILE, read_job, varied
 from ccs_exp.llm.ledger import dollars
 from ccs_exp.scoring.robustness import extra_requests
 
@@ -54,8 +54,7 @@ def plan_sweep(cells: Sequence[Sequence[str]], find: Finder) -> tuple[list[Plann
 def show_plan(cells: Sequence[PlannedCell], lines: list[plan.PlanLine]) -> None:
     """Print the cells and the sums, texts as they are."""
     console = Console()
-    shared = set.intersection(*(set(cell.overrides) for cell in cells))
-    names = [" ".join(item for item in cell.overrides if item not in shared) or " ".join(cell.overrides) for cell in cells]
+    names = [" ".join(own or cell.overrides) for own, cell in zip(varied([cell.overrides for cell in cells]), cells, strict=True)]
     widths = len(str(len(names))), max(map(len, names))
     for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
         state = f"cannot work: {cell.problem}" if cell.problem else f"done: {cell.done}" if cell.done else "to do"

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from ccs_exp.errors import CcsError
 from ccs_exp.files import clean, rounded
-from ccs_exp.journal.state import JOB_FILE, LOG_FILE, SWEEP_FILE, JobRecord, read_job, read_sweep
+from ccs_exp.journal.state import JOB_FILE, LOG_FILE, SWEEP_FILE, JobRecord, read_job, read_sweep, varied
 
 STATES = ("done", "running", "failed", "killed", "interrupted", "to do")
 _STYLES = {"done": "green", "running": "cyan", "to do": "dim"}
@@ -147,9 +147,9 @@ def shown(status: SweepStatus) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("", "Cell", "State", "Stage", "Time", "Memory", "Where"):
         table.add_column(name, overflow="fold")
-    varying = _varying(status.cells)
-    for number, cell in enumerate(status.cells):
-        table.add_row(str(number), *_row(cell, varying))
+    names = varied([cell.overrides for cell in status.cells])
+    for number, (name, cell) in enumerate(zip(names, status.cells, strict=True)):
+        table.add_row(str(number), *_row(cell, " ".join(name or cell.overrides)))
     parts: list[RenderableType] = [head, table]
     for number, cell in enumerate(status.cells):
         if cell.state in _UNFINISHED and cell.folder and cell.record:
@@ -161,8 +161,7 @@ def shown(status: SweepStatus) -> RenderableType:
     return Group(*parts)
 
 
-def _row(cell: Cell, varying: frozenset[str]) -> tuple[Text | str, ...]:
-    name = " ".join(override for override in cell.overrides if override.split("=")[0] in varying) or " ".join(cell.overrides)
+def _row(cell: Cell, name: str) -> tuple[Text | str, ...]:
     state = Text(cell.state, style=_STYLES.get(cell.state, "red"))
     if cell.record is None:
         return Text(clean(name)), state, "", "", "", ""
@@ -178,16 +177,6 @@ def _row(cell: Cell, varying: frozenset[str]) -> tuple[Text | str, ...]:
         f"{memory} MiB" if memory else "",
         Text(clean(place)),
     )
-
-
-def _varying(cells: Sequence[Cell]) -> frozenset[str]:
-    """The keys whose values differ between the cells."""
-    values: dict[str, set[str]] = {}
-    for cell in cells:
-        for override in cell.overrides:
-            key, _, value = override.partition("=")
-            values.setdefault(key, set()).add(value)
-    return frozenset(key for key, found in values.items() if len(found) > 1)
 
 
 def _usual_seconds(cells: Sequence[Cell]) -> float | None:
