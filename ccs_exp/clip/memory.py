@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import nn
 
 from ccs_exp.clip.kinds import image_tower
+from ccs_exp.clip.linear import PACKED
 from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.text import TEXT_BATCH
 
@@ -14,7 +15,7 @@ _NUMBER = 4  # bytes, in single precision
 
 
 class MemoryNeed(NamedTuple):
-    """Bytes: of the `weights` (on a CPU the packed copies of linear layers too), and of what is computed beside them."""
+    """Bytes: of the `weights` (and of packed copies of linear layers, on a CPU that has them), and of what is computed beside them."""
 
     weights: int
     activations: int
@@ -42,7 +43,7 @@ def memory_need(
     tokens, width = image_tower(clip, name).shape
     copies = stack_size * (2 * (parting_layers - 1) + (5 if on_cpu else 13))
     weights = sum(parameter.numel() for parameter in clip.parameters())
-    if on_cpu:
+    if on_cpu and PACKED:
         weights += sum(module.weight.numel() for module in clip.modules() if isinstance(module, nn.Linear))
         packed = (module.in_proj_weight for module in clip.modules() if isinstance(module, nn.MultiheadAttention))
         weights += sum(weight.numel() for weight in packed if weight is not None)  # None: a pool of CoCa's, which is torch's own
