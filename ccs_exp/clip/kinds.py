@@ -7,8 +7,7 @@ from typing import Any
 
 from open_clip.transformer import CustomResidualAttentionBlock, ResidualAttentionBlock, VisionTransformer
 
-from ccs_exp.clip.found_kind import CannotError, Found, unknown
-from ccs_exp.clip.image_tower import ImageTower, OpenClipTower
+from ccs_exp.clip.image_tower import CannotError, Found, ImageTower, OpenClipTower, unknown
 from ccs_exp.clip.layers import CustomLayer, Layer, PlainLayer
 from ccs_exp.clip.linear import pack_layers
 from ccs_exp.clip.open_clip_types import OpenClip

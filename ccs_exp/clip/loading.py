@@ -11,7 +11,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.pretrained import HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
+from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
 from open_clip.transform import image_transform_v2
 from open_clip.transformer import QuickGELU
 
@@ -21,12 +21,11 @@ from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
-from ccs_exp.clip.published_weights import wanted_weights
 from ccs_exp.clip.repository import at_hand, repository_named
 from ccs_exp.clip.weights import load_weights, quiet_open_clip, undrawn
 from ccs_exp.errors import CcsError, NotHere
 from ccs_exp.files import ASSETS
-from ccs_exp.files.hub import fetch
+from ccs_exp.files.hub import Wanted, fetch, names_at
 
 _OF_TOWERS = (".npz", ".npy")  # weights of another library, which open_clip takes without asking whether they are all of its own
 
@@ -162,6 +161,29 @@ def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:
             f"open_clip_model.safetensors or {HF_WEIGHTS_NAME}. Connect to the network once, or fetch that file and pass "
             "model.weights=FILE, or try the plumbing with model.pretrained=null (random weights)."
         ) from error
+
+
+def wanted_weights(tag: Mapping[str, Any]) -> Wanted | None:
+    """The one file of a tag: safetensors where its repository has them, as open_clip chooses. None for what is not on the hub.
+
+    Raises `CcsError` where the repository cannot be reached and is not in the hub's cache, or has no such file.
+    """
+    repository, _, named = str(tag.get("hf_hub", "")).rpartition("/")
+    if not repository:
+        return None
+    file = named or HF_WEIGHTS_NAME
+    safe = HF_SAFE_WEIGHTS_NAME if file == HF_WEIGHTS_NAME else f"{file.rpartition('.')[0]}.safetensors"
+    there = names_at(Wanted(repository, "model", "main", (safe, file)))
+    chosen = next((name for name in (safe, file) if name in there), None)
+    if chosen is None:
+        raise CcsError(f"{repository} has neither {safe} nor {file}.")
+    return Wanted(repository, "model", "main", (chosen,))
+
+
+def wanted_of_tag(name: str, pretrained: str) -> Wanted | None:
+    """What `wanted_weights` says of an architecture's tag; None for one that open_clip does not know."""
+    tag = get_pretrained_cfg(name, pretrained)
+    return wanted_weights(tag) if tag else None
 
 
 def _tokenizer(name: str, architecture: str | None) -> Callable:

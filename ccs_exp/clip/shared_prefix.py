@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccs_exp.clip.ablation import Ablation, Replacement, Zero
-from ccs_exp.clip.exhaustion import out_of_memory
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
 from ccs_exp.clip.layer_passes import shared_layer_passes
 from ccs_exp.clip.model import ClipModel
@@ -29,6 +28,14 @@ Mask = tuple[frozenset[Head], Replacement | None]
 Silenced = tuple[frozenset[int], Replacement | None]  # of one layer, by index
 Group = list[int]  # masks, by their place in the job, that have silenced the same heads in the same way so far
 _NONE: Silenced = (frozenset(), None)
+_OUT_OF_MEMORY = (  # torch has a class of its own for that on GPUs alone
+    "can't allocate memory",  # torch's CPU allocator
+    "could not create a memory",  # oneDNN
+    "could not create a primitive",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 class SharedPrefixEngine:
@@ -70,7 +77,8 @@ class SharedPrefixEngine:
                     start += len(part)
                 return torch.cat(encoded, dim=1)
             except RuntimeError as error:
-                if not out_of_memory(error) or not self._halve(len(pixels)):
+                ran_out = isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _OUT_OF_MEMORY)
+                if not ran_out or not self._halve(len(pixels)):
                     raise
             # outside the handler, whose exception keeps the tensors of the failed try alive
             if pixels.device.type == "cuda":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import datasets
 
+from ccs_exp.data.images.folder import existing_folder
 from ccs_exp.data.published.parquet import check_row_groups
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, TEMPLATES_FILE, by_number
 from ccs_exp.errors import CcsError
@@ -82,8 +83,10 @@ def local_files(hub: HubSource, folder: Path) -> list[Path]:
     return by_number(next((shards for shards in found if shards), []))
 
 
-def downloaded_files(hub: HubSource) -> list[Path]:
-    """The hub's files, downloaded once into the hub's own cache."""
+def files_of(hub: HubSource, path: str | Path | None) -> list[Path]:
+    """The hub's files: those in the copy at `path`, if any, or with None downloaded once into the hub's own cache."""
+    if path is not None:
+        return local_files(hub, existing_folder(path))
     folder = fetch(hub.wanted)
     if hub.is_tars:
         return by_number(folder.glob(hub.files))
