@@ -62,10 +62,9 @@ def load_clip(
     if named is not None:
         if pretrained is not None or weights is not None or architecture is not None:
             raise CcsError(f"{named} brings its own weights and configuration: leave out model.pretrained, .weights and .architecture.")
-        clip, tokenizer, transform, origin = load_repository(named, preprocess, seed, device)
-        return ClipModel(clip, tokenizer, transform, variant or named, origin)
+        return load_repository(named, variant, preprocess, seed, device)
     if architecture is not None:
-        open_clip.add_model_config(_bundled(architecture))
+        open_clip.add_model_config(ASSETS / architecture)
     tag = _pretrained_tag(name, pretrained)
     whole = pretrained is not None or (weights is not None and not str(weights).endswith(_OF_TOWERS))
     with undrawn() if whole else nullcontext():
@@ -74,7 +73,7 @@ def load_clip(
     _check_activation(clip, name, pretrained, tag)
     if weights is not None:
         bundled = str(weights).startswith("bundled:")
-        path = _bundled(str(weights).removeprefix("bundled:")) if bundled else Path(weights).expanduser()
+        path = ASSETS / str(weights).removeprefix("bundled:") if bundled else Path(weights).expanduser()
         if not path.is_file():
             raise CcsError(
                 f"model.weights={weights}: there is no such file. Give a checkpoint of {name} (safetensors, .bin or .pt)."
@@ -88,10 +87,6 @@ def load_clip(
     transform = image_transform_v2(preprocess_settings(clip, tag, preprocess), is_train=False)
     tokenizer = _tokenizer(name, architecture)
     return ClipModel(clip, tokenizer, transform, variant or f"{name}/{pretrained or 'random'}", origin)
-
-
-def _bundled(name: str) -> Path:
-    return ASSETS / name
 
 
 def _pretrained_tag(name: str, pretrained: str | None) -> dict | None:
@@ -129,7 +124,7 @@ def unloaded(name: str, architecture: str | None = None, repository: bool = Fals
             raise CcsError(f"{named} is neither a folder nor in the hub's cache, so its shape is not known before it is fetched.")
         return build_repository(folder, named).to("meta")
     if architecture is not None:
-        open_clip.add_model_config(_bundled(architecture))
+        open_clip.add_model_config(ASSETS / architecture)
     with undrawn():  # for the drawing of no numbers, too, torch would import its compiler
         return _build(name, 0, "meta")
 
@@ -190,7 +185,7 @@ def _tokenizer(name: str, architecture: str | None) -> Callable:
     if architecture is None:
         with from_hugging_face(name, "hf_tokenizer_name"):
             return open_clip.get_tokenizer(name)
-    config_file = _bundled(architecture)
+    config_file = ASSETS / architecture
     text = json.loads(config_file.read_text())["text_cfg"]
     options = dict(text.get("tokenizer_kwargs", {}))
     if "bpe_path" in options:  # relative to the configuration, so that the package can be installed anywhere

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccs_exp.clip.ablation import Ablation, Replacement, Zero
+from ccs_exp.clip.ablation import Ablation, Replacement
+from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
 from ccs_exp.clip.layer_passes import shared_layer_passes
 from ccs_exp.clip.model import ClipModel
@@ -38,7 +39,7 @@ _OUT_OF_MEMORY = (  # torch has a class of its own for that on GPUs alone
 )
 
 
-class SharedPrefixEngine:
+class SharedPrefixEngine(Engine):
     """Walks the tree of masks depth first, at most `stack_size` of its branches at once, stacked on the batch axis.
 
     Single-precision results depend on the shape of what is multiplied, so `stack_size` is configuration. With 1 the bits of a
@@ -49,14 +50,9 @@ class SharedPrefixEngine:
     def __init__(self, stack_size: int = 1, ablation: Ablation | None = None) -> None:
         if stack_size < 1:
             raise CcsError(f"stack_size={stack_size}: give a number of at least 1.")
+        super().__init__(ablation)
         self.stack_size = stack_size
-        self.ablation: Ablation = ablation or Zero()
         self.parts = 1  # into which a batch is cut
-        self.warnings: list[str] = []
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return self.ablation.seeds
 
     def encode(
         self,

@@ -88,11 +88,8 @@ class Compute:
         for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a cluster's login node
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
+            for text in ("does not have many workers", "LeafSpec", "`srun` command is available", "(GPU|MPS) available but not used"):
+                warnings.filterwarnings("ignore", message=f".*{text}.*")
             trainer, started = self._trainer(callbacks, devices), time.perf_counter()
             try:
                 with torch.inference_mode(), _whole_precision(), losses_in_words():

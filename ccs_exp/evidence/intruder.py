@@ -19,7 +19,6 @@ from ccs_exp.scoring.taxonomy import Taxonomy
 from ccs_exp.statistics.intervals import Interval, bootstrap_mean
 from ccs_exp.statistics.roc import Area, area
 
-CHANCE = 0.2
 INTRUDERS = 20  # for each description left out
 _TIE = 1e-9
 

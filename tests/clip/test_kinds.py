@@ -14,7 +14,7 @@ from small_kinds import KINDS, draw, small_kind
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccs_exp.clip.ablation import Donors, Means, Zero, fingerprints
+from ccs_exp.clip.ablation import Ablation, Donors, Means, fingerprints
 from ccs_exp.clip.architecture import encoder_shape
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import PlainEngine
@@ -195,7 +195,7 @@ def test_so_it_does_where_silenced_heads_give_other_outputs(kind, ablation):
 def check_engines(model: ClipModel, ablation: str) -> None:
     outputs = outputs_of(model, PIXELS[8:14])
     by = {
-        "zero": Zero(),
+        "zero": Ablation(),
         "mean": Means({layer: z.mean(dim=0) for layer, z in outputs.items()}),
         "resample": Donors(outputs, fingerprints(PIXELS[8:14])),
     }[ablation]

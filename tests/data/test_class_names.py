@@ -6,9 +6,10 @@ import unicodedata
 import pytest
 from local_copies import batches, class_folders, load, small, to_tensor, write_image
 
+from ccs_exp.clip.imagenet import imagenet_names
 from ccs_exp.config.schema import configure
 from ccs_exp.data.images.batches import ImageData
-from ccs_exp.data.images.class_names import imagenet_names, names_of_folders
+from ccs_exp.data.images.class_names import names_of_folders
 from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import ClassFolders, ImageFolder
 from ccs_exp.data.images.source import UnreadableImage

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ccs_exp.clip.imagenet import imagenet_names
 from ccs_exp.errors import CcsError
 from ccs_exp.files import look_alikes, read_csv, some
 
@@ -15,18 +15,6 @@ _CAMEL_CASE = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
 _WORD = re.compile(r"[^\W\d_]+")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]|[^\x00-\x7f]")
 _SAYS_NOTHING = frozenset({"class", "cls", "label", "category", "cat", "id", "folder", "group", "type", "set"})
-
-
-@functools.cache
-def imagenet_names() -> Mapping[str, str]:
-    """ImageNet's 1,000 classes, ``{"n01440764": "tench", ...}`` in its own order, under the names that OpenAI's CLIP evaluation gives them.
-
-    timm lists the WordNet ids, open_clip the names.
-    """
-    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
-    from timm.data import ImageNetInfo
-
-    return dict(zip(ImageNetInfo("imagenet-1k").label_names(), IMAGENET_CLASSNAMES, strict=True))
 
 
 def names_of_folders(folders: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ccs_exp.data.images.class_names import imagenet_names
+from ccs_exp.clip.imagenet import imagenet_names
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, look_alikes, read_csv, read_lines, some
 
