@@ -38,42 +38,32 @@ def cifar100_binary(look: Look) -> PixelArrays | None:
 
 def food101(look: Look) -> ImageFiles | None:
     """``meta/test.txt`` lists the test photographs as ``apple_pie/1011328``, which lie under ``images/``."""
-    for root in _roots(look.folder, "food-101"):
-        lines = _lines(root, "meta/test.txt", needs="images")
-        if lines is not None:
-            names = [line.rpartition("/")[0] for line in lines]
-            return _listed(look, root, "meta/test.txt", [f"{line}.jpg" for line in lines], names)
-    return None
+    return _of_list(look, "food-101", "meta/test.txt", lambda line: (f"{line}.jpg", line.rpartition("/")[0]))
 
 
 def oxford_pets(look: Look) -> ImageFiles | None:
     """``annotations/test.txt`` lists the test photographs as ``Abyssinian_201 1 1 1``, which lie under ``images/``."""
-    for root in _roots(look.folder, "oxford-iiit-pet"):
-        lines = _lines(root, "annotations/test.txt", needs="images")
-        if lines is not None:
-            stems = [line.split()[0] for line in lines if not line.startswith("#")]
-            names = [stem.rpartition("_")[0] for stem in stems]
-            return _listed(look, root, "annotations/test.txt", [f"{stem}.jpg" for stem in stems], names)
-    return None
+
+    def read(line: str) -> tuple[str, str]:
+        stem = line.split()[0]
+        return f"{stem}.jpg", stem.rpartition("_")[0]
+
+    return _of_list(look, "oxford-iiit-pet", "annotations/test.txt", read)
 
 
 def dtd(look: Look) -> ImageFiles | None:
     """``labels/test1.txt`` lists the test images of the first split as ``banded/banded_0002.jpg``, which lie under ``images/``."""
-    for root in _roots(look.folder, "dtd"):
-        lines = _lines(root, "labels/test1.txt", needs="images")
-        if lines is not None:
-            return _listed(look, root, "labels/test1.txt", lines, [line.rpartition("/")[0] for line in lines])
-    return None
+    return _of_list(look, "dtd", "labels/test1.txt", lambda line: (line, line.rpartition("/")[0]))
 
 
 def fgvc_aircraft(look: Look) -> ImageFiles | None:
     """``images_variant_test.txt`` lists the test photographs as ``1514522 707-320``, which lie under ``images/``."""
-    for root in (*_roots(look.folder, "fgvc-aircraft-2013b/data"), look.folder / "data"):
-        lines = _lines(root, "images_variant_test.txt", needs="images")
-        if lines is not None:
-            pairs = [line.partition(" ") for line in lines]
-            return _listed(look, root, "images_variant_test.txt", [f"{stem}.jpg" for stem, _, _ in pairs], [name for _, _, name in pairs])
-    return None
+
+    def read(line: str) -> tuple[str, str]:
+        stem, _, name = line.partition(" ")
+        return f"{stem}.jpg", name
+
+    return _of_list(look, "fgvc-aircraft-2013b/data", "images_variant_test.txt", read, "data")
 
 
 def flowers102(look: Look) -> ImageFiles | None:
@@ -163,9 +153,9 @@ _ALL += (oxford_pets_whole, dtd, fgvc_aircraft, flowers102, stanford_cars, svhn,
 LAYOUTS: dict[str, Callable[[Look], Labelled | None]] = {layout.__name__: layout for layout in _ALL}
 
 
-def _roots(folder: Path, archive: str) -> list[Path]:
-    """The folder itself, and the one that unpacking the distributed archive in it makes."""
-    return [folder, folder / archive]
+def _roots(folder: Path, *archives: str) -> list[Path]:
+    """The folder itself, and those that unpacking the distributed archive in it makes."""
+    return [folder, *(folder / archive for archive in archives)]
 
 
 def _cifar(look: Look, archive: str, test_file: str, label_bytes: int, names_file: str, pickle: str) -> PixelArrays | None:
@@ -187,12 +177,14 @@ def _cifar(look: Look, archive: str, test_file: str, label_bytes: int, names_fil
     return None
 
 
-def _lines(root: Path, name: str, needs: str) -> list[str] | None:
-    """The lines of the split file; None where this is not the layout."""
-    if not (root / needs).is_dir():
-        return None
-    _needed(root, needs, name)
-    return read_lines(root / name)
+def _of_list(look: Look, archive: str, listing: str, read: Callable[[str], tuple[str, str]], *others: str) -> ImageFiles | None:
+    """The images under ``images/`` that a text file lists; `read` tells the file and the class's name of a line, those with # apart."""
+    for root in _roots(look.folder, archive, *others):
+        if (root / "images").is_dir():
+            _needed(root, "images", listing)
+            pairs = [read(line) for line in read_lines(root / listing) if not line.startswith("#")]
+            return _listed(look, root, listing, [file for file, _ in pairs], [name for _, name in pairs])
+    return None
 
 
 def _needed(root: Path, images: str, *listings: str) -> None:
