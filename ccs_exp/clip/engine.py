@@ -49,7 +49,7 @@ class Engine(ABC):
 
     @abstractmethod
     def layer_passes(self, layers: int, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> int:
-        """Of an encoder of so many layers, that `encode` takes for each batch (`ccs_exp.clip.layer_passes`)."""
+        """Of an encoder of so many layers, that `encode` takes for each batch (`ccs_exp.clip.operations`)."""
 
 
 class PlainEngine(Engine):

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from ccs_exp.clip.ablation import Ablation, Replacement
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
-from ccs_exp.clip.layer_passes import shared_layer_passes
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.operations import shared_layer_passes
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, check_heads
 

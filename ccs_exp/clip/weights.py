@@ -59,19 +59,15 @@ def load_weights(clip: OpenClip, path: Path, name: str, pretrained: str | None, 
                         f"{path} is a TorchScript archive. Those are read for OpenAI's own checkpoints only (model=vitb32_openai, "
                         "vitb16_openai or vitl14_openai); save the weights as safetensors instead."
                     )
-                _load_openai_archive(clip, path)
+                state = archived_state(path)
+                for setting in ("input_resolution", "context_length", "vocab_size"):
+                    state.pop(setting, None)
+                clip.load_state_dict(state)
             else:
                 load_checkpoint(clip, str(path), weights_only=True)
         return WeightsOrigin(described, digest.result(), path)
     except _UNREADABLE as error:
         raise CcsError(f"{path} does not load as weights of {name}: {_said(error)}") from error
-
-
-def _load_openai_archive(clip: OpenClip, path: Path) -> None:
-    state = archived_state(path)
-    for setting in ("input_resolution", "context_length", "vocab_size"):
-        state.pop(setting, None)
-    clip.load_state_dict(state)
 
 
 def _said(error: Exception) -> str:

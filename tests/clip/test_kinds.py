@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccs_exp.clip.ablation import Ablation, Donors, Means, fingerprints
-from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.architecture import encoder_shape, memory_need
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked, observed, recorded
 from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.layers import float64
 from ccs_exp.clip.loading import load_clip, unloaded
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine

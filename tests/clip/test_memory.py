@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from ccs_exp.clip.architecture import memory_need
 from ccs_exp.clip.loading import load_clip, unloaded
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +29,7 @@ class TarPhotograph:
     decode: Decoder = STANDARD
 
     def frames(self, number: int) -> list[Image.Image]:
-        with self.shard.open("rb") as file:
-            file.seek(self.member.offset)
-            encoded = io.BytesIO(file.read(self.member.size))
-        return [self.decode(encoded, f"{self.member.key} in {self.shard}")] * number
+        return [self.member.image(self.shard, self.decode)] * number
 
 
 def captioned_images(

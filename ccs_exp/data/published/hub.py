@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -93,20 +94,16 @@ def files_of(hub: HubSource, path: str | Path | None) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if fnmatch.fnmatchcase(path.relative_to(folder).as_posix(), hub.files))
 
 
-def parquet_rows(hub: HubSource, files: Sequence[Path]) -> datasets.Dataset:
-    """The rows of Parquet files."""
+def parquet_rows(hub: HubSource, files: Sequence[Path], streaming: bool = False) -> Any:
+    """The rows of Parquet files, a `datasets.Dataset`; with `streaming` as they come."""
     with reading_copy(hub.repository):
         check_row_groups(files)
-        return datasets.load_dataset("parquet", data_files={hub.split: [str(path) for path in files]}, split=hub.split)
+        local = {hub.split: [str(path) for path in files]}
+        return datasets.load_dataset("parquet", data_files=local, split=hub.split, streaming=streaming)
 
 
-def streamed_rows(hub: HubSource, files: Sequence[Path] | None) -> datasets.IterableDataset:
-    """The rows of Parquet files as they come, from local files or, with None, from the hub."""
-    if files is not None:
-        with reading_copy(hub.repository):
-            check_row_groups(files)
-            local = {hub.split: [str(path) for path in files]}
-            return datasets.load_dataset("parquet", data_files=local, split=hub.split, streaming=True)
+def streamed_rows(hub: HubSource) -> datasets.IterableDataset:
+    """The rows of the hub's Parquet files as they come."""
     with reaching_the_hub(hub):
         named, commit = {hub.split: hub.files}, full_commit(hub.wanted)
         return datasets.load_dataset(hub.repository, revision=commit, split=hub.split, data_files=named, streaming=True)

@@ -14,7 +14,7 @@ from torch.utils.data import get_worker_info
 from ccs_exp.data.images.decoding import Decoder
 from ccs_exp.data.images.source import ImageSource, Sample
 from ccs_exp.data.published.classes import ClassTable, targets_of
-from ccs_exp.data.published.hub import HubSource, reaching_the_hub, reading_copy, streamed_rows
+from ccs_exp.data.published.hub import HubSource, parquet_rows, reaching_the_hub, reading_copy, streamed_rows
 from ccs_exp.data.published.parquet import check_columns, encoded_image, names_of
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, class_names_beside
 from ccs_exp.errors import CcsError
@@ -46,7 +46,7 @@ class StreamedImages(ImageSource):
         self.decoder = str(decode)
         self._local = files is not None
         if not hub.is_tars:
-            self._dataset = streamed_rows(hub, files)
+            self._dataset = streamed_rows(hub) if files is None else parquet_rows(hub, files, streaming=True)
             self._image_column, self._label_column = hub.columns
             check_columns(self._dataset, self._image_column, self._label_column)
             self._names = names_of(self._dataset, self._label_column)

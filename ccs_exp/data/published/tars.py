@@ -32,6 +32,11 @@ class Member(NamedTuple):
     offset: int
     size: int
 
+    def image(self, shard: Path, decode: Decoder) -> Image.Image:
+        with shard.open("rb") as file:  # opened each time: a shared handle's position would be shared by processes too
+            file.seek(self.offset)
+            return decode(io.BytesIO(file.read(self.size)), f"{self.key} in {shard}")
+
 
 class TarImages(Labelled):
     """The samples of some shards, in the shards' order.
@@ -53,10 +58,7 @@ class TarImages(Labelled):
 
     def _read(self, index: int) -> tuple[str, Image.Image]:
         shard, member = self._members[index]
-        with open(shard, "rb") as file:  # opened each time: a shared handle's position would be shared by processes too
-            file.seek(member.offset)
-            encoded = io.BytesIO(file.read(member.size))
-        return f"{shard.stem}/{member.key}", self._decode(encoded, f"{member.key} in {shard}")
+        return f"{shard.stem}/{member.key}", member.image(shard, self._decode)
 
 
 def tar_samples(shard: Path, suffix: str) -> tuple[dict[str, Member], dict[str, bytes]]:
