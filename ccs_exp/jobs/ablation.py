@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ccs_exp.clip.ablation import Ablation, Means, Zero
+from ccs_exp.clip.ablation import Ablation, Means
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import Engine, PlainEngine
 from ccs_exp.clip.model import ClipModel
@@ -40,7 +40,7 @@ def build_engine(cfg: DictConfig, model: ClipModel, conditions: Sequence[Conditi
 
     `gathering` is None where ``ablation=zero``.
     """
-    ablation: Ablation = Zero()
+    ablation = Ablation()
     silenced = [head for condition in conditions for head in condition.heads]
     if gathering is not None and silenced:
         probe, compute, key, stages = gathering.probe, gathering.compute, gathering.key, gathering.stages

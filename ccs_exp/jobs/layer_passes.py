@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from ccs_exp.clip.engine import Engine
-from ccs_exp.clip.layer_passes import shared_layer_passes
+from ccs_exp.clip.operations import shared_layer_passes
 from ccs_exp.heads import Condition
 from ccs_exp.tasks.evaluation import distinct_sets
 

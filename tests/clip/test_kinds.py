@@ -14,15 +14,14 @@ from small_kinds import KINDS, draw, small_kind
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccs_exp.clip.ablation import Donors, Means, Zero, fingerprints
-from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip.ablation import Ablation, Donors, Means, fingerprints
+from ccs_exp.clip.architecture import encoder_shape, memory_need
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked, observed, recorded
 from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.layers import float64
 from ccs_exp.clip.loading import load_clip, unloaded
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
@@ -195,7 +194,7 @@ def test_so_it_does_where_silenced_heads_give_other_outputs(kind, ablation):
 def check_engines(model: ClipModel, ablation: str) -> None:
     outputs = outputs_of(model, PIXELS[8:14])
     by = {
-        "zero": Zero(),
+        "zero": Ablation(),
         "mean": Means({layer: z.mean(dim=0) for layer, z in outputs.items()}),
         "resample": Donors(outputs, fingerprints(PIXELS[8:14])),
     }[ablation]

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ccs_exp.clip import memory
+from ccs_exp.clip import architecture
+from ccs_exp.clip.architecture import memory_need
 from ccs_exp.clip.loading import load_clip, unloaded
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan
@@ -20,9 +20,9 @@ def test_weights_are_counted_without_loading_them_and_so_are_their_packed_copies
     model = load_clip("ViT-B-32")
     bytes_of_weights = sum(parameter.nbytes for parameter in model.parameters())
     assert need("ViT-B-32", on_cpu=False).weights == bytes_of_weights
-    monkeypatch.setattr(memory, "PACKED", False)
+    monkeypatch.setattr(architecture, "PACKED", False)
     assert need("ViT-B-32").weights == bytes_of_weights
-    monkeypatch.setattr(memory, "PACKED", True)
+    monkeypatch.setattr(architecture, "PACKED", True)
     assert bytes_of_weights < need("ViT-B-32").weights < 2 * bytes_of_weights
     assert all(parameter.device == torch.device("meta") for parameter in unloaded("ViT-B-32").parameters())
 
