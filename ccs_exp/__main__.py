@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccs_exp.compute.processes import started
 from ccs_exp.compute.temporary import use_own_folder
+from ccs_exp.config import composed_once
 from ccs_exp.config.checks import check
 from ccs_exp.config.mistakes import explained
 from ccs_exp.config.schema import config_dir, register
@@ -149,6 +150,7 @@ def _run_jobs() -> None:
     try:
         refuse_secrets(sys.argv[1:])
         sys.argv[1:] = for_cells(sys.argv[1:])
+        composed_once.install()
         if not _followed():  # here, so that Hydra makes no folders for processes that write nothing
             _job()
     except (CcsError, HydraException, OmegaConfBaseException, OSError) as error:
