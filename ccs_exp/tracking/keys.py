@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # a finished job is answered without pydantic
+# a finished job is answered without pydantic
+if TYPE_CHECKING:
     from ccs_exp.run_folder.summary import Asked, Summary
 
 ACCURACY, DELTA, NUM_PRUNED, CCS_AT_K = "accuracy", "delta", "num_pruned", "ccs_at_k"
