@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,6 +24,9 @@ from small_models import small_model
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.bundled import scene_drawing, scenes
 
+# programs that tests start would each compile the package for themselves
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 SHARED = Path(__file__).parents[2] / "shared"
 LONG = {"test_readme.py", "test_launchers.py", "test_stopping.py", "test_dashboard.py", "test_evidence_stage.py", "test_several_devices.py"}
 PAINTED = {"test_drawing.py", "test_report.py", "test_reproduction.py", "test_robustness.py"}
