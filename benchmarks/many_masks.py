@@ -17,7 +17,7 @@ import torch
 from encoding import Masks
 from timing import Result, close, compare, show
 
-from ccs_exp.clip.ablation import Ablation, Means, Zero
+from ccs_exp.clip.ablation import Ablation, Means
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
@@ -56,8 +56,8 @@ def results(device: str = "cpu", small: bool = False, batch: int = BATCH) -> Ite
     pixels = torch.randn(2 if small else batch, 3, *model.image_size, generator=generator).to(device)
     single: Masks = [frozenset(), *(frozenset({head}) for head in model.scored_heads)]
     cases: list[tuple[str, Masks, Ablation]] = [
-        ("200 matched sets of 10 heads", drawn_sets(model, 2 if small else 200), Zero()),
-        ("dose-response, 48 steps x 10 orders", dose_response(model, 1 if small else 10), Zero()),
+        ("200 matched sets of 10 heads", drawn_sets(model, 2 if small else 200), Ablation()),
+        ("dose-response, 48 steps x 10 orders", dose_response(model, 1 if small else 10), Ablation()),
         ("every head alone by mean", single, means_over(model, pixels)),
     ]
     for name, masks, ablation in cases:

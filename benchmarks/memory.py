@@ -15,8 +15,8 @@ import torch
 from encoding import paper_masks
 from PIL import Image
 
+from ccs_exp.clip.architecture import memory_need
 from ccs_exp.clip.loading import load_clip
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from ccs_exp.clip.ablation import Ablation, Means, Zero
+from ccs_exp.clip.ablation import Ablation, Means
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import Engine, PlainEngine
 from ccs_exp.clip.model import ClipModel
@@ -26,7 +26,7 @@ def build_engine(cfg: DictConfig, model: ClipModel, conditions: Sequence[Conditi
 
     `passed` is None where ``ablation=zero``.
     """
-    ablation: Ablation = Zero()
+    ablation = Ablation()
     silenced = [head for condition in conditions for head in condition.heads]
     if passed is not None and silenced:
         if cfg.ablation == "resample":

@@ -14,13 +14,13 @@ from ccs_exp.clip.readout import contribution_maps
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.evidence import group_accuracy, heads_table, sufficiency
 from ccs_exp.evidence.concept_tests import load_concept_tests
-from ccs_exp.evidence.easily_had import easily_had
 from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.evidence.from_evaluation import Table, single_heads, tables
 from ccs_exp.evidence.from_reading import detection, label_factors, represented
 from ccs_exp.evidence.from_reading import sufficiency as sufficiency_table
 from ccs_exp.evidence.group_accuracy import group_accuracy_rows
 from ccs_exp.evidence.heads_table import HeadEvidence
+from ccs_exp.evidence.label_truth import easily_had
 from ccs_exp.evidence.reading import Reading, Wanted, read
 from ccs_exp.evidence.skew import COLUMNS, MEANS_COLUMNS, skew_tables
 from ccs_exp.evidence.sufficiency import Replacement

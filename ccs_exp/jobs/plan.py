@@ -10,8 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.text import Text
 
-from ccs_exp.clip.architecture import encoder_shape
-from ccs_exp.clip.memory import memory_need, stated
+from ccs_exp.clip.architecture import encoder_shape, memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.jobs.fetching import needs_of_job, said

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from ccs_exp.clip import operations
 from ccs_exp.clip.architecture import EncoderShape, encoder_shape
 from ccs_exp.clip.engine import Engine
-from ccs_exp.clip.layer_passes import shared_layer_passes
+from ccs_exp.clip.operations import shared_layer_passes
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, Condition, scored_heads
 from ccs_exp.jobs.assemble import build_strategies, build_thresholds

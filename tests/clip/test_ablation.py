@@ -12,7 +12,7 @@ from plain_vit import plain_contributions, plain_encode
 from small_models import small_model, small_open_clip
 
 from ccs_exp.clip import shared_prefix
-from ccs_exp.clip.ablation import Donors, Means, fingerprints
+from ccs_exp.clip.ablation import Donors, Means, Replacement, fingerprints
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked
@@ -238,13 +238,13 @@ def test_seeds_share_the_work_before_they_part(model, gathered, monkeypatch):
 
 @torch.inference_mode()
 def test_masked_takes_a_replacement_and_leaves_the_model_as_it_was(model, gathered):
-    before, heads = model.encode_images(PIXELS), MASKS[3]
+    before, heads, means = model.encode_images(PIXELS), MASKS[3], Replacement(gathered.mean.outputs)
     expected = by_hand("mean", [heads], [0])[0]
-    with masked(model, heads, gathered.mean):
+    with masked(model, heads, means):
         torch.testing.assert_close(model.encode_images(PIXELS), expected, atol=1e-6, rtol=0)
-    with masked(model, heads), masked(model, heads, gathered.mean):  # the inner block decides
+    with masked(model, heads), masked(model, heads, means):  # the inner block decides
         torch.testing.assert_close(model.encode_images(PIXELS), expected, atol=1e-6, rtol=0)
-    with pytest.raises(ZeroDivisionError), masked(model, heads, gathered.mean):
+    with pytest.raises(ZeroDivisionError), masked(model, heads, means):
         raise ZeroDivisionError
     assert torch.equal(before, model.encode_images(PIXELS))
     assert not any(block.attn.head_outputs._forward_hooks for block in model.blocks)
@@ -252,7 +252,7 @@ def test_masked_takes_a_replacement_and_leaves_the_model_as_it_was(model, gather
 
 def test_gradients_flow_past_a_replaced_head(model, gathered):
     seen = PIXELS.clone().requires_grad_()
-    with masked(model, [Head(4, 1)], gathered.mean):
+    with masked(model, [Head(4, 1)], Replacement(gathered.mean.outputs)):
         model.encode_images(seen).sum().backward()
     assert seen.grad.abs().max() > 0
 

@@ -97,8 +97,8 @@ def classified(tiny, compute, data, engine=None):
 
 def same(one, two):
     tables = [found.predictions.to_pandas() for found in (one, two)]  # unlike Arrow's, its comparison takes a missing margin for itself
-    return one.values == two.values and tables[0].equals(tables[1]) and (one.ties, one.skipped, one.warnings) == (
-        two.ties, two.skipped, two.warnings,
+    return one.values == two.values and tables[0].equals(tables[1]) and (one.tied, one.skipped, one.warnings) == (
+        two.tied, two.skipped, two.warnings,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -361,11 +362,17 @@ def test_a_run_refuses_to_overwrite_the_replies_that_it_replays(server, spans, t
 # secrets
 
 
-def test_the_key_is_nowhere(server, spans, tmp_path, monkeypatch):
+def as_a_program(*arguments, cwd):
+    return subprocess.run([sys.executable, "-m", "ccs_exp", *arguments], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("start", [ccs_exp, pytest.param(as_a_program, marks=pytest.mark.full)])
+def test_the_key_is_nowhere(start, server, spans, tmp_path, monkeypatch, with_report):
     """Run folder, Hydra's dumps, log, cache, W&B record, temporary folder, and what was printed: as a user runs it, with a server
     that repeats the key in accepted replies (labels among them), rejected ones, error texts and headers, in several forms."""
     said = []
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # found once, and kept
     monkeypatch.setenv("OPENAI_BASE_URL", server.url.replace("http://", "http://me:hunter22horse@"))
     basic = base64.b64encode(b"me:hunter22horse").decode()
     told = [f"{KEY}-OPENAI_API_KEY", "hunter22horse", basic, "".join(f"\\u{ord(sign):04x}" for sign in f"{KEY}-OPENAI_API_KEY")]
@@ -393,9 +400,7 @@ def test_the_key_is_nowhere(server, spans, tmp_path, monkeypatch):
         return None
 
     server.fail = fail
-    command = [sys.executable, "-m", "ccs_exp", *LLM[:2], "tracker=wandb_offline", *spans]
-    command += [f"hydra.run.dir={tmp_path}/run", "hydra.verbose=true"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = start(*LLM[:2], "tracker=wandb_offline", *spans, f"hydra.run.dir={tmp_path}/run", "hydra.verbose=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(said) > 36 and server.keys == {f"Basic {basic}"}
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
