@@ -18,9 +18,9 @@ CONTRIBUTIONS = "contributions"  # the kind of entry
 _PUBLISHED = "ccs_exp.data.published."
 
 
-def check_atlas(asked: bool, loaded: Loaded) -> None:
+def check_atlas(asked: bool, model: ClipModel | None) -> None:
     """Raise `CcsError` where an atlas was asked for on the command line and no model is loaded that could see anything."""
-    if asked and loaded.model is None:
+    if asked and model is None:
         raise CcsError("atlas=true shows what a model's heads see, and these descriptions need no model. Add model=... dataset=...")
 
 

@@ -66,7 +66,7 @@ def run(cfg: DictConfig, job: Job) -> None:
 
     plan.show([plan.PlanLine("fetch", text) for text in said(needs(cfg, describes=given is None, evaluates=evaluates))])
     loaded = load(cfg, compute, stages, job.asked, evaluates, given)
-    check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
+    check_atlas(cfg.atlas and "atlas" in job.asked, loaded.model)
     if loaded.model:
         check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     plan.show(plan.encoding_lines(cfg, evaluates))

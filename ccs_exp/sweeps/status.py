@@ -148,8 +148,8 @@ def shown(status: SweepStatus) -> RenderableType:
     for name in ("", "Cell", "State", "Stage", "Time", "Memory", "Where"):
         table.add_column(name, overflow="fold")
     names = varied([cell.overrides for cell in status.cells])
-    for number, (name, cell) in enumerate(zip(names, status.cells, strict=True)):
-        table.add_row(str(number), *_row(cell, " ".join(name or cell.overrides)))
+    for number, (own, cell) in enumerate(zip(names, status.cells, strict=True)):
+        table.add_row(str(number), *_row(cell, " ".join(own or cell.overrides)))
     parts: list[RenderableType] = [head, table]
     for number, cell in enumerate(status.cells):
         if cell.state in _UNFINISHED and cell.folder and cell.record:

@@ -18,7 +18,6 @@ from ccs_exp.jobs import atlas_command, resume
 from ccs_exp.jobs.atlas_app import classes_of
 from ccs_exp.jobs.atlas_stage import check_atlas, shows_images
 from ccs_exp.jobs.experiment import Job, run
-from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.jobs.open_run import open_run
 from ccs_exp.run_folder.folder import RunFolder
 
@@ -166,5 +165,5 @@ def test_images_of_published_sets_are_not_copied_unasked():
 
 def test_an_atlas_of_given_descriptions_needs_a_model():
     with pytest.raises(CcsError, match="need no model"):
-        check_atlas(True, Loaded("x", None, None))
-    check_atlas(False, Loaded("x", None, None))
+        check_atlas(True, None)
+    check_atlas(False, None)
