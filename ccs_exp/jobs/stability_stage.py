@@ -14,7 +14,6 @@ from ccs_exp.config.plain import plain
 from ccs_exp.data.images.part import Part
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.evidence.from_evaluation import Table
-from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.evidence.stability import HeadStability, Share, head_stability, stability
 from ccs_exp.jobs import keys
 from ccs_exp.jobs.assemble import build, build_pool
@@ -25,6 +24,7 @@ from ccs_exp.journal.log import stage
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.describe import Keeping, describe_heads
 from ccs_exp.scoring.scorers import Scorers
+from ccs_exp.statistics.resampling import chosen_half
 from ccs_exp.store import Stages
 
 HALF = "other half"
