@@ -23,7 +23,7 @@ from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.data.images.batches import ImageBatch
-from ccs_exp.pruning.sets import matched_sets, nested
+from ccs_exp.pruning.designs import matched_sets, nested
 from ccs_exp.scoring.decompose import Decomposition
 
 NAME, BATCH = "ViT-B-32", 8
@@ -33,7 +33,7 @@ OF_LIMIT = 0.9
 def drawn_sets(model: ClipModel, draws: int, heads: int = 10) -> Masks:
     """The original, and random sets with as many heads in each layer as one of `heads` heads: a null's."""
     tested = frozenset(random.Random(0).sample(model.scored_heads, heads))
-    return [frozenset(), *matched_sets(tested, model.scored_heads, draws).sets]
+    return [frozenset(), *matched_sets(tested, model.scored_heads, draws)]
 
 
 def means_over(model: ClipModel, pixels: torch.Tensor) -> Means:

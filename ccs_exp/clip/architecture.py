@@ -8,6 +8,7 @@ from torch import nn
 
 from ccs_exp.clip.image_tower import ImageTower
 from ccs_exp.clip.kinds import image_tower
+from ccs_exp.clip.linear import PACKED
 from ccs_exp.clip.loading import unloaded
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.text import TEXT_BATCH
@@ -47,7 +48,7 @@ def shape_of(clip: OpenClip, tower: ImageTower) -> EncoderShape:
 
 
 class MemoryNeed(NamedTuple):
-    """Bytes: of the `weights` (on a CPU the packed copies of linear layers too), and of what is computed beside them."""
+    """Bytes: of the `weights` (and of packed copies of linear layers, on a CPU that has them), and of what is computed beside them."""
 
     weights: int
     activations: int
@@ -75,7 +76,7 @@ def memory_need(
     tokens, width = image_tower(clip, name).shape
     copies = stack_size * (2 * (parting_layers - 1) + (5 if on_cpu else 13))
     weights = sum(parameter.numel() for parameter in clip.parameters())
-    if on_cpu:
+    if on_cpu and PACKED:
         weights += sum(module.weight.numel() for module in clip.modules() if isinstance(module, nn.Linear))
         packed = (module.in_proj_weight for module in clip.modules() if isinstance(module, nn.MultiheadAttention))
         weights += sum(weight.numel() for weight in packed if weight is not None)  # None: a pool of CoCa's, which is torch's own

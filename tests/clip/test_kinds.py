@@ -14,6 +14,7 @@ from small_kinds import KINDS, draw, small_kind
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ccs_exp.clip import architecture
 from ccs_exp.clip.ablation import Ablation, Donors, Means, fingerprints
 from ccs_exp.clip.architecture import encoder_shape, memory_need
 from ccs_exp.clip.direct import DirectEngine
@@ -311,7 +312,8 @@ OF_IMAGE = 3 * 224 * 224  # numbers
         pytest.param("vit_relpos_medium_patch16_cls_224", (12, 8, OF_IMAGE, 197, 512, True, 64, 512), marks=pytest.mark.full),
     ],
 )
-def test_shape_and_memory_are_known_without_weights(name, shape):
+def test_shape_and_memory_are_known_without_weights(name, shape, monkeypatch):
+    monkeypatch.setattr(architecture, "PACKED", True)
     assert encoder_shape(name) == shape and encoder_shape("RN50") is None
     sizes = {"batch_size": 64, "stack_size": 1, "parting_layers": 4, "workers": 2}
     need = memory_need(name, None, on_cpu=False, **sizes)

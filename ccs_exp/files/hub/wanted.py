@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import huggingface_hub
-from huggingface_hub import RepoFile, constants
+from huggingface_hub import constants
 from huggingface_hub.errors import CachedRepoTreeNotFoundError, HTTPError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import get_session
@@ -135,7 +135,7 @@ def _no_answer(endpoint: str) -> str | None:
     return None
 
 
-def _tree(wanted: Wanted) -> list[RepoFile]:
+def _tree(wanted: Wanted) -> list[huggingface_hub.RepoFile]:
     silent = _no_answer(constants.ENDPOINT)
     if silent:
         raise NotHere(f"{wanted.repository} cannot be loaded from the hub ({silent}). {wanted.instead}")
@@ -143,10 +143,10 @@ def _tree(wanted: Wanted) -> list[RepoFile]:
         tree = huggingface_hub.HfApi().list_repo_tree(
             wanted.repository, recursive=True, revision=full_commit(wanted), repo_type=wanted.kind
         )
-        return [item for item in tree if isinstance(item, RepoFile)]
+        return [item for item in tree if isinstance(item, huggingface_hub.RepoFile)]
 
 
-def _absent(wanted: Wanted) -> list[RepoFile]:
+def _absent(wanted: Wanted) -> list[huggingface_hub.RepoFile]:
     """The files that are not in the hub's cache. Of a commit that is whole there the hub is not asked."""
     snapshot = _snapshot(wanted)
     if snapshot is not None and _COMMIT.fullmatch(full_commit(wanted)):
