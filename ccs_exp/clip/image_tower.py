@@ -1,4 +1,4 @@
-"""An image encoder of any kind that can be decomposed, as the rest of the room sees it: layers of heads, and a read-out; or why none."""
+"""An image encoder that can be decomposed, of any kind, as the rest of the room sees it: layers of heads, a read-out; or why none can."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Shaped
 
 from ccs_exp.evidence.concept_tests import Task
 from ccs_exp.evidence.effects import IN_DEVIATIONS, Costs, cost_rows, costs, flip_rows
-from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.heads import ORIGINAL, Condition
+from ccs_exp.statistics.resampling import chosen_half
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes
 
 STANDARDISED = "margin"  # the measure whose standardised cost stands for a task's

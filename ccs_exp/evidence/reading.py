@@ -24,11 +24,11 @@ from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.errors import CcsError
 from ccs_exp.evidence.detection import along_texts, text_directions
-from ccs_exp.evidence.hashing import hashed_parts
 from ccs_exp.evidence.represents import FactorSums
 from ccs_exp.evidence.sufficiency import Replacement
 from ccs_exp.heads import Head
 from ccs_exp.scoring.head_space import HeadSpace
+from ccs_exp.statistics.resampling import hashed_parts
 from ccs_exp.tasks.classification import classifiers_of
 from ccs_exp.tasks.margins import margins
 

@@ -13,7 +13,6 @@ from ccs_exp.config.plain import plain
 from ccs_exp.data.images.part import Part
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.evidence.from_evaluation import Table
-from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.evidence.stability import HeadStability, Share, head_stability, stability
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import image_data
@@ -22,6 +21,7 @@ from ccs_exp.jobs.score_stage import described_and_scored
 from ccs_exp.journal.log import stage
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.scoring.scorers import Scorers
+from ccs_exp.statistics.resampling import chosen_half
 
 HALF = "other half"
 COLUMNS = ("probe", "head", "same_descriptions", "same_label", "same_ccs", "same_class")

@@ -1,16 +1,18 @@
 """Means of many rows over the same samples: bootstrap under the same draws for all, and tests that know of groups.
 
-Samples that belong together (captions of one video, frames of one scene) are drawn, and change sign, as one.
+Samples that belong together (captions of one video, frames of one scene) are drawn, and change sign, as one. Parts of a set of samples
+depend on nothing but the samples' own names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 RESAMPLES = 999
 _PERMUTATIONS = 9999
@@ -155,3 +157,14 @@ def _signs(count: int, number: int, every: bool, seed: int) -> Iterator[Float[np
         signs *= -2
         signs += 1
         yield signs
+
+
+def hashed_parts(names: Sequence[Hashable], parts: int, seed: int = 0) -> Int[np.ndarray, " samples"]:
+    """The part 0 .. `parts` - 1 that each sample falls into, whatever the order, the device or the rest of the set."""
+    digests = (hashlib.blake2b(f"{seed}:{name}".encode("utf-8", "backslashreplace"), digest_size=8).digest() for name in names)
+    return np.fromiter((int.from_bytes(digest, "big") % parts for digest in digests), dtype=np.int64, count=len(names))
+
+
+def chosen_half(names: Sequence[Hashable], seed: int = 0) -> Bool[np.ndarray, " samples"]:
+    """True for the half on which sets are chosen by their effects, False for the half on which they are measured."""
+    return hashed_parts(names, 2, seed) == 0

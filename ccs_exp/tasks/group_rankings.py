@@ -16,8 +16,7 @@ from ccs_exp.data.images.source import NO_CLASS
 from ccs_exp.errors import CcsError
 from ccs_exp.files import some
 from ccs_exp.tasks.evaluation import Outcomes
-from ccs_exp.tasks.skew import default_k, group_counts, ndkl, top
-from ccs_exp.tasks.skew_paper import one_list_top, sizes_by_appearance
+from ccs_exp.tasks.skew import default_k, group_counts, ndkl, one_list_top, sizes_by_appearance, top
 
 TOP, SIZE = "top/", "size/"  # columns of a ranking: a group's number among the first k, and among all images
 

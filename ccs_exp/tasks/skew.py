@@ -1,10 +1,18 @@
 """How unevenly a ranking treats groups: skews among the first k, and NDKL over their prefixes (Geyik et al. 2019, section 3.2).
 
 Of groups i, with p_i the share among the first k and q_i among all candidates: ``Skew_i@k = ln(p_i / q_i)``.
+
+The last two functions are the arithmetic of the authors' published code, its faults included: ``protocol=paper``. Not a measure of
+anything. Where all images are ranked for each occupation, the sizes of groups are counted in the order in which the groups first appear
+among the images, and taken for those of the list of groups. Where the images of an occupation are ranked, the lists of the groups are one
+list: every group holds all images, and every image is ranked once as a member of each. Absent groups are left out, as `extremes` does;
+what the code prints is the sum over occupations, not their mean.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -110,3 +118,14 @@ def random_level(sizes: Int[np.ndarray, " groups"], k: int, rankings: int = _RAN
     drawn = np.stack([rng.choice(labels, size=k, replace=False) for _ in range(rankings)])
     found = extremes(skews(group_counts(drawn, len(sizes)), sizes))
     return Level(float(found.highest.mean()), float(found.lowest.mean()), float(ndkl(drawn, sizes).mean()))
+
+
+def sizes_by_appearance(groups: Sequence[int]) -> Int[np.ndarray, " groups"]:
+    """The sizes of groups in the order of their first appearance."""
+    return np.array(list(Counter(groups).values()))
+
+
+def one_list_top(similarities: Float[np.ndarray, " images"], number: int, k: int) -> Int[np.ndarray, " k"]:
+    """The groups of the first `k` of all images in each of `number` groups; copies of an image come in the order of groups."""
+    copies = np.tile(similarities, number)
+    return np.argsort(-copies, kind="stable")[:k] // len(similarities)

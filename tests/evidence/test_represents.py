@@ -7,10 +7,10 @@ import torch
 from ccs_exp import load_model
 from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.data.bundled.scenes import FACTORS, Scenes
-from ccs_exp.evidence.hashing import hashed_parts
 from ccs_exp.evidence.represents import COLUMNS, Cells, FactorSums, number_of_blocks, representation
 from ccs_exp.heads import Head
 from ccs_exp.scoring.head_space import HeadSpace
+from ccs_exp.statistics.resampling import hashed_parts
 
 
 def plain_omega2(contributions, values):

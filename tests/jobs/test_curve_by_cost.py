@@ -5,10 +5,10 @@ import pytest
 
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
-from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.statistics.resampling import chosen_half
 
 CURVE = ("prune=[curve,each_head]", "prune.curve.orders=[cost,random]", "prune.curve.seeds=[0]", "prune.curve.steps=8")
 SMALL = ("dataset=scenes_colour", "dataset.source.num_images=80", "probe.num_images=100", "tracker=none", *CURVE)

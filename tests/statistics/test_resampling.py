@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import permutation_test
 
 from ccs_exp.statistics import resampling
-from ccs_exp.statistics.resampling import drawn_means, ends, over_seeds, sign_flip_p
+from ccs_exp.statistics.resampling import chosen_half, drawn_means, ends, hashed_parts, over_seeds, sign_flip_p
 
 
 def plain_draws(values, groups, resamples, seed):
@@ -95,3 +95,13 @@ def test_drawn_flips_hold_their_level():
     values = np.random.default_rng(8).standard_t(3, size=(2000, 40))
     p = sign_flip_p(values, permutations=999)
     assert 0.035 <= (p <= 0.05).mean() <= 0.07 and p.min() >= 1 / 1000
+
+
+def test_hashed_parts_depend_on_the_names_alone():
+    names = [f"image-{place}" for place in range(4000)]
+    parts = hashed_parts(names, 8)
+    np.testing.assert_array_equal(hashed_parts(names[::-1], 8), parts[::-1])
+    np.testing.assert_allclose(np.bincount(parts, minlength=8), 500, atol=90)
+    assert (hashed_parts(names, 8, seed=1) != parts).mean() > 0.8
+    assert chosen_half(names).mean() == pytest.approx(0.5, abs=0.03)
+    assert hashed_parts(["\udcff"], 2).shape == (1,)  # a file name that is no text

@@ -9,8 +9,18 @@ import pytest
 from ccs_exp.data.images.source import NO_CLASS
 from ccs_exp.errors import CcsError
 from ccs_exp.tasks.group_rankings import SIZE, TOP, Occupations, rankings
-from ccs_exp.tasks.skew import default_k, extremes, group_counts, ndkl, random_level, skews, smoothed_skews, top
-from ccs_exp.tasks.skew_paper import one_list_top, sizes_by_appearance
+from ccs_exp.tasks.skew import (
+    default_k,
+    extremes,
+    group_counts,
+    ndkl,
+    one_list_top,
+    random_level,
+    sizes_by_appearance,
+    skews,
+    smoothed_skews,
+    top,
+)
 
 RNG = np.random.default_rng(0)
 
