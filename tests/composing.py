@@ -5,37 +5,52 @@ What follows - the command line's settings, our checks - is done each time. Prog
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from unittest.mock import patch
 
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
-from hydra.core.default_element import ResultDefault
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig
+from omegaconf import DictConfig, _utils, base
 
 from ccs_exp.config import schema
 
+Plugins.instance()  # registers the sources: the classes that Hydra loaded, which are not those that an import gives
+Files = SourcesRegistry.instance().resolve("file")
 # Hydra's own
-make_list, compose, load = (
-    config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list, FileConfigSource.load_config
+make_list, compose, load, known_choices, copied, parse = (
+    config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list, Files.load_config,
+    defaults_list._create_interpolation_map, CachingConfigRepository.__init__, base.parse,
 )  # fmt: skip
 
 
 @contextmanager
-def as_by_hydra() -> Iterator[None]:
+def composing_by(make_list, compose, load, known_choices, copied, parse) -> Iterator[None]:
     with (
         patch.object(config_loader_impl, "create_defaults_list", make_list),
         patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose),
-        patch.object(FileConfigSource, "load_config", load),
+        patch.object(Files, "load_config", load),
+        patch.object(defaults_list, "_create_interpolation_map", known_choices),
+        patch.object(CachingConfigRepository, "__init__", copied),
+        patch.object(base, "parse", parse),
+        patch.object(_utils, "parse", parse),
     ):
+        yield
+
+
+@contextmanager
+def as_by_hydra() -> Iterator[None]:
+    with composing_by(make_list, compose, load, known_choices, copied, parse):
         yield
 
 
@@ -67,7 +82,15 @@ def each_choice_once() -> Iterator[None]:
             composed[key] = pickle.dumps(compose(loader, defaults, repo))
         return pickle.loads(composed[key])
 
-    def load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
+    def choices_if_needed(overrides: Overrides, found: list[InputDefault], self_added: bool) -> DictConfig:
+        interpolated = any(default.is_interpolation() for default in found)
+        return known_choices(overrides, found, self_added) if interpolated else DictConfig({})
+
+    def not_copied(repo: CachingConfigRepository, delegate: IConfigRepository) -> None:
+        repo.delegate = copy.copy(delegate)  # which may be given another list of sources; they are not changed
+        repo.cache = {}
+
+    def load_once(source: Files, config_path: str) -> ConfigResult:
         if source.path != schema.config_dir():
             return load(source, config_path)
         key = (source.provider, config_path)
@@ -75,10 +98,6 @@ def each_choice_once() -> Iterator[None]:
             parsed[key] = pickle.dumps(load(source, config_path))
         return pickle.loads(parsed[key])
 
-    with (
-        patch.object(config_loader_impl, "create_defaults_list", list_once),
-        patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_once),
-        patch.object(FileConfigSource, "load_config", load_once),
-        patch.object(schema, "register", cache(schema.register)),
-    ):
+    faster = (list_once, compose_once, load_once, choices_if_needed, not_copied, cache(parse))
+    with composing_by(*faster), patch.object(schema, "register", cache(schema.register)):
         yield

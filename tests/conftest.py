@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -16,16 +18,20 @@ import numpy as np
 import pytest
 import torch
 from composing import each_choice_once
-from matplotlib.figure import Figure
-from PIL import Image
+from painting import blank, painted
 from small_models import small_model
 
+from ccs_exp.clip import text
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.bundled import scene_drawing, scenes
+from ccs_exp.store import kept_tensor
 
+# programs that tests start would each compile the package for themselves
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 SHARED = Path(__file__).parents[2] / "shared"
 LONG = {"test_readme.py", "test_launchers.py", "test_stopping.py", "test_dashboard.py", "test_evidence_stage.py", "test_several_devices.py"}
-PAINTED = {"test_drawing.py", "test_report.py", "test_reproduction.py", "test_robustness.py"}
+PAINTED = {"test_drawing.py", "test_robustness.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,20 +51,10 @@ def own_store(tmp_path_factory):
     os.environ["CCS_EXP_CACHE"] = str(tmp_path_factory.mktemp("store"))
 
 
-def blank(figure: Figure, dpi: int = 130) -> bytes:
-    """A picture in the figure's proportions."""
-    buffer = io.BytesIO()
-    Image.new("L", (round(10 * figure.get_figwidth()), round(10 * figure.get_figheight()))).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def figures_are_made_and_not_painted(request):
     """Painting a short job's figures takes longer than the job: left to tests of figures, and to programs that tests start."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.path.name not in PAINTED:
-            for drawn in ("figures", "reproduction.figures", "reproduction.layers"):
-                patch.setattr(f"ccs_exp.report.{drawn}.png", blank)
+    with nullcontext() if request.path.name in PAINTED else painted(blank):
         yield
 
 
@@ -81,6 +77,24 @@ def scenes_are_drawn_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scenes, "draw", draw)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def texts_are_encoded_once():
+    """Whichever store a test has: what a store would find them by decides."""
+    encoded: dict[str, torch.Tensor] = {}
+
+    def kept(kind: str, key: dict, compute: Callable[[], torch.Tensor], shape: tuple) -> torch.Tensor:
+        def once() -> torch.Tensor:
+            if repr(key) not in encoded:
+                encoded[repr(key)] = compute()
+            return encoded[repr(key)].clone()
+
+        return kept_tensor(kind, key, once, shape)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "kept_tensor", kept)
         yield
 
 

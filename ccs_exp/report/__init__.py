@@ -32,7 +32,7 @@ def write_report(run_dir: Path) -> Contents:
     folder = RunFolder(run_dir)
     rows = uncertainty(folder, read_summary(folder.path))
     if rows:
-        folder.write_uncertainty(rows)
+        folder.write("uncertainty.csv", rows)
     contents = gather(folder.path, rows)
     write_figures(contents)
     write_page(contents)

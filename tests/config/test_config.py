@@ -60,8 +60,8 @@ def targets(node):
             yield from targets(value)
 
 
-# all by the long tests, every third by the short ones
-@pytest.mark.parametrize("choice", [pytest.param(c, marks=pytest.mark.full if n % 3 else []) for n, c in enumerate(CHOICES)])
+# all by the long tests, every sixth by the short ones
+@pytest.mark.parametrize("choice", [pytest.param(c, marks=pytest.mark.full if n % 6 else []) for n, c in enumerate(CHOICES)])
 def test_every_choice_composes_and_names_what_exists(choice):
     cfg = configure(choice, *NEEDS.get(choice, []))
     for target in targets(OmegaConf.to_container(cfg, resolve=True)):

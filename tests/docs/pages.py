@@ -25,12 +25,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ccs_exp import __main__ as command_line
+from ccs_exp import notebook
 from ccs_exp.config.schema import config_dir, configure, register
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("bash", "json", "python", "text", "yaml")
 REASONS = ("needs", "asks")  # as in: needs the network, several GPUs, Slurm, a key; asks a person
-FEWER = ("dataset.limit=70", "probe.num_images=200")
+FEWER = ("dataset.limit=42", "probe.num_images=100")
 OTHERS = ("export", "chromium")  # programs that are given nothing of ours
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n)?^```(?P<language>\w*)(?: title=\"(?P<title>[^\"\n]+)\")?\n(?P<text>.*?)^```$",
@@ -83,7 +84,8 @@ def follow(page: Path, folder: Path, monkeypatch, stand_ins: dict[str, str], mor
             Path(block.title).parent.mkdir(parents=True, exist_ok=True)
             Path(block.title).write_text(_filled(block.text, stand_ins), encoding="utf-8")
         elif block.language == "python" and block.runs:
-            exec(compile(_filled(block.text, stand_ins), str(page), "exec"), {})
+            with patch.object(notebook, "configure", lambda *asked: configure(*asked, *more)):
+                exec(compile(_filled(block.text, stand_ins), str(page), "exec"), {})
         elif block.language == "bash":
             for words in block.commands():
                 if block.runs:

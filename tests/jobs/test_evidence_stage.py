@@ -20,7 +20,7 @@ HEADS, TASKS = 32, ("shape", "colour", "texture", "size", "place", "count", "bac
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    small = ("dataset.source.num_images=210", "probe.num_images=400", "prune.matched.draws=4", "evidence.sufficiency=true")
+    small = ("dataset.source.num_images=140", "probe.num_images=250", "prune.matched.draws=2", "evidence.sufficiency=true")
     small += ("evidence.stability=true", "evidence.other_probe={seed: 4}")
     run(configure("tracker=none", *small), Job(str(path)))
     return RunFolder(path)

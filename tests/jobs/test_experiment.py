@@ -89,18 +89,20 @@ def test_only_heads_not_evaluated_before_are_evaluated(tmp_path, monkeypatch):
     monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "store"))
     seen, evaluate = [], experiment.evaluate
     monkeypatch.setattr(experiment, "evaluate", lambda *parts: seen.append([len(c.heads) for c in parts[3]]) or evaluate(*parts))
-    first = job(tmp_path / "1", *QUICK, "prune=high_ccs")
+    monkeypatch.setattr(experiment, "write_report", lambda path: None)
+    smaller = (*QUICK, "dataset.limit=20", "probe.num_images=100")
+    first = job(tmp_path / "1", *smaller, "prune=high_ccs")
     high = len(first.read_heads().query("ccs_class == 'high'"))
-    second = job(tmp_path / "2", *QUICK, "prune=[high_ccs,heads]", "prune.heads.list=[L2.H0]")
-    job(tmp_path / "3", *QUICK, "prune=heads", "prune.heads.sets={again: [L2.H0], none: []}")
+    second = job(tmp_path / "2", *smaller, "prune=[high_ccs,heads]", "prune.heads.list=[L2.H0]")
+    job(tmp_path / "3", *smaller, "prune=heads", "prune.heads.sets={again: [L2.H0], none: []}")
     assert seen == [[0, high], [1]]
     assert second.read_summary()["computed"] == ["evaluation"]
     rows = [folder.read_accuracy().query("condition == 'high_ccs'").to_dict("records") for folder in (first, second)]
     assert rows[0] == rows[1]
     predictions = RunFolder(tmp_path / "3").read_predictions()
-    assert set(predictions["condition"]) == {"original", "heads/again", "heads/none"} and len(predictions) == 180
-    job(tmp_path / "4", *QUICK, "prune=high_ccs", "batch_size=32")
-    job(tmp_path / "5", *QUICK, "prune=high_ccs", "dataset.limit=50")
+    assert set(predictions["condition"]) == {"original", "heads/again", "heads/none"} and len(predictions) == 60
+    job(tmp_path / "4", *smaller, "prune=high_ccs", "batch_size=10")
+    job(tmp_path / "5", *smaller, "prune=high_ccs", "dataset.limit=15")
     assert len(seen) == 4
 
 

@@ -21,10 +21,10 @@ from ccs_exp.llm.ledger import BudgetReached
 from ccs_exp.llm.live import DEAD
 from ccs_exp.llm.session import share_session
 from ccs_exp.scoring.ccs import Thresholds, score
-from ccs_exp.scoring.judges.forecast import forecast
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.language_model import OpenAIJudge
 from ccs_exp.scoring.judges.language_model_labeler import OpenAILabeler
+from ccs_exp.scoring.scorers import forecast
 from ccs_exp.scoring.spans import HeadSpans
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -228,9 +228,10 @@ def until(condition, seconds=60):
         time.sleep(0.01)
 
 
-def test_killed_at_any_moment_only_what_is_missing_is_asked(server, cache):
+@pytest.mark.parametrize("moments", [(15,), pytest.param((7, 23), marks=pytest.mark.full)])
+def test_killed_at_any_moment_only_what_is_missing_is_asked(moments, server, cache):
     server.latency = 0.05
-    for answered in (7, 23):
+    for answered in moments:
         killed = program(server, JUDGE_40)
         until(lambda answered=answered: sum(server.answered.values()) >= answered)
         killed.kill()

@@ -1,6 +1,7 @@
 """The Batch API over real HTTP: submitted once, remembered on disk, picked up after a restart, merged by request."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 from loopback import completion, serving
@@ -130,7 +131,7 @@ def test_a_batch_created_just_before_a_kill_is_found_on_the_server(server, cache
     asked = batch_judge(server)
     (batch,) = server.batches.values()
     name = batch["metadata"]["ccs_exp"]
-    requests = [asked._request(subject) for subject in group(questions(5), 1)]
+    requests = asked.asker.requests(asked.prompt, group(questions(5), 1))
     intent = {"name": name, "id": None, "endpoint": server.url, "model": "m", "submitted": "then"}
     intent |= {"keys": [request.key for request in requests], "requests": [Kept(request, None).as_json() for request in requests]}
     (cache / "batches").mkdir(exist_ok=True)
@@ -142,7 +143,7 @@ def test_a_batch_created_just_before_a_kill_is_found_on_the_server(server, cache
 def test_an_intent_that_never_reached_the_server_is_submitted(server, cache):  # noqa: F811
     asked = batch_judge(server)
     (cache / "batches").mkdir(parents=True)
-    keys = [asked._request(subject).key for subject in group(questions(5), 1)]
+    keys = [request.key for request in asked.asker.requests(asked.prompt, group(questions(5), 1))]
     lost = {"name": "lost", "id": None, "endpoint": server.url, "model": "m", "submitted": "then", "keys": keys, "requests": []}
     (cache / "batches" / "lost.json").write_text(json.dumps(lost))
     (cache / "batches" / "broken.json").write_text("{")
@@ -150,12 +151,15 @@ def test_an_intent_that_never_reached_the_server_is_submitted(server, cache):  #
     assert len(server.batches) == 1 and [path.name for path in remembered(cache)] == ["broken.json"]
 
 
+def leave_a_batch(server):  # noqa: F811
+    """What a run leaves that ends while it waits."""
+    refused = patch.object(server, "look_at_batch", lambda handler, name: handler.send(401, {"error": {"message": "no"}}))
+    with refused, pytest.raises(CcsError, match="The key is not accepted"):
+        batch_judge(server).judge(questions(12))
+
+
 def test_replies_of_a_batch_that_this_run_does_not_need_are_kept_too(server, cache):  # noqa: F811
-    server.polls_needed = 10**9
-    killed = program(server, WAIT_IN_BATCH.format(model="gpt-4o-2024-08-06", url=server.url))
-    until(lambda: any(batch["polls"] for batch in server.batches.values()))
-    killed.kill()
-    killed.communicate()
+    leave_a_batch(server)
     server.polls_needed = 1
     assert batch_judge(server).judge(questions(2)) == expected(questions(2))
     assert len(kept_files(cache)) == 12 and len(server.batches) == 1
@@ -179,11 +183,7 @@ def test_the_limit_holds_for_batches(server, cache):  # noqa: F811
 
 
 def test_an_unreachable_server_is_an_error_and_the_batch_stays_remembered(server, cache):  # noqa: F811
-    server.polls_needed = 10**9
-    killed = program(server, WAIT_IN_BATCH.format(model="gpt-4o-2024-08-06", url=server.url))
-    until(lambda: any(batch["polls"] for batch in server.batches.values()))
-    killed.kill()
-    killed.communicate()
+    leave_a_batch(server)
     with serving() as gone:
         pass
     (path,) = remembered(cache)

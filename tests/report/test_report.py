@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from example_run import head_rows, write_retrieval, write_run
+from painting import painted
 from rich.console import Console
 from scipy.stats import binomtest
 
@@ -97,7 +98,8 @@ def opened() -> Iterator[Callable[..., Page]]:
 def hostile_run(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("hostile")
     write_run(path, hostile_rows(), warnings=["<b>The model has random weights.</b>"], skipped=["<i>a</i>.png"])
-    write_report(path)
+    with painted():
+        write_report(path)
     return path
 
 
@@ -191,7 +193,8 @@ def test_the_same_run_gives_the_same_files(tmp_path):
     contents = []
     for name in "ab":
         write_run(tmp_path / name)
-        write_report(tmp_path / name)
+        with painted():
+            write_report(tmp_path / name)
         files = sorted((tmp_path / name).rglob("*"))
         contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files if path.is_file()})
     assert contents[0] == contents[1]

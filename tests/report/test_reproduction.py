@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas
 import pytest
 from example_run import CHOICES, head_rows, write_retrieval, write_run
+from painting import painted
 from PIL import Image
 from test_report import HOSTILE, Page
 
@@ -73,7 +74,8 @@ def four(table4) -> Reproduction:
 
 @pytest.fixture(scope="module")
 def written(four, tmp_path_factory) -> Path:
-    return write_reproduction(four, tmp_path_factory.mktemp("written")).parent
+    with painted():
+        return write_reproduction(four, tmp_path_factory.mktemp("written")).parent
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,8 @@ def test_hostile_names_are_text_in_every_file(tmp_path):
         row |= {"label": text, "description_1": text, "ccs": 5, "ccs_class": "high"}
     dataset = "<img src=x onerror=alert(1)>|_\x1b[31m"
     write_run(tmp_path / "run", rows, dataset=dataset, choices=CHOICES, warnings=["<b>careful</b>"])
-    text, page = page_of(reproduce([tmp_path]), tmp_path / "page")
+    with painted():
+        text, page = page_of(reproduce([tmp_path]), tmp_path / "page")
     tags = [tag for tag, _ in page.tags]
     assert "script" not in tags and tags.count("style") == 1 and "b" not in tags
     assert not [attributes for _, attributes in page.tags if any(name.startswith("on") for name in attributes)]
@@ -338,7 +341,8 @@ def test_hostile_names_are_text_in_every_file(tmp_path):
 
 
 def test_the_same_runs_give_the_same_files(table4, written, tmp_path):
-    write_reproduction(reproduce([table4, table4 / "sweep"]), tmp_path)
+    with painted():
+        write_reproduction(reproduce([table4, table4 / "sweep"]), tmp_path)
     assert all((written / name).read_bytes() == (tmp_path / name).read_bytes() for name in FILES)
 
 

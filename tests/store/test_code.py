@@ -67,16 +67,18 @@ LONG = pytest.mark.full
     [
         ("scoring/textspan.py", {"descriptions", "jobs"}),
         pytest.param("scoring/decompose.py", {"moments", "descriptions", "evaluations", "jobs"}, marks=LONG),
-        ("scoring/taxonomy.py", {"descriptions", "scores", "jobs"}),
+        pytest.param("scoring/taxonomy.py", {"descriptions", "scores", "jobs"}, marks=LONG),
         pytest.param("tasks/ranking.py", {"evaluations", "jobs"}, marks=LONG),
-        ("clip/attention.py", {"moments", "descriptions", "evaluations", "jobs", "text_embeddings"}),  # the text tower has it too
+        # the text tower has it too
+        pytest.param("clip/attention.py", {"moments", "descriptions", "evaluations", "jobs", "text_embeddings"}, marks=LONG),
         pytest.param("clip/text.py", {"moments", "descriptions", "evaluations", "jobs", "text_embeddings"}, marks=LONG),
         ("data/bundled/scenes.py", {"moments", "evaluations", "jobs"}),  # only a _target_ names it
         pytest.param("jobs/evaluate_stage.py", {"evaluations", "jobs"}, marks=LONG),
         pytest.param("report/page.py", {"jobs"}, marks=LONG),
         pytest.param("tracking/tracker.py", {"jobs"}, marks=LONG),
         pytest.param("config/services.py", {"jobs"}, marks=LONG),
-        ("data/published/parquet.py", {"jobs"}),  # nothing here reads Parquet files, but a job says what it would fetch
+        # nothing here reads Parquet files, but a job says what it would fetch
+        pytest.param("data/published/parquet.py", {"jobs"}, marks=LONG),
         pytest.param("agreement/draw.py", set(), marks=LONG),
         pytest.param("sweeps/status.py", set(), marks=LONG),
         ("notebook.py", set()),
