@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -35,6 +36,9 @@ from ccs_exp.scoring.ccs import Scores
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
 from ccs_exp.tasks.kept import evaluate_kept
+
+if TYPE_CHECKING:
+    from ccs_exp.report.contents import Contents
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,10 @@ def run(cfg: DictConfig, job: Job) -> None:
         sweep=job.sweep,
         varied=job.varied,
     )
-    report(folder, finished)
+    contents = report(folder, finished)
     with stage("track"):
         tracker.track(folder.path)
-    show_run(folder.path, alone=job.sweep is None)
+    show_run(contents, alone=job.sweep is None)
 
 
 def prune(loaded: Loaded, strategies: Sequence[Strategy], scores: Scores) -> tuple[Condition, ...]:
@@ -144,13 +148,13 @@ def give_back() -> None:
     pyarrow.default_memory_pool().release_unused()  # where the pool is the system's, of the whole process
 
 
-def report(folder: RunFolder, finished: Finished) -> None:
+def report(folder: RunFolder, finished: Finished) -> Contents:
     """The summary, and from the folder as it then is the figures and the page: where a summary stands, a job has finished."""
     if finished.scorers.session.used:
         folder.write_replies(jsonl(finished.scorers.session.used.values()))
     folder.write_summary(summarise(finished))
     try:
-        write_report(folder.path)
+        return write_report(folder.path)
     except BaseException:
         folder.withdraw_summary()
         raise

@@ -14,12 +14,14 @@ from ccs_exp.journal.log import stage
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ccs_exp.report.contents import Contents
+
 __all__ = ["show_run", "write_report"]
 
 
 @stage("report")
-def write_report(run_dir: Path) -> None:
-    """Write ``uncertainty.csv``, ``figures/*.png`` and ``report.html`` into a finished run's folder."""
+def write_report(run_dir: Path) -> Contents:
+    """Write ``uncertainty.csv``, ``figures/*.png`` and ``report.html`` into a finished run's folder, of which this is all."""
     from ccs_exp.report.contents import gather
     from ccs_exp.report.figures import write_figures
     from ccs_exp.report.page import write_page
@@ -31,14 +33,18 @@ def write_report(run_dir: Path) -> None:
     rows = uncertainty(folder, read_summary(folder.path))
     if rows:
         folder.write("uncertainty.csv", rows)
-    contents = gather(folder.path)
+    contents = gather(folder.path, rows)
     write_figures(contents)
     write_page(contents)
+    return contents
 
 
-def show_run(run_dir: Path, console: Console | None = None, alone: bool = True) -> None:
-    """Print a finished run's main numbers, warnings and folder, and, if it is no cell of a sweep, what to do next."""
+def show_run(run: Path | Contents, console: Console | None = None, alone: bool = True) -> None:
+    """Print a finished run's main numbers, warnings and folder, and, if it is no cell of a sweep, what to do next.
+
+    `run`: its folder, or what is in it, read already.
+    """
     from ccs_exp.report.contents import gather
     from ccs_exp.report.terminal import show
 
-    show(gather(Path(run_dir)), console, alone)
+    show(gather(run) if isinstance(run, Path) else run, console, alone)

@@ -146,11 +146,14 @@ class Contents:
         return notices
 
 
-def gather(run_dir: Path) -> Contents:
-    """Read a finished run's folder. Raises `CcsError` where a file is missing that every run has, or is not as a run writes it."""
+def gather(run_dir: Path, rows: Sequence[dict[str, Any]] = ()) -> Contents:
+    """Read a finished run's folder. `rows`: those of its ``uncertainty.csv``, where they are at hand.
+
+    Raises `CcsError` where a file is missing that every run has, or is not as a run writes it.
+    """
     check_files(run_dir)
     folder, summary = RunFolder(run_dir), read_summary(run_dir)
-    rows = records(folder.read_uncertainty()) or uncertainty(folder, summary)
+    rows = rows or records(folder.read_uncertainty()) or uncertainty(folder, summary)
     at_k, heads = folder.read_ccs_at_k(), folder.read_heads()
     if len(heads) > _MOST_HEADS:
         raise CcsError(f"{run_dir}/heads.csv has {len(heads):,} heads, more than any encoder. Run the job again.")

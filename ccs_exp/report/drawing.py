@@ -56,7 +56,7 @@ def grid(axes: Axes, axis: str) -> None:
 def row_names(axes: Axes, names: Sequence[str], **style: Any) -> None:
     """Names beside the rows 0, 1 and so on: as texts, because a tick takes several times as long."""
     axes.set_yticks([])
-    beside = offset_copy(axes.get_yaxis_transform(), axes.figure, x=-4, units="points")
+    beside = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), x=-4, units="points")
     for y, name in enumerate(names):
         axes.text(0, y, name, ha="right", va="center_baseline", transform=beside, **style)
 

@@ -163,8 +163,9 @@ def _rows_figure(rows: Sequence[ConditionResult]) -> tuple[Figure, Axes]:
 
 def _spans(axes: Axes, intervals: Sequence[Interval | None], scale: int, colour: str, width: float) -> None:
     """The interval of each row, where it has one."""
-    found = [(y, scale * ends.low, scale * ends.high) for y, ends in enumerate(intervals) if ends]
-    axes.hlines(*([row[at] for row in found] for at in range(3)), color=colour, linewidth=width)
+    found = {y: ends for y, ends in enumerate(intervals) if ends}
+    lows, highs = [scale * ends.low for ends in found.values()], [scale * ends.high for ends in found.values()]
+    axes.hlines(list(found), lows, highs, color=colour, linewidth=width)
 
 
 def _scale(metric: str) -> int:

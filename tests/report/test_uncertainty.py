@@ -129,8 +129,8 @@ def everything(folder: RunFolder, kind: str) -> None:
 def test_every_difference_that_is_printed_has_an_interval(tmp_path, kind):
     folder = write_run(tmp_path)
     everything(folder, kind)
-    write_report(tmp_path)
-    contents = gather(tmp_path)
+    contents = write_report(tmp_path)
+    assert contents == gather(tmp_path)  # what was at hand is what was written
     for item in (*contents.conditions, *contents.means):
         assert set(item.deltas) == set(contents.metrics)
         for metric, delta in item.deltas.items():
