@@ -23,7 +23,7 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.heads import Condition, scored_heads
-from ccs_exp.scoring.decompose import decompose
+from ccs_exp.scoring.decompose import decompose_images
 from ccs_exp.scoring.moments import HeadMoments
 from ccs_exp.scoring.pool import taxonomy_pool
 from ccs_exp.scoring.textspan import textspan
@@ -36,7 +36,7 @@ Work = Callable[[], object]
 def decomposed(images: int) -> Work:
     """A probe of so many images, every scored head of ViT-B-32."""
     model = load_clip(NAME, seed=0)
-    return lambda: decompose(model, ImageData(Noise(images), model.transform, batch_size=BATCH), Compute("cpu", progress=False))
+    return lambda: decompose_images(model, ImageData(Noise(images), model.transform, batch_size=BATCH), Compute("cpu", progress=False))
 
 
 def classified(images: int) -> Work:

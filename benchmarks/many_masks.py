@@ -17,13 +17,13 @@ import torch
 from encoding import Masks
 from timing import Result, close, compare, show
 
-from ccs_exp.clip.ablation import Ablation, Means, Zero
+from ccs_exp.clip.ablation import Ablation, Means
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.loading import load_clip
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.data.images.batches import ImageBatch
-from ccs_exp.pruning.sets import matched_sets, nested
+from ccs_exp.pruning.designs import matched_sets, nested
 from ccs_exp.scoring.decompose import Decomposition
 
 NAME, BATCH = "ViT-B-32", 8
@@ -33,7 +33,7 @@ OF_LIMIT = 0.9
 def drawn_sets(model: ClipModel, draws: int, heads: int = 10) -> Masks:
     """The original, and random sets with as many heads in each layer as one of `heads` heads: a null's."""
     tested = frozenset(random.Random(0).sample(model.scored_heads, heads))
-    return [frozenset(), *matched_sets(tested, model.scored_heads, draws).sets]
+    return [frozenset(), *matched_sets(tested, model.scored_heads, draws)]
 
 
 def means_over(model: ClipModel, pixels: torch.Tensor) -> Means:
@@ -56,8 +56,8 @@ def results(device: str = "cpu", small: bool = False, batch: int = BATCH) -> Ite
     pixels = torch.randn(2 if small else batch, 3, *model.image_size, generator=generator).to(device)
     single: Masks = [frozenset(), *(frozenset({head}) for head in model.scored_heads)]
     cases: list[tuple[str, Masks, Ablation]] = [
-        ("200 matched sets of 10 heads", drawn_sets(model, 2 if small else 200), Zero()),
-        ("dose-response, 48 steps x 10 orders", dose_response(model, 1 if small else 10), Zero()),
+        ("200 matched sets of 10 heads", drawn_sets(model, 2 if small else 200), Ablation()),
+        ("dose-response, 48 steps x 10 orders", dose_response(model, 1 if small else 10), Ablation()),
         ("every head alone by mean", single, means_over(model, pixels)),
     ]
     for name, masks, ablation in cases:

@@ -15,13 +15,13 @@ import torch
 from encoding import paper_masks
 from PIL import Image
 
+from ccs_exp.clip.architecture import memory_need
 from ccs_exp.clip.loading import load_clip
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
 from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Sample
-from ccs_exp.scoring.decompose import decompose
+from ccs_exp.scoring.decompose import decompose_images
 
 NAME, BATCH = "ViT-B-32", 64
 DECOMPOSED = (200, 1_000)
@@ -50,7 +50,7 @@ def status(field: str) -> float:
 
 def decomposed(images: int) -> float:
     model = load_clip(NAME)
-    moments = decompose(model, ImageData(Noise(images), model.preprocess, batch_size=BATCH), Compute("cpu", progress=False))
+    moments = decompose_images(model, ImageData(Noise(images), model.preprocess, batch_size=BATCH), Compute("cpu", progress=False)).moments
     assert moments.num_images == images
     return status("VmHWM")
 

@@ -25,7 +25,7 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.signatures import signature
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import ORIGINAL, Condition, Head, check_heads
-from ccs_exp.jobs import assemble, keys
+from ccs_exp.jobs import assemble
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute, image_data
 from ccs_exp.jobs.evidence_stage import find_evidence
@@ -36,7 +36,6 @@ from ccs_exp.jobs.resume import asked_keys
 from ccs_exp.jobs.score_stage import describe_and_score
 from ccs_exp.jobs.weights import random_weights
 from ccs_exp.scoring.ccs import Scores
-from ccs_exp.scoring.decompose import contributions
 from ccs_exp.store import Stages, as_bytes
 
 _COMPUTING = ("batch_size", "num_workers", "pixel_cache", "data_dir", "on_error", "device", "precision", "trainer")
@@ -113,15 +112,12 @@ def score_heads(model: ClipModel, *overrides: str, progress: bool = True) -> Hea
     cfg = _configure("score_heads", model, overrides, _SCORING)
     scorers = assemble.build_scorers(cfg)
     scorers.check_ready()
-    probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-    loaded = Loaded(model.name, model, None, probe, _weights(model, cfg))
-    compute = build_compute(cfg, progress)
-    found = describe_and_score(cfg, loaded, False, scorers, compute, Stages()).scores
+    loaded = _loaded(model, cfg, progress, evaluates=False, probed=True)
+    found = describe_and_score(loaded, False, scorers).scores
 
     @cache
     def questions() -> Questions:
-        key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-        return Questions(model, contributions(model, probe, compute, key), probe, {})
+        return Questions(model, loaded.probe_pass().contributions(), loaded.probe, {})
 
     return HeadScores(found.heads, found.concepts, found.model, questions)
 
@@ -146,10 +142,7 @@ def evaluate(
         raise CcsError(f"evaluate(dataset={dataset!r}): name a data set, as in evaluate(model, 'digits').")
     cfg = _configure("evaluate", model, (f"dataset={dataset}", *overrides), _EVALUATING)
     conditions = [Condition(ORIGINAL, frozenset()), *_named_sets(model, heads)]
-    source = assemble.build(cfg.dataset.source)
-    probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model) if cfg.ablation != "zero" else None
-    loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
-    evaluation = evaluate_all(cfg, loaded, conditions, build_compute(cfg, progress), Stages())
+    evaluation = evaluate_all(_loaded(model, cfg, progress, evaluates=True, probed=cfg.ablation != "zero"), conditions)
     return Evaluated(evaluation.values, accuracy_rows(model.name, cfg.dataset.name, conditions, evaluation))
 
 
@@ -169,15 +162,13 @@ def evidence(model: ClipModel, dataset: str, *overrides: str, progress: bool = T
         raise CcsError(f"evidence(dataset={dataset!r}): name a data set, as in evidence(model, 'scenes').")
     effective = (*_EVIDENCE, *_SCORING, *_EVALUATING)
     cfg = _configure("evidence", model, ("prune=evidence", f"dataset={dataset}", *overrides), effective)
-    scorers, stages, compute = assemble.build_scorers(cfg), Stages(), build_compute(cfg, progress)
+    scorers = assemble.build_scorers(cfg)
     scorers.check_ready()
-    source, probe = assemble.build(cfg.dataset.source), image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model)
-    loaded = Loaded(model.name, model, source, probe, _weights(model, cfg))
-    scored = describe_and_score(cfg, loaded, True, scorers, compute, stages)
-    chosen = prune(cfg, assemble.build_strategies(cfg.prune), loaded, scored.scores, compute, stages)
-    evaluation = evaluate_all(cfg, loaded, chosen, compute, stages)
-    found = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
-    return Evidence.of(found.tables, found.summary)
+    loaded = _loaded(model, cfg, progress, evaluates=True, probed=True)
+    scored = describe_and_score(loaded, True, scorers)
+    chosen = prune(loaded, assemble.build_strategies(cfg.prune), scored.scores)
+    found = find_evidence(loaded, scored, evaluate_all(loaded, chosen), scorers)
+    return Evidence(found.tables, found.summary)
 
 
 def _named_sets(model: ClipModel, heads: Mapping[str, Iterable[Head | str]] | None) -> list[Condition]:
@@ -215,6 +206,12 @@ def _configure(function: str, model: ClipModel, overrides: Sequence[str], effect
         if not any(key == part or key.startswith(f"{part}.") for part in effective):
             raise CcsError(f"{key}= has no effect on {function}(). What has: {', '.join(effective)}.")
     return cfg
+
+
+def _loaded(model: ClipModel, cfg: DictConfig, progress: bool, *, evaluates: bool, probed: bool) -> Loaded:
+    source = assemble.build(cfg.dataset.source) if evaluates else None
+    probe = image_data(cfg, cfg.probe, assemble.build(cfg.probe.source), model) if probed else None
+    return Loaded(cfg, build_compute(cfg, progress), Stages(), model.name, model, source, probe, _weights(model, cfg))
 
 
 def _weights(model: ClipModel, cfg: DictConfig) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,19 +149,11 @@ class SlurmLauncher(SubmititSlurmLauncher):
         array = jobs[0].job_id.split("_")[0]
         log.info("Slurm job %s: %d cells, sweep folder %s", array, len(cells), sweep_dir)
         log.info("ccs-exp status %s says how they are", sweep_dir)
-        done: dict[int, JobReturn] = {}
         try:
-            for index, outcome in wait(jobs, self.poll_s):
-                number = numbers[index]
-                over = isinstance(outcome, JobReturn)
-                done[number] = outcome if over else _failed(self.config, number, cells[number], outcome)
-                log.info("#%d is over: %d of %d", number, len(done), len(cells))
-                stop.check()
+            return _collected(self.config, cells, ((numbers[index], outcome) for index, outcome in wait(jobs, self.poll_s)))
         except KeyboardInterrupt:
             log.warning("The Slurm jobs go on without this command. To end them: scancel %s", array)
             raise
-        _report(cells, done)
-        return [done[number] for number in cells]
 
     def _executor(self) -> Any:
         import submitit
@@ -203,15 +195,8 @@ class RayLauncher(Launcher):
         log.info("%d cells on Ray (%s); sweep folder: %s", len(cells), address, self.config.hydra.sweep.dir)
         _announce(cells)
         around = self.hydra_context, self.config, self.task_function, Singleton.get_state()
-        done: dict[int, JobReturn] = {}
         with RayTasks(address, at_once, num_cpus, num_gpus) as tasks:
-            for number, outcome in tasks.run({number: (number, list(cell), *around) for number, cell in cells.items()}):
-                over = isinstance(outcome, JobReturn)
-                done[number] = outcome if over else _failed(self.config, number, cells[number], outcome)
-                log.info("#%d is over: %d of %d", number, len(done), len(cells))
-                stop.check()
-        _report(cells, done)
-        return [done[number] for number in cells]
+            return _collected(self.config, cells, tasks.run({number: (number, list(cell), *around) for number, cell in cells.items()}))
 
 
 def _failed(config: Any, number: int, cell: Sequence[str], reason: str) -> JobReturn:
@@ -220,6 +205,17 @@ def _failed(config: Any, number: int, cell: Sequence[str], reason: str) -> JobRe
     result = JobReturn(overrides=list(cell), status=JobStatus.FAILED)
     result.return_value = CcsError(reason)
     return result
+
+
+def _collected(config: Any, cells: Cells, outcomes: Iterable[tuple[int, Any]]) -> list[JobReturn]:
+    """What each cell returned, or as text why it returned nothing, as it comes."""
+    done: dict[int, JobReturn] = {}
+    for number, outcome in outcomes:
+        done[number] = outcome if isinstance(outcome, JobReturn) else _failed(config, number, cells[number], outcome)
+        log.info("#%d is over: %d of %d", number, len(done), len(cells))
+        stop.check()
+    _report(cells, done)
+    return [done[number] for number in cells]
 
 
 def _announce(cells: Cells) -> None:

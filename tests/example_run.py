@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 
 from ccs_exp.run_folder.folder import RunFolder
 
@@ -81,10 +82,11 @@ def write_run(
         conditions |= {f"random/{seed}": (9, 0.80 + 0.01 * seed) for seed in range(3)}
     folder = RunFolder(path)
     folder.clear()
-    folder.write_heads(rows)
+    folder.write("heads.csv", rows)
     judged = [row["ccs"] for row in rows if row["ccs"] is not None and row["verdict_1"]]
     at_k = {k: judged.count(k) / len(judged) for k in range(6)} if judged else None
-    folder.write_ccs_at_k(at_k and [{"k": k, "fraction": fraction} for k, fraction in at_k.items()])
+    if at_k:
+        folder.write("ccs_at_k.csv", [{"k": k, "fraction": fraction} for k, fraction in at_k.items()])
     accuracy = None
     if dataset is not None:
         accuracy = _write_evaluation(folder, rows[0]["model"], dataset, conditions, samples)
@@ -131,8 +133,8 @@ def _write_evaluation(folder: RunFolder, model: str, dataset: str, conditions: d
             | {"margin": 1.0 if hit else -1.0, "log_probability": -0.1 if hit else -2.0}
             for number, (target, hit) in enumerate(zip(targets, correct, strict=True))
         ]
-    folder.write_accuracy(rows)
-    folder.write_predictions(predictions)
+    folder.write("accuracy.csv", rows)
+    folder.write_predictions(pyarrow.Table.from_pylist(predictions))
     return accuracy
 
 
@@ -156,13 +158,14 @@ def write_retrieval(folder: RunFolder, ranks: dict[str, tuple[int, Any]], captio
                 queries = [("t2v", f"v{number:03}#{caption}") for caption in range(captions)] + [("v2t", f"v{number:03}")]
                 predictions += [common | {"direction": direction, "query_id": query} for direction, query in queries]
     base = values["original"]
-    folder.write_accuracy(
+    rows = [
         {"model": "tiny", "dataset": dataset, "task": dataset, "condition": name, "num_pruned": ranks[name][0]}
         | {"metric": metric, "value": value, "delta": value - base[metric]}
         for name, found in values.items()
         for metric, value in found.items()
-    )
-    folder.write_predictions(predictions)
+    ]
+    folder.write("accuracy.csv", rows)
+    folder.write_predictions(pyarrow.Table.from_pylist(predictions))
 
 
 def write_tasks(folder: RunFolder, tasks: dict[str, dict[str, tuple[int, list[bool]]]], dataset: str = "scenes") -> None:
@@ -181,5 +184,5 @@ def write_tasks(folder: RunFolder, tasks: dict[str, dict[str, tuple[int, list[bo
                 | {"margin": 1.0 if hit else -1.0, "log_probability": -1.0}
                 for number, hit in enumerate(hits)
             ]
-    folder.write_accuracy(rows)
-    folder.write_predictions(predictions)
+    folder.write("accuracy.csv", rows)
+    folder.write_predictions(pyarrow.Table.from_pylist(predictions))

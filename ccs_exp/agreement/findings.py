@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -37,13 +37,8 @@ class Finding:
         return paper_agreement().get(self.model) if self.first == JUDGE else None
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """One description as two raters see it; None: no answer."""
-
-    first: bool | None
-    second: bool | None
-    group: Hashable
+_Asked = tuple[tuple[int, str], Origin]  # an item by its sheet and name, and where it is from
+_Pair = tuple[bool | None, bool | None, Hashable]  # one description as two raters see it, None: no answer; and its head
 
 
 @cache
@@ -68,11 +63,10 @@ def study_findings(
     if len({Path(sheet).resolve() for sheet in sheets}) != len(sheets):
         raise CcsError(f"A sheet is given more than once: {', '.join(map(str, sheets))}.")
     answers: dict[str, dict[tuple[int, str], bool]] = defaultdict(dict)
-    origins: dict[tuple[int, str], list[Origin]] = {}
+    origins: list[_Asked] = []
     for number, path in enumerate(sheets):
         sheet = read_sheet(path)
-        for origin in read_key(sheet):
-            origins.setdefault((number, origin.item), []).append(origin)
+        origins += [((number, origin.item), origin) for origin in read_key(sheet)]
         for rater, file in raters(sheet.path).items():
             if not only or rater in only:
                 answers[rater] |= {(number, item): yes for item, yes in read_ratings(sheet, file).items()}
@@ -82,11 +76,23 @@ def study_findings(
         raise CcsError(
             f"{what} beside {', '.join(map(str, sheets))}. Rate first: ccs-exp agreement rate SHEET --rater NAME."
         )
-    findings: list[Finding] = []
-    for rater, given in answers.items():
-        findings += _judge_and_rater(rater, given, origins, resamples, seed)
-    for one, other in combinations(answers, 2):
-        findings += _two_raters((one, answers[one]), (other, answers[other]), origins, resamples, seed)
+    by_run: dict[tuple[str, str], list[_Asked]] = defaultdict(list)
+    once: dict[tuple[int, str], _Asked] = {}  # an item that runs share was rated once, and judged by each
+    for item, origin in origins:
+        by_run[origin.model, origin.run].append((item, origin))
+        once.setdefault(item, (item, origin))
+
+    def said(who: str, item: tuple[int, str], origin: Origin) -> bool | None:
+        return _yes(origin.verdict) if who == JUDGE else answers[who].get(item)
+
+    findings = []
+    for first, second in [*((JUDGE, rater) for rater in answers), *combinations(answers, 2)]:
+        over = dict(by_run)
+        if len(by_run) > 1:
+            over[ALL, ""] = [one for those in by_run.values() for one in those] if first == JUDGE else list(once.values())
+        for (model, run), those in over.items():
+            pairs: list[_Pair] = [(said(first, *one), said(second, *one), (one[1].model, one[1].head)) for one in those]
+            findings.append(_finding(first, second, model, run, pairs, resamples, seed))
     return findings
 
 
@@ -98,14 +104,14 @@ def judge_findings(runs: dict[str, list[Candidate]], resamples: int = RESAMPLES,
     findings: list[Finding] = []
     for one, other in combinations(runs, 2):
         second = {_place(candidate): candidate for candidate in runs[other]}
-        pairs, apart = [], 0
+        pairs: list[_Pair] = []
+        apart = 0
         for candidate in runs[one]:
             match = second.get(_place(candidate))
             if match is None:
                 apart += 1
             else:
-                verdicts = (_yes(candidate.origin.verdict), _yes(match.origin.verdict))
-                pairs.append(_Pair(*verdicts, candidate.origin.head))
+                pairs.append((_yes(candidate.origin.verdict), _yes(match.origin.verdict), candidate.origin.head))
         if not pairs:
             raise CcsError(
                 f"{one} and {other} have no description under the same label at the same place, so their judges cannot be compared. "
@@ -116,37 +122,10 @@ def judge_findings(runs: dict[str, list[Candidate]], resamples: int = RESAMPLES,
     return findings
 
 
-def _judge_and_rater(rater: str, given: dict, origins: dict, resamples: int, seed: int) -> Iterable[Finding]:
-    by_run: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
-    for item, those in origins.items():
-        for origin in those:
-            pair = _Pair(_yes(origin.verdict), given.get(item), (origin.model, origin.head))
-            by_run[origin.model, origin.run].append(pair)
-    yield from _by_run(JUDGE, rater, by_run, [pair for pairs in by_run.values() for pair in pairs], resamples, seed)
-
-
-def _two_raters(one: tuple[str, dict], other: tuple[str, dict], origins: dict, resamples: int, seed: int) -> Iterable[Finding]:
-    by_run: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
-    once: list[_Pair] = []  # an item that runs share was rated once
-    for item, those in origins.items():
-        answers = one[1].get(item), other[1].get(item)
-        once.append(_Pair(*answers, (those[0].model, those[0].head)))
-        for origin in those:
-            by_run[origin.model, origin.run].append(_Pair(*answers, (origin.model, origin.head)))
-    yield from _by_run(one[0], other[0], by_run, once, resamples, seed)
-
-
-def _by_run(first: str, second: str, by_run: dict, everything: list[_Pair], resamples: int, seed: int) -> Iterable[Finding]:
-    for (model, run), pairs in by_run.items():
-        yield _finding(first, second, model, run, pairs, resamples, seed)
-    if len(by_run) > 1:
-        yield _finding(first, second, ALL, "", everything, resamples, seed)
-
-
 def _finding(
     first: str, second: str, model: str, run: str, pairs: list[_Pair], resamples: int, seed: int, left_out: int = 0
 ) -> Finding:
-    both = [(pair.first, pair.second, pair.group) for pair in pairs if pair.first is not None and pair.second is not None]
+    both = [(one, other, group) for one, other, group in pairs if one is not None and other is not None]
     one, other = [first for first, _, _ in both], [second for _, second, _ in both]
     found = agreement(one, other, [group for _, _, group in both], resamples=resamples, seed=seed)
     return Finding(first, second, model, run, found, left_out + len(pairs) - len(both))

@@ -13,10 +13,8 @@ from ccs_exp.agreement.sheet import key_path, write
 from ccs_exp.errors import CcsError
 from ccs_exp.evidence.intruder import Item, intruder_items
 from ccs_exp.files import csv_bytes
-from ccs_exp.heads import Head
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS
-from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.scoring.ccs import HeadScore
+from ccs_exp.scoring.published import scores_from_csv
 
 TEXTS = tuple(f"text_{number}" for number in range(1, len(DESCRIPTION_COLUMNS) + 1))
 SHEET_COLUMNS = ("item", *TEXTS, "choice")
@@ -39,14 +37,7 @@ def draw_intruders(run_dirs: Sequence[str], per_run: int, seed: int) -> list[Dra
     drawn: list[Drawn] = []
     rng = np.random.default_rng(seed)
     for run_dir in run_dirs:
-        rows = RunFolder(run_dir).read_heads().to_dict("records")
-        heads = [
-            HeadScore(
-                Head.parse(row["head"]), row["label"], row["ccs"], row["ccs_class"], tuple(row[column] for column in DESCRIPTION_COLUMNS)
-            )
-            for row in rows
-            if all(row[column] is not None for column in DESCRIPTION_COLUMNS)
-        ]
+        heads = [score for score in scores_from_csv(Path(run_dir) / "heads.csv").heads if len(score.descriptions) == len(TEXTS)]
         items = intruder_items(heads, seed=seed)
         if not items:
             raise CcsError(f"{run_dir} has no two heads with descriptions of different concepts, so none has an intruder.")

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ccs_exp.heads import Head
-from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
 from ccs_exp.run_folder.evidence_files import read_evidence
-from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.scoring.ccs import HeadScore
+from ccs_exp.scoring.published import scores_from_csv
 
 _RIGHT = {"True": "yes", "False": "no"}
 
 
 @dataclass(frozen=True)
-class HeadFacts:
-    """One scored head. `described`: descriptions with their verdicts; `evidence`: ``(what, finding)`` in words.
+class HeadFacts(HeadScore):
+    """One scored head. `evidence`: ``(what, finding)`` in words.
 
     `cost`: of silencing it alone, on the task that suffers most, in standard deviations of that task's margins; None: not measured.
     """
 
-    head: Head
-    label: str | None
-    ccs: int | None
-    ccs_class: str | None
-    described: tuple[tuple[str, str | None], ...]
-    explained_variance: float | None
     cost: float | None = None
-    evidence: tuple[tuple[str, str], ...] = field(default=())
+    evidence: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def described(self) -> tuple[tuple[str, str | None], ...]:
+        """Descriptions with their verdicts."""
+        return tuple(zip_longest(self.descriptions, self.verdicts))
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The label, if there is one, then the descriptions."""
-        return (*((self.label,) if self.label else ()), *(text for text, _ in self.described))
+        return (*((self.label,) if self.label else ()), *self.descriptions)
 
 
 def read_facts(folder: str | Path) -> tuple[HeadFacts, ...]:
@@ -44,12 +43,9 @@ def read_facts(folder: str | Path) -> tuple[HeadFacts, ...]:
     records = [] if evidence is None else evidence.to_dict("records")
     found: dict[str, dict[str, Any]] = {row["head"]: {str(name): value for name, value in row.items()} for row in records}
     heads = []
-    for row in RunFolder(folder).read_heads().to_dict("records"):
-        about = found.get(row["head"], {})
-        pairs = [(row[text], row[verdict]) for text, verdict in zip(DESCRIPTION_COLUMNS, VERDICT_COLUMNS, strict=True) if row[text]]
-        label, ccs, ccs_class = row["label"] or None, row["ccs"], row["ccs_class"]
-        cost, told = _number(about.get("standardised")), _in_words(about)
-        heads.append(HeadFacts(Head.parse(row["head"]), label, ccs, ccs_class, tuple(pairs), row["explained_variance"], cost, told))
+    for score in scores_from_csv(folder / "heads.csv").heads:
+        about = found.get(str(score.head), {})
+        heads.append(HeadFacts(**vars(score), cost=_number(about.get("standardised")), evidence=_in_words(about)))
     return tuple(heads)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ccs_exp.atlas.facts import HeadFacts
@@ -19,8 +20,8 @@ from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.ccs import HeadScore
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+_AS_TEXT: Any = {"text.parse_math": False}  # a dollar sign in a text is a dollar sign
+
 
 @dataclass(frozen=True)
 class HeadView:
@@ -38,8 +39,7 @@ class HeadView:
             raise CcsError(f"images(count={count!r}): give a whole number of at least 1.")
         _check_text("images", text="" if text is None else text)
         ask, score = self.questions(), self.score
-        described = tuple(zip(score.descriptions, map(str, score.verdicts), strict=True))
-        facts = HeadFacts(score.head, score.label, score.ccs, score.ccs_class, described, score.explained_variance)
+        facts = HeadFacts(**vars(score))
         if text is None:
             strips = look(facts, ask.kept, {each: ask.embedding_of(each) for each in facts.texts}, count).strips
         else:
@@ -71,8 +71,8 @@ class HeadView:
         except OSError as error:
             raise CcsError(f"{image} cannot be read: {error.strerror}.") from error
         crop, heat, _ = self.questions().heat(asked, self.score.head, text, against)
-        figure = _figure(4.2, 4.2)
-        with _as_text():
+        figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+        with rc_context(_AS_TEXT):
             axes = figure.add_subplot()
             rows, columns = heat.shape
             most = np.abs(heat).max() or 1.0
@@ -86,8 +86,8 @@ class HeadView:
     def _drawn(self, strips: Sequence[Strip], count: int, ask: Questions) -> Figure:
         places = {item.image for strip in strips for item in (*strip.most, *strip.least)}
         seen = {place: pictured(pixels, ask.model.transform) for place, pixels in ask.seen_again(sorted(places)).items()}
-        figure = _figure(1.05 * 2 * count + 0.6, 1.5 * len(strips))
-        with _as_text():
+        figure = Figure(figsize=(1.05 * 2 * count + 0.6, 1.5 * len(strips)), layout="constrained")
+        with rc_context(_AS_TEXT):
             for panel, strip in zip(figure.subfigures(len(strips), 1, squeeze=False)[:, 0], strips, strict=True):
                 panel.suptitle(plain(f"{self.score.head}, most and least along: {strip.title}", 90), fontsize=9)
                 shown = [*strip.most, *reversed(strip.least)]
@@ -105,17 +105,3 @@ def _check_text(function: str, **texts: object) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise CcsError(f"{function}({name}={text!r}): give a text, as in {function}(..., {name}='red').")
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Of that size in inches."""
-    from matplotlib.figure import Figure  # late: a notebook that draws nothing does without
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _as_text() -> AbstractContextManager[None]:
-    """Inside, a dollar sign in a text is a dollar sign."""
-    from matplotlib import rc_context
-
-    return rc_context({"text.parse_math": False})

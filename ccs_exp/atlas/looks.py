@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,8 +84,3 @@ def ends(values: Float[np.ndarray, " images"], count: int) -> tuple[tuple[Shown,
     places = order[:count], order[::-1][:count]
     most, least = (tuple(Shown(int(image), float((values[image] - values.mean()) / spread)) for image in of) for of in places)
     return most, least
-
-
-def distinct_texts(facts: Sequence[HeadFacts]) -> list[str]:
-    """All labels and descriptions, each once."""
-    return list(dict.fromkeys(text for head in facts for text in head.texts))

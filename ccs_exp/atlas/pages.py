@@ -11,16 +11,35 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ccs_exp.atlas.looks import Look, Shown, Strip
+from ccs_exp.atlas.facts import read_facts
+from ccs_exp.atlas.looks import AT_EACH_END, Look, Shown, Strip, look
 from ccs_exp.atlas.pictures import overlay, strongest_patch
-from ccs_exp.atlas.shown import Seen
+from ccs_exp.atlas.shown import Seen, see_again
+from ccs_exp.clip.model import ClipModel
+from ccs_exp.compute.trainer import Compute
+from ccs_exp.data.images.batches import ImageData
 from ccs_exp.files import some, write_whole
+from ccs_exp.journal.log import note
 from ccs_exp.run_folder.web_page import policy, templates
 from ccs_exp.scoring.contributions import Contributions
 
 _HERE = Path(__file__).parent
 _VERDICTS = {"aligned": "✓ aligned", "not_aligned": "✕ not aligned", "unjudged": "? unjudged"}
 _ON_A_CARD = 3
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """A run to be looked at. `probe`: its images as they are now; None where they are gone. `notices`: what a reader must be told."""
+
+    path: Path
+    title: str
+    model: ClipModel
+    kept: Contributions
+    probe: ImageData | None
+    compute: Compute
+    thumbnails: bool
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,9 +61,21 @@ class Atlas:
         return [*notices, lost]
 
 
+def make_atlas(viewed: Viewed, at_each_end: int = AT_EACH_END) -> Atlas:
+    """The atlas of a run folder in which ``heads.csv`` stands: images chosen, and seen once more."""
+    model, kept, compute, facts = viewed.model, viewed.kept, viewed.compute, read_facts(viewed.path)
+    names = list(dict.fromkeys(text for head in facts for text in head.texts))
+    with compute.placed(model):
+        texts = dict(zip(names, model.encode_texts(names, progress=compute.progress).double().cpu(), strict=True))
+    looks = tuple(look(head, kept, texts, at_each_end) for head in facts)
+    seen = see_again(model, looks, kept, viewed.probe, compute, viewed.thumbnails)
+    note(images=len({image for item in looks for image, _ in item.shown()}))
+    return Atlas(viewed.title, looks, kept, seen, viewed.notices)
+
+
 def write_pages(atlas: Atlas, folder: Path) -> list[Path]:
     """Write all pages into `folder`; the index comes last, and first in what is returned."""
-    names = [str(look.facts.head) for look in atlas.looks]
+    names = [str(item.facts.head) for item in atlas.looks]
     written = []
     for number, item in enumerate(atlas.looks):
         near = names[number - 1] if number else None, names[number + 1] if number + 1 < len(names) else None

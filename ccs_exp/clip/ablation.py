@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -22,66 +22,60 @@ from ccs_exp.heads import Head
 Outputs = Mapping[int, Float[Tensor, "... heads tokens head_dim"]]  # by layer
 
 
-class Replacement(Protocol):
-    """What each head gives for one batch when it is silenced."""
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """What each head gives for one batch when it is silenced: `outputs` by layer, of several donors those of the `rows`, one a sample."""
+
+    outputs: Outputs
+    rows: Int[Tensor, " batch"] | None = None
 
     def of(self, head: Head) -> Float[Tensor, "#batch tokens head_dim"]:
         """The output at the first `tokens` positions; zeros stand at the others, which the embedding does not depend on."""
-        ...
+        if head.layer not in self.outputs:
+            known = ", ".join(map(str, sorted(self.outputs)))
+            raise CcsError(f"{head}: what it gives instead of its output is known of the layers {known} only.")
+        outputs = self.outputs[head.layer]
+        return outputs[None, head.index] if self.rows is None else outputs[self.rows, head.index]
 
 
-class Ablation(Protocol):
-    """A kind of silencing, by what it puts in the place of outputs; `seeds` more than one where chance decides."""
+class Ablation:
+    """A kind of silencing, by what it puts in the place of outputs: zeros, ``ablation=zero``, the paper's soft pruning.
 
-    @property
-    def seeds(self) -> tuple[int, ...]: ...
+    `seeds`: more than one where chance decides.
+    """
+
+    seeds: tuple[int, ...] = (0,)
 
     def on(self, device: torch.device) -> Self:
         """The same, its tensors on `device`."""
-        ...
+        return self
 
     def replacements(
         self, pixels: Float[Tensor, "batch 3 height width"], sample_ids: Sequence[str], seeds: Sequence[int]
     ) -> list[Replacement | None]:
         """For one batch, under masks of these seeds; None: zeros."""
-        ...
-
-
-class Zero:
-    """``ablation=zero``: the paper's soft pruning."""
-
-    seeds = (0,)
-
-    def on(self, device: torch.device) -> Self:
-        return self
-
-    def replacements(self, pixels: Tensor, sample_ids: Sequence[str], seeds: Sequence[int]) -> list[Replacement | None]:
         return [None] * len(seeds)
 
 
 @dataclass(frozen=True, eq=False)
-class Means:
-    """``ablation=mean``: a head's mean over the probe at each token position, whatever the image. It is its own replacement.
+class Means(Ablation):
+    """``ablation=mean``: a head's mean over the probe at each token position, whatever the image.
 
     Args:
         outputs: the means, ``[heads, tokens, head_dim]`` for each layer.
     """
 
     outputs: Outputs
-    seeds: tuple[int, ...] = (0,)
 
     def on(self, device: torch.device) -> Self:
         return replace(self, outputs=_on(self.outputs, device))
 
     def replacements(self, pixels: Tensor, sample_ids: Sequence[str], seeds: Sequence[int]) -> list[Replacement | None]:
-        return [self] * len(seeds)
-
-    def of(self, head: Head) -> Float[Tensor, "1 tokens head_dim"]:
-        return _of_layer(self.outputs, head)[None, head.index]
+        return [Replacement(self.outputs)] * len(seeds)
 
 
 @dataclass(frozen=True, eq=False)
-class Donors:
+class Donors(Ablation):
     """``ablation=resample``: the outputs of a donor, one image of the probe, the same for all heads that are silenced together.
 
     Which donor a sample has follows from a hash of seed and sample. Where that donor has the sample's own pixels, it is the next one: no
@@ -113,17 +107,8 @@ class Donors:
         found: dict[int, Replacement] = {}
         for seed in set(seeds):
             rows = torch.tensor([donor(seed, sample, count) for sample in sample_ids]).to(own.device)
-            found[seed] = _Donated(self.outputs, (rows + (self.fingerprints[rows] == own)) % count)
+            found[seed] = Replacement(self.outputs, (rows + (self.fingerprints[rows] == own)) % count)
         return [found[seed] for seed in seeds]
-
-
-@dataclass(frozen=True, eq=False)
-class _Donated:
-    outputs: Outputs
-    rows: Int[Tensor, " batch"]  # the donor of each sample
-
-    def of(self, head: Head) -> Float[Tensor, "batch tokens head_dim"]:
-        return _of_layer(self.outputs, head)[self.rows, head.index]
 
 
 def donor(seed: int, sample_id: str, count: int) -> int:
@@ -150,10 +135,3 @@ def _factors(count: int, device: torch.device) -> Int[Tensor, " count"]:
 
 def _on(outputs: Outputs, device: torch.device) -> Outputs:
     return {layer: values.to(device) for layer, values in outputs.items()}
-
-
-def _of_layer(outputs: Outputs, head: Head) -> Tensor:
-    if head.layer not in outputs:
-        known = ", ".join(map(str, sorted(outputs)))
-        raise CcsError(f"{head}: what it gives instead of its output is known of the layers {known} only.")
-    return outputs[head.layer]

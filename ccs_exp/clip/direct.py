@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.heads import Head, check_heads
 
 
-class DirectEngine:
+class DirectEngine(Engine):
     """Nothing in the network changes: the contribution ``c_h(x)`` of each silenced head to the normalised embedding is replaced by its
     mean over the probe, and the embedding is not normalised again, so that what heads change in logits adds up.
 
@@ -22,9 +23,8 @@ class DirectEngine:
     """
 
     def __init__(self, coefficients: Mapping[int, Float[Tensor, "heads k"]]) -> None:
+        super().__init__()
         self.coefficients = coefficients
-        self.warnings: list[str] = []
-        self.seeds = (0,)
         self._maps: dict[int, Float[Tensor, "heads k dim"]] = {}  # of each layer, on the model's device
 
     def encode(

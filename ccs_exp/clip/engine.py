@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccs_exp.clip.ablation import Ablation, Zero
+from ccs_exp.clip.ablation import Ablation
 from ccs_exp.clip.hooks import masked
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.heads import Head
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Gives the embeddings of the same images under each mask; how the masks share work is the engine's affair.
 
     `warnings` says what an engine had to do otherwise than it was configured; `seeds`: under each of which every mask is to be
     encoded, more than one where outputs are resampled.
     """
 
-    warnings: list[str]
+    def __init__(self, ablation: Ablation | None = None) -> None:
+        self.ablation = ablation or Ablation()
+        self.warnings: list[str] = []
 
     @property
-    def seeds(self) -> tuple[int, ...]: ...
+    def seeds(self) -> tuple[int, ...]:
+        return self.ablation.seeds
 
+    @abstractmethod
     def encode(
         self,
         model: ClipModel,
@@ -42,23 +46,14 @@ class Engine(Protocol):
             sample_ids: of the images; needed where outputs are resampled.
             seeds: for each mask, which donors it has, where outputs are resampled; by default 0.
         """
-        ...
 
+    @abstractmethod
     def layer_passes(self, layers: int, masks: Sequence[frozenset[Head]], seeds: Sequence[int] | None = None) -> int:
-        """Of an encoder of so many layers, that `encode` takes for each batch (`ccs_exp.clip.layer_passes`)."""
-        ...
+        """Of an encoder of so many layers, that `encode` takes for each batch (`ccs_exp.clip.operations`)."""
 
 
-class PlainEngine:
+class PlainEngine(Engine):
     """One full forward pass of open_clip's own encoder for each mask: the reference for every faster engine."""
-
-    def __init__(self, ablation: Ablation | None = None) -> None:
-        self.ablation: Ablation = ablation or Zero()
-        self.warnings: list[str] = []
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return self.ablation.seeds
 
     def encode(
         self,

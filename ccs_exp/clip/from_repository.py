@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import open_clip
 import torch
@@ -14,7 +14,7 @@ from torchvision.transforms import Compose, Resize
 from ccs_exp.clip import transformers_clip
 from ccs_exp.clip.hugging_face import from_hugging_face
 from ccs_exp.clip.kinds import check_encoder
-from ccs_exp.clip.model import WeightsOrigin
+from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
 from ccs_exp.clip.repository import OPEN_CLIP, check_vocabulary, configuration, fetched, repository_sha256, weights_files
@@ -23,16 +23,9 @@ from ccs_exp.clip.weights import load_weights, quiet_open_clip
 from ccs_exp.errors import CcsError
 
 
-class Parts(NamedTuple):
-    """What a `ClipModel` is made of."""
-
-    clip: OpenClip
-    tokenizer: Callable
-    transform: Callable
-    origin: WeightsOrigin
-
-
-def load_repository(named: str, preprocess: Mapping[str, Any] | None, seed: int, device: str | torch.device) -> Parts:
+def load_repository(
+    named: str, variant: str | None, preprocess: Mapping[str, Any] | None, seed: int, device: str | torch.device
+) -> ClipModel:
     """A model with its own weights, tokenizer and preprocessing; `preprocess` overrides the latter. Raises `CcsError`."""
     folder = fetched(named)
     kind, config = configuration(folder, named)
@@ -57,7 +50,7 @@ def load_repository(named: str, preprocess: Mapping[str, Any] | None, seed: int,
         steps = [Resize(edge, interpolation=resize.interpolation), CenterCropDown(crop.size)]
         transform = Compose([*steps, *others])
     origin = WeightsOrigin(named, repository_sha256(folder, named), repository=True)
-    return Parts(clip.to(device), tokenizer, transform, origin)
+    return ClipModel(clip.to(device), tokenizer, transform, variant or named, origin)
 
 
 def build_repository(folder: Path, named: str, seed: int = 0) -> OpenClip:

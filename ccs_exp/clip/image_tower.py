@@ -1,17 +1,24 @@
-"""An image encoder of any kind that can be decomposed, as the rest of the room sees it: layers of heads, and a read-out."""
+"""An image encoder of any kind that can be decomposed, as the rest of the room sees it: layers of heads, and a read-out; or why none."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ccs_exp.clip.layers import Layer, Position
 from ccs_exp.clip.pooling import ReadOut
+
+_NO_HEADS = {
+    "ModifiedResNet": "a ResNet has no attention heads in its layers",
+    "ConvNeXt": "its layers are convolutions, without attention heads",
+    "FastVit": "its layers mix tokens by convolution, without attention heads in most of them",
+    "SwinTransformer": "its tokens are merged from stage to stage, so that its heads do not write straight to the embedding",
+}
 
 
 class ImageTower(ABC):
@@ -117,3 +124,24 @@ class RelPosTower(TimmTower):
     def position(self) -> Position:
         shared = self.visual.trunk.shared_rel_pos
         return {} if shared is None else {"shared_rel_pos": shared.get_bias()}
+
+
+class CannotError(Exception):
+    """Why an encoder cannot be decomposed."""
+
+
+class Found(NamedTuple):
+    """An encoder's blocks, how those of each class are read, its read-out, tower and name; `plain`: nothing but open_clip's usual."""
+
+    blocks: Any
+    layers: Mapping[type, Callable[[Any], Layer]]
+    readout: Callable[[], ReadOut]
+    tower: type[ImageTower]
+    kind: str
+    plain: bool
+
+
+def unknown(encoder: nn.Module) -> str:
+    """What there is to say of a class that is not known."""
+    kind = type(encoder).__name__
+    return f"its image encoder is a {kind}, and {_NO_HEADS.get(kind, 'nothing is known of how its heads reach the embedding')}"

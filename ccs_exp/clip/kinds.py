@@ -7,8 +7,7 @@ from typing import Any
 
 from open_clip.transformer import CustomResidualAttentionBlock, ResidualAttentionBlock, VisionTransformer
 
-from ccs_exp.clip.found_kind import CannotError, Found, unknown
-from ccs_exp.clip.image_tower import ImageTower, OpenClipTower
+from ccs_exp.clip.image_tower import CannotError, Found, ImageTower, OpenClipTower, unknown
 from ccs_exp.clip.layers import CustomLayer, Layer, PlainLayer
 from ccs_exp.clip.linear import pack_layers
 from ccs_exp.clip.open_clip_types import OpenClip
@@ -23,21 +22,18 @@ KINDS = (
 _LAYERS: Mapping[type, Callable[[Any], Layer]] = {ResidualAttentionBlock: PlainLayer, CustomResidualAttentionBlock: CustomLayer}
 
 
-def check_encoder(clip: OpenClip, name: str) -> None:
-    """Raise `CcsError` that says what was found and what is known, for an image encoder whose heads cannot be read. Nothing is changed."""
-    _checked(clip, name)
-
-
 def image_tower(clip: OpenClip, name: str) -> ImageTower:
     """The image encoder of `clip` with hook points in its blocks. Raises as `check_encoder`."""
-    found = _checked(clip, name)
+    found = check_encoder(clip, name)
     if type(clip.visual) is not VisionTransformer:
         pack_layers(clip.visual)
     layers = [found.layers[type(block)](block) for block in found.blocks]
     return found.tower(clip.visual, layers, found.readout(), found.kind, found.plain)
 
 
-def _checked(clip: OpenClip, name: str) -> Found:
+def check_encoder(clip: OpenClip, name: str) -> Found:
+    """What the image encoder is made of; nothing is changed. Raises `CcsError` that says what was found and what is known, for one whose
+    heads cannot be read."""
     try:
         return _found(clip.visual)
     except CannotError as reason:

@@ -1,14 +1,14 @@
-"""Linear maps on a CPU by oneDNN, with weights packed once.
+"""Linear maps on a CPU with AVX-512 by oneDNN, with weights packed once.
 
-Torch multiplies single-precision matrices on a CPU by MKL, which on processors not made by Intel reaches less than half of what
-oneDNN reaches (`benchmarks/encoding.py`). Torch's compiler uses the same packed kernels; here they are called without compiling.
-On other devices and precisions, under autocast, and where gradients flow, these are torch's ordinary functions.
+Torch multiplies single-precision matrices on a CPU by MKL, which uses AVX-512 on Intel's processors only: on AMD's that have it, oneDNN
+is twice as fast; on those that have AVX2 alone, MKL is the faster by a sixth (`benchmarks/encoding.py`). Torch's compiler uses the same
+packed kernels; here they are called without compiling. On other processors, devices and precisions, under autocast, and where gradients
+flow, these are torch's ordinary functions.
 """
 
 from __future__ import annotations
 
 import math
-import platform
 from typing import NamedTuple, Self
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, UntypedStorage, nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
-_AVAILABLE = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
+PACKED = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 # every so many numbers; primes, so that rows and columns are all met; of a large matrix a head's part is large too
 _SAMPLED, _SAMPLED_OF_LARGE, _LARGE = 61, 1009, 1 << 18
 _packed_weights: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -61,9 +61,13 @@ def linear(
 
 def packs(x: Tensor, weight: Tensor) -> bool:
     """Whether `linear` of `x` goes by packed weights."""
+    return PACKED and infers_on_cpu(x, weight)
+
+
+def infers_on_cpu(x: Tensor, weight: Tensor) -> bool:
+    """Whether a product of the two is plain arithmetic on a CPU: single precision, no gradients."""
     return (
-        _AVAILABLE
-        and x.device.type == weight.device.type == "cpu"
+        x.device.type == weight.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
         and not torch.is_autocast_enabled("cpu")

@@ -11,7 +11,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.pretrained import HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
+from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
 from open_clip.transform import image_transform_v2
 from open_clip.transformer import QuickGELU
 
@@ -21,12 +21,11 @@ from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.preprocessing import preprocess_settings
-from ccs_exp.clip.published_weights import wanted_weights
 from ccs_exp.clip.repository import at_hand, repository_named
 from ccs_exp.clip.weights import load_weights, quiet_open_clip, undrawn
 from ccs_exp.errors import CcsError, NotHere
 from ccs_exp.files import ASSETS
-from ccs_exp.files.hub import fetch
+from ccs_exp.files.hub import Wanted, fetch, names_at
 
 _OF_TOWERS = (".npz", ".npy")  # weights of another library, which open_clip takes without asking whether they are all of its own
 
@@ -63,10 +62,9 @@ def load_clip(
     if named is not None:
         if pretrained is not None or weights is not None or architecture is not None:
             raise CcsError(f"{named} brings its own weights and configuration: leave out model.pretrained, .weights and .architecture.")
-        clip, tokenizer, transform, origin = load_repository(named, preprocess, seed, device)
-        return ClipModel(clip, tokenizer, transform, variant or named, origin)
+        return load_repository(named, variant, preprocess, seed, device)
     if architecture is not None:
-        open_clip.add_model_config(_bundled(architecture))
+        open_clip.add_model_config(ASSETS / architecture)
     tag = _pretrained_tag(name, pretrained)
     whole = pretrained is not None or (weights is not None and not str(weights).endswith(_OF_TOWERS))
     with undrawn() if whole else nullcontext():
@@ -75,7 +73,7 @@ def load_clip(
     _check_activation(clip, name, pretrained, tag)
     if weights is not None:
         bundled = str(weights).startswith("bundled:")
-        path = _bundled(str(weights).removeprefix("bundled:")) if bundled else Path(weights).expanduser()
+        path = ASSETS / str(weights).removeprefix("bundled:") if bundled else Path(weights).expanduser()
         if not path.is_file():
             raise CcsError(
                 f"model.weights={weights}: there is no such file. Give a checkpoint of {name} (safetensors, .bin or .pt)."
@@ -89,10 +87,6 @@ def load_clip(
     transform = image_transform_v2(preprocess_settings(clip, tag, preprocess), is_train=False)
     tokenizer = _tokenizer(name, architecture)
     return ClipModel(clip, tokenizer, transform, variant or f"{name}/{pretrained or 'random'}", origin)
-
-
-def _bundled(name: str) -> Path:
-    return ASSETS / name
 
 
 def _pretrained_tag(name: str, pretrained: str | None) -> dict | None:
@@ -130,7 +124,7 @@ def unloaded(name: str, architecture: str | None = None, repository: bool = Fals
             raise CcsError(f"{named} is neither a folder nor in the hub's cache, so its shape is not known before it is fetched.")
         return build_repository(folder, named).to("meta")
     if architecture is not None:
-        open_clip.add_model_config(_bundled(architecture))
+        open_clip.add_model_config(ASSETS / architecture)
     with undrawn():  # for the drawing of no numbers, too, torch would import its compiler
         return _build(name, 0, "meta")
 
@@ -164,11 +158,34 @@ def _download(name: str, pretrained: str, tag: Mapping[str, Any]) -> Path:
         ) from error
 
 
+def wanted_weights(tag: Mapping[str, Any]) -> Wanted | None:
+    """The one file of a tag: safetensors where its repository has them, as open_clip chooses. None for what is not on the hub.
+
+    Raises `CcsError` where the repository cannot be reached and is not in the hub's cache, or has no such file.
+    """
+    repository, _, named = str(tag.get("hf_hub", "")).rpartition("/")
+    if not repository:
+        return None
+    file = named or HF_WEIGHTS_NAME
+    safe = HF_SAFE_WEIGHTS_NAME if file == HF_WEIGHTS_NAME else f"{file.rpartition('.')[0]}.safetensors"
+    there = names_at(Wanted(repository, "model", "main", (safe, file)))
+    chosen = next((name for name in (safe, file) if name in there), None)
+    if chosen is None:
+        raise CcsError(f"{repository} has neither {safe} nor {file}.")
+    return Wanted(repository, "model", "main", (chosen,))
+
+
+def wanted_of_tag(name: str, pretrained: str) -> Wanted | None:
+    """What `wanted_weights` says of an architecture's tag; None for one that open_clip does not know."""
+    tag = get_pretrained_cfg(name, pretrained)
+    return wanted_weights(tag) if tag else None
+
+
 def _tokenizer(name: str, architecture: str | None) -> Callable:
     if architecture is None:
         with from_hugging_face(name, "hf_tokenizer_name"):
             return open_clip.get_tokenizer(name)
-    config_file = _bundled(architecture)
+    config_file = ASSETS / architecture
     text = json.loads(config_file.read_text())["text_cfg"]
     options = dict(text.get("tokenizer_kwargs", {}))
     if "bpe_path" in options:  # relative to the configuration, so that the package can be installed anywhere

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
-from ccs_exp.clip.linear import linear, packs
+from ccs_exp.clip.linear import infers_on_cpu, linear, packs
 
 # The hidden layer of so many rows lies in the last-level cache; on a CPU larger pieces lose a tenth of the speed (benchmarks/encoding.py).
 _ROWS = 1024
@@ -30,7 +30,7 @@ class Mlp(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in self)
-        if hooked or not packs(x, self.c_fc.weight):
+        if hooked or not infers_on_cpu(x, self.c_fc.weight):
             return super().forward(x)
         rows = x.reshape(-1, x.shape[-1])
         if rows.shape[0] <= _ROWS:
@@ -42,7 +42,7 @@ class Mlp(nn.Sequential):
 
     def _rows(self, rows: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         activation = self.gelu
-        if type(activation) is nn.GELU:
+        if type(activation) is nn.GELU and packs(rows, self.c_fc.weight):
             hidden = linear(rows, self.c_fc.weight, self.c_fc.bias, ("gelu", [], activation.approximate))
         elif type(activation) is QuickGELU:
             hidden = linear(rows, self.c_fc.weight, self.c_fc.bias)

@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccs_exp.clip.ablation import Ablation, Replacement, Zero
-from ccs_exp.clip.exhaustion import out_of_memory
+from ccs_exp.clip.ablation import Ablation, Replacement
+from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.hooks import Branch, branch_copies, branched
-from ccs_exp.clip.layer_passes import shared_layer_passes
 from ccs_exp.clip.model import ClipModel
+from ccs_exp.clip.operations import shared_layer_passes
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, check_heads
 
@@ -29,9 +29,17 @@ Mask = tuple[frozenset[Head], Replacement | None]
 Silenced = tuple[frozenset[int], Replacement | None]  # of one layer, by index
 Group = list[int]  # masks, by their place in the job, that have silenced the same heads in the same way so far
 _NONE: Silenced = (frozenset(), None)
+_OUT_OF_MEMORY = (  # torch has a class of its own for that on GPUs alone
+    "can't allocate memory",  # torch's CPU allocator
+    "could not create a memory",  # oneDNN
+    "could not create a primitive",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
-class SharedPrefixEngine:
+class SharedPrefixEngine(Engine):
     """Walks the tree of masks depth first, at most `stack_size` of its branches at once, stacked on the batch axis.
 
     Single-precision results depend on the shape of what is multiplied, so `stack_size` is configuration. With 1 the bits of a
@@ -42,14 +50,9 @@ class SharedPrefixEngine:
     def __init__(self, stack_size: int = 1, ablation: Ablation | None = None) -> None:
         if stack_size < 1:
             raise CcsError(f"stack_size={stack_size}: give a number of at least 1.")
+        super().__init__(ablation)
         self.stack_size = stack_size
-        self.ablation: Ablation = ablation or Zero()
         self.parts = 1  # into which a batch is cut
-        self.warnings: list[str] = []
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return self.ablation.seeds
 
     def encode(
         self,
@@ -70,7 +73,8 @@ class SharedPrefixEngine:
                     start += len(part)
                 return torch.cat(encoded, dim=1)
             except RuntimeError as error:
-                if not out_of_memory(error) or not self._halve(len(pixels)):
+                ran_out = isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _OUT_OF_MEMORY)
+                if not ran_out or not self._halve(len(pixels)):
                     raise
             # outside the handler, whose exception keeps the tensors of the failed try alive
             if pixels.device.type == "cuda":

@@ -11,8 +11,7 @@ from timm.models.vision_transformer import Block, ResPostBlock, VisionTransforme
 from timm.models.vision_transformer_relpos import RelPosAttention, RelPosBlock, ResPostRelPosBlock, VisionTransformerRelPos
 from torch import nn
 
-from ccs_exp.clip.found_kind import CannotError, Found, unknown
-from ccs_exp.clip.image_tower import EvaTower, RelPosTower, TimmTower
+from ccs_exp.clip.image_tower import CannotError, EvaTower, Found, RelPosTower, TimmTower, unknown
 from ccs_exp.clip.layers import EvaLayer, Layer, PostNormLayer, TimmLayer
 from ccs_exp.clip.pooling import Average, FirstToken, LatentQuery, LinearReadOut, Pool
 

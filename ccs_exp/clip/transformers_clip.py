@@ -19,6 +19,7 @@ from torch import Tensor
 from ccs_exp.clip.open_clip_types import OpenClip
 from ccs_exp.clip.repository import TRANSFORMERS, check_vocabulary, read_json
 from ccs_exp.errors import CcsError
+from ccs_exp.files import some
 
 # what transformers' configurations leave out where it is this
 _BOTH = {"num_hidden_layers": 12, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
@@ -121,7 +122,7 @@ def load_weights(clip: OpenClip, files: Iterable[Path], named: str) -> None:
     ]
     if shapes:
         raise CcsError(
-            f"The weights of {named} do not have the shapes that its {TRANSFORMERS} says: {_some(shapes)}. Fetch it again, or mend "
+            f"The weights of {named} do not have the shapes that its {TRANSFORMERS} says: {some(shapes, 3)}. Fetch it again, or mend "
             "the configuration."
         )
     clip.load_state_dict(state)
@@ -144,16 +145,12 @@ def _sources(clip: OpenClip) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _lacking(named: str, missing: Sequence[str], unknown: Sequence[str]) -> str:
-    parts = [f"lacks {_some(sorted(missing))}"] if missing else []
-    parts += [f"has {_some(sorted(unknown))}, which CLIP does not"] if unknown else []
+    parts = [f"lacks {some(sorted(missing), 3)}"] if missing else []
+    parts += [f"has {some(sorted(unknown), 3)}, which CLIP does not"] if unknown else []
     return (
         f"The checkpoint {named} is not that of a CLIPModel: it {', and it '.join(parts)}. Save the whole CLIPModel, without adapters or "
         "another class around it (model.merge_and_unload(), model.clip ...), with save_pretrained(FOLDER)."
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def tokenizer(folder: Path, clip: OpenClip, named: str) -> Callable:

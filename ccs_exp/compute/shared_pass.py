@@ -11,8 +11,8 @@ import lightning
 from ccs_exp.compute.processes import Share
 
 
-class SharedModule(lightning.LightningModule, ABC):
-    """A module whose test step can be spread over processes."""
+class Shared(ABC):
+    """Of what several processes have a share each."""
 
     @abstractmethod
     def share_result(self) -> Any:
@@ -23,7 +23,11 @@ class SharedModule(lightning.LightningModule, ABC):
         """Take what all processes found, in their order, in place of one's own."""
 
 
-class SharedData(lightning.LightningDataModule, ABC):
+class SharedModule(lightning.LightningModule, Shared):
+    """A module whose test step can be spread over processes."""
+
+
+class SharedData(lightning.LightningDataModule, Shared):
     """Data of which a process sees its `share`, decoded by `num_workers` processes; `len` is all that there is, in its `unit`."""
 
     unit = "images"
@@ -32,11 +36,3 @@ class SharedData(lightning.LightningDataModule, ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
-
-    @abstractmethod
-    def share_result(self) -> Any:
-        """As of a module."""
-
-    @abstractmethod
-    def combine_shares(self, results: Sequence[Any]) -> None:
-        """As of a module."""

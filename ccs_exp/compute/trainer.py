@@ -21,12 +21,12 @@ from torch import nn
 from ccs_exp.compute.decoders import losses_in_words
 from ccs_exp.compute.process_group import Member
 from ccs_exp.compute.processes import Share
-from ccs_exp.compute.progress import ImageProgress
 from ccs_exp.compute.shared_pass import SharedData, SharedModule
 from ccs_exp.compute.start_processes import process_group
 from ccs_exp.errors import CcsError
 from ccs_exp.journal import stop
 from ccs_exp.journal.log import note
+from ccs_exp.journal.screen import progress
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Compute:
         """One pass of `module`'s test step over `data`. Ends at its next batch where the job was told to stop."""
         processes = self._devices() * self.num_nodes
         if processes == 1:
-            return self._pass(module, data, [_Watch()] + ([ImageProgress(description, data)] if self.progress else []), 1)
+            return self._pass(module, data, [_Watch()] + ([_Progress(description, data)] if self.progress else []), 1)
         results = process_group(processes).call(_share_of_pass, self, module, data, description)
         module.combine_shares([of_module for of_module, _ in results])
         data.combine_shares([of_data for _, of_data in results])
@@ -88,11 +88,8 @@ class Compute:
         for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a cluster's login node
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            warnings.filterwarnings("ignore", message=".*MPS available but not used.*")
+            for text in ("does not have many workers", "LeafSpec", "`srun` command is available", "(GPU|MPS) available but not used"):
+                warnings.filterwarnings("ignore", message=f".*{text}.*")
             trainer, started = self._trainer(callbacks, devices), time.perf_counter()
             try:
                 with torch.inference_mode(), _whole_precision(), losses_in_words():
@@ -146,13 +143,37 @@ class _Watch(Callback):
             self._member.go_on()
 
 
+class _Progress(Callback):
+    """How far a pass is, in what its data counts. Of several processes the first shows it, for all: their shares are alike."""
+
+    def __init__(self, description: str, data: SharedData, of: int = 1):
+        super().__init__()
+        self._total, self._of = len(data), of
+        self._bar = progress(data.unit)
+        self._task = self._bar.add_task(description, total=self._total)
+
+    def on_test_start(self, *_: Any) -> None:
+        self._bar.start()
+
+    def on_test_batch_end(self, _trainer: Any, _module: Any, _outputs: Any, batch: Any, *_: Any) -> None:
+        done = self._bar.tasks[0].completed + len(batch.pixels) * self._of
+        self._bar.update(self._task, completed=min(done, self._total))
+
+    def on_test_end(self, *_: Any) -> None:
+        self._bar.update(self._task, completed=self._total)  # those too that could not be decoded
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        self._bar.stop()
+
+
 def _share_of_pass(
     member: Member, compute: Compute, module: SharedModule, data: SharedData, description: str
 ) -> tuple[Any, Any]:
     """What this process's share of the batches gives: the results of module and data."""
     first, workers = member.share.rank == 0, data.num_workers
     callbacks: list[Callback] = [_Watch(member)]
-    callbacks += [ImageProgress(description, data, of=member.share.of)] if compute.progress and first else []
+    callbacks += [_Progress(description, data, of=member.share.of)] if compute.progress and first else []
     # a cluster may let each process see its own GPU only, as number 0
     devices = [member.place.local_rank % CUDAAccelerator.auto_device_count()] if compute.on_gpus() else 1
     data.share, data.num_workers = member.share, member.place.of_machine(workers)

@@ -180,7 +180,10 @@ def register() -> None:
     """Make the schema known to Hydra, as ``schema``, ``${prompt_templates:NAME}``, the lines of ``assets/templates/NAME.txt``,
     ``${copy_in:DIR,NAME}``, the local copy of a data set, ``${as_judge:KEY}``, a setting that the labeler has of the judge, and
     ``${random_layers:PROTOCOL,VARIANT}``, the layers that random heads are drawn from."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    store = ConfigStore.instance()
+    stored = store.repo.get("schema.yaml")
+    if stored is None or OmegaConf.get_type(stored.node) is not Config:  # a job registers again, and making a node of it takes time
+        store.store(name="schema", node=Config)
     OmegaConf.register_new_resolver("prompt_templates", prompt_templates, replace=True)
     OmegaConf.register_new_resolver("copy_in", copy_in, replace=True)
     OmegaConf.register_new_resolver("random_layers", random_layers, replace=True)

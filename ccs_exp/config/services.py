@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import unicodedata
@@ -15,25 +14,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ccs_exp.config.settings import Number
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_yaml
 
 FEATURES = ("schema", "temperature", "seed", "logprobs", "batch")
 
-# setting -> whether it is a whole number, and the least it may be
 _NUMBERS = {
-    "concurrency": (True, 1),
-    "attempts": (True, 1),
-    "max_tokens": (True, 1),
-    "thinking_tokens": (True, 0),
-    "draw": (True, 0),
-    "seed": (True, 0),
-    "temperature": (False, 0),
-    "timeout_s": (False, 0.1),
-    "poll_s": (False, 0.01),
-    "max_cost_usd": (False, 0),
+    **dict.fromkeys(("concurrency", "attempts", "max_tokens"), Number(1)),
+    **dict.fromkeys(("thinking_tokens", "draw"), Number(0)),
+    "seed": Number(0, others=(None,)),
+    "temperature": Number(0, parts=True, others=(None,)),
+    "timeout_s": Number(0.1, parts=True),
+    "poll_s": Number(0.01, parts=True),
+    "max_cost_usd": Number(0, parts=True, others=(None,)),
 }
-_MAY_BE_NULL = ("seed", "temperature", "max_cost_usd")
 _OF_JUDGES = ("defaults", "name", "_target_", "prompt", "descriptions_per_request")  # and of no other that asks
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
 
@@ -106,23 +101,14 @@ def check_asked(service: Service, settings: Mapping[str, Any], where: str) -> No
 
 
 def _check_values(settings: Mapping[str, Any], where: str) -> None:
-    for key, (whole, least) in _NUMBERS.items():
-        value = settings.get(key, least)
-        if not ((value is None and key in _MAY_BE_NULL) or (_is_number(value, whole) and value >= least)):
-            kind = "a whole number" if whole else "a number"
-            null = ", or null" if key in _MAY_BE_NULL else ""
-            raise CcsError(f"{where}.{key}={value}: give {kind} of at least {least}{null}.")
+    for key, number in _NUMBERS.items():
+        if not number.admits(settings.get(key, number.least)):
+            raise CcsError(f"{where}.{key}={settings[key]}: give {number.words}.")
     for key in ("logprobs", "batch", "kept_only"):
         if not isinstance(settings.get(key, False), bool):
             raise CcsError(f"{where}.{key}={settings[key]}: give true or false.")
     if settings.get("descriptions_per_request", 1) not in (1, 5):
         raise CcsError(f"{where}.descriptions_per_request={settings['descriptions_per_request']} is not known. Choose 1 or 5.")
-
-
-def _is_number(value: Any, whole: bool) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        return False
-    return math.isfinite(value)
 
 
 def check_parts(conf: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:

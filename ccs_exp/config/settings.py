@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,6 +15,24 @@ from ccs_exp.config.signatures import signature
 from ccs_exp.errors import CcsError
 
 _OF_HYDRA = {"_target_", "_args_", "_partial_", "_convert_", "_recursive_", "name"}  # and what the command line calls the choice
+
+
+class Number(NamedTuple):
+    """A number of at least `least`, whole unless `parts`; or one of the `others`."""
+
+    least: float
+    parts: bool = False
+    others: tuple[Any, ...] = ()
+
+    def admits(self, value: Any) -> bool:
+        kinds = (int, float) if self.parts else (int,)
+        number = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+        return value in self.others or (number and value >= self.least)
+
+    @property
+    def words(self) -> str:
+        others = "".join(f", or {'null' if other is None else other}" for other in self.others)
+        return f"a {'' if self.parts else 'whole '}number of at least {self.least:g}{others}"
 
 
 def check_settings(cfg: DictConfig) -> None:

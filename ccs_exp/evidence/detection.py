@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ccs_exp.evidence.concept_tests import ConceptTests, Task
@@ -58,7 +58,6 @@ def detect(
     scores: Float[np.ndarray, " images"],
     named: Values,
     targets: Mapping[Task, Int[np.ndarray, " images"]],
-    groups: Shaped[np.ndarray, " images"] | None = None,
 ) -> Area | None:
     """The area between images that have what a text names and those that do not.
 
@@ -71,13 +70,12 @@ def detect(
     has: Bool[np.ndarray, " images"] = np.logical_and.reduce(
         [np.isin(targets[task], list(values)) for task, values in named.items()]
     )
-    return area(scores[known], has[known], None if groups is None else groups[known])
+    return area(scores[known], has[known])
 
 
 def detect_factor(
     scores: Float[np.ndarray, "images values"],
     target: Int[np.ndarray, " images"],
-    groups: Shaped[np.ndarray, " images"] | None = None,
 ) -> Area | None:
     """For a label that names a factor ("colors"): the area of each value against the rest, averaged.
 
@@ -88,7 +86,7 @@ def detect_factor(
     """
     known = target >= 0
     positive = target[known] == np.arange(scores.shape[1])[:, None]
-    return area(scores[known].T, positive, None if groups is None else groups[known])
+    return area(scores[known].T, positive)
 
 
 def factor_of(label: str | None, tasks: Sequence[Task], tests: ConceptTests) -> Task | None:

@@ -12,7 +12,6 @@ from jaxtyping import Float
 
 from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.heads import CURVE, Condition
-from ccs_exp.statistics.intervals import Interval
 from ccs_exp.statistics.resampling import drawn_means, ends
 
 COLUMNS = ("order", "seed", "size", "task", "value", "value_low", "value_high")
@@ -27,17 +26,6 @@ class Curve:
     sizes: tuple[int, ...]
     of_seeds: Float[np.ndarray, "seeds sizes"]
     drawn: Float[np.ndarray, "resamples seeds sizes"]
-
-
-@dataclass(frozen=True)
-class AreaBetween:
-    """The area of one order's curve above another's over the share of heads silenced: their mean difference, a fraction."""
-
-    first: str
-    second: str
-    task: str
-    area: float
-    interval: Interval
 
 
 def curves(effects: Effects, task: str) -> dict[str, Curve]:
@@ -57,16 +45,17 @@ def curves(effects: Effects, task: str) -> dict[str, Curve]:
     return found
 
 
-def areas(task: str, found: Mapping[str, Curve]) -> list[AreaBetween]:
-    """Between every two orders of a task; positive where more is left along the first."""
+def areas(task: str, found: Mapping[str, Curve]) -> list[dict[str, Any]]:
+    """Between every two orders of a task, the area of the first's curve above the second's over the share of heads silenced: their mean
+    difference, a fraction, with its interval; positive where more is left along the first."""
     result = []
     for first, second in combinations(found.values(), 2):
         share = np.array(first.sizes) / max(first.sizes)
         difference = first.of_seeds.mean(axis=0) - second.of_seeds.mean(axis=0)
         drawn = np.trapezoid(first.drawn.mean(axis=1) - second.drawn.mean(axis=1), share, axis=1)
-        low, high = ends(drawn[:, None])
+        low, high = map(float, ends(drawn))
         area = float(np.trapezoid(difference, share))
-        result.append(AreaBetween(first.order, second.order, task, area, Interval(float(low[0]), float(high[0]))))
+        result.append({"task": task, "first": first.order, "second": second.order, "area": area, "low": low, "high": high})
     return result
 
 

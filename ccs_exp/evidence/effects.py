@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,11 @@ from jaxtyping import Bool, Float, Shaped
 from ccs_exp.statistics.intervals import paired
 from ccs_exp.statistics.resampling import RESAMPLES, drawn_means, ends, over_seeds, sign_flip_p
 
+IN_DEVIATIONS = ("standardised", "standardised_low", "standardised_high")
+COLUMNS = (  # of effects.csv: a measure of a condition on a task; `became_wrong`, `became_right`: samples, of accuracy
+    *("task", "condition", "measure", "count", "cost", "cost_low", "cost_high"),
+    *(*IN_DEVIATIONS, "became_wrong", "became_right", "p"),
+)
 
 @dataclass(frozen=True)
 class Costs:
@@ -100,36 +105,14 @@ def _mean_p(
     return p
 
 
-@dataclass(frozen=True)
-class Effect:
-    """A row of ``effects.csv``: one measure of one condition on one task. `became_wrong`, `became_right`: samples, of accuracy."""
-
-    task: str
-    condition: str
-    measure: str
-    count: int
-    cost: float | None
-    cost_low: float | None
-    cost_high: float | None
-    standardised: float | None = None
-    standardised_low: float | None = None
-    standardised_high: float | None = None
-    became_wrong: int | None = None
-    became_right: int | None = None
-    p: float | None = None
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def cost_rows(task: str, measure: str, conditions: Sequence[str], found: Costs) -> list[Effect]:
+def cost_rows(task: str, measure: str, conditions: Sequence[str], found: Costs) -> list[dict[str, Any]]:
     """The rows of one measure whose samples have a mean."""
-    columns = (found.cost, found.low, found.high, found.standardised, found.standardised_low, found.standardised_high, found.p)
+    columns = (found.cost, found.low, found.high, found.standardised, found.standardised_low, found.standardised_high)
     rows = []
     for place, name in enumerate(conditions):
-        cost, low, high, standardised, st_low, st_high, p = (defined(column[place]) for column in columns)
-        ends_of = (cost, low, high, standardised, st_low, st_high)
-        rows.append(Effect(task, name, measure, found.count, *ends_of, p=p))
+        numbers = (defined(column[place]) for column in columns)
+        values = (task, name, measure, found.count, *numbers, None, None, defined(found.p[place]))
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
 
@@ -138,30 +121,15 @@ def defined(value: float) -> float | None:
 
 
 def flip_rows(
-    task: str,
-    conditions: Sequence[str],
-    original: Bool[np.ndarray, " samples"],
-    silenced: Bool[np.ndarray, "conditions samples"],
-    groups: Shaped[np.ndarray, " samples"] | None = None,
-    *,
-    seed: int = 0,
-) -> list[Effect]:
-    """The rows of accuracy: the share of samples lost, Newcombe's interval and McNemar's exact test.
-
-    Where samples come in `groups`, which both take for independent: a bootstrap and flipped signs, of whole groups.
-    """
+    task: str, conditions: Sequence[str], original: Bool[np.ndarray, " samples"], silenced: Bool[np.ndarray, "conditions samples"]
+) -> list[dict[str, Any]]:
+    """The rows of accuracy: the share of samples lost, Newcombe's interval and McNemar's exact test."""
     rows = []
     for name, after in zip(conditions, silenced, strict=True):
         found = paired(original, after)
-        if found is None:
-            rows.append(Effect(task, name, "accuracy", 0, None, None, None))
-            continue
-        low, high, p = -found.interval.high, -found.interval.low, found.p
-        if groups is not None:
-            lost = (original.astype(np.float32) - after)[None]
-            low, high = (float(end[0]) for end in ends(drawn_means(lost, groups, seed=seed)))
-            p = float(sign_flip_p(lost, groups, seed=seed)[0])
-        cost = 0.0 - found.delta
-        flips = (found.lost, found.gained)
-        rows.append(Effect(task, name, "accuracy", found.count, cost, low, high, None, None, None, *flips, p))
+        row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"task": task, "condition": name, "measure": "accuracy", "count": len(original)}
+        if found is not None:
+            row |= {"cost": 0.0 - found.delta, "cost_low": -found.interval.high, "cost_high": -found.interval.low, "p": found.p}
+            row |= {"became_wrong": found.lost, "became_right": found.gained}
+        rows.append(row)
     return rows

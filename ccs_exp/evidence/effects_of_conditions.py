@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from ccs_exp.evidence.concept_tests import Task
-from ccs_exp.evidence.effects import Costs, Effect, cost_rows, costs, flip_rows
+from ccs_exp.evidence.effects import IN_DEVIATIONS, Costs, cost_rows, costs, flip_rows
 from ccs_exp.evidence.hashing import chosen_half
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.tasks.evaluation import Evaluation, Outcomes
@@ -59,9 +60,8 @@ class Effects:
         place = {condition.heads: number for number, condition in enumerate(self.silenced)}
         return found.of([place[condition.heads] for condition in conditions])
 
-    def rows(self, conditions: Sequence[Condition] | None = None) -> list[Effect]:
+    def rows(self, conditions: Sequence[Condition]) -> list[dict[str, Any]]:
         """The rows of ``effects.csv``: every task and measure, and for classes what became wrong and right."""
-        conditions = self.silenced if conditions is None else conditions
         names, found = [condition.name for condition in conditions], []
         for task, outcomes in self.evaluation.tasks.items():
             for measure in self.measures(task):
@@ -73,9 +73,8 @@ class Effects:
                     found += flip_rows(task, names, original, silenced[0])
                 else:  # under several seeds a sample is right in part
                     lost = costs(original.astype(np.float32), silenced.astype(np.float32), seed=self.seed)
-                    of_accuracy = cost_rows(task, "accuracy", names, lost)
                     # in standard deviations of the task's margins, or not at all
-                    found += [replace(row, standardised=None, standardised_low=None, standardised_high=None) for row in of_accuracy]
+                    found += [row | dict.fromkeys(IN_DEVIATIONS) for row in cost_rows(task, "accuracy", names, lost)]
         return found
 
     def within(self, outcomes: Outcomes) -> Bool[np.ndarray, " samples"]:

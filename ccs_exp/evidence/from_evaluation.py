@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from dataclasses import fields as fields_of
 from typing import Any
 
 from ccs_exp.evidence import causal_map, dose_response, nulls
 from ccs_exp.evidence.causal_map import CausalMap
-from ccs_exp.evidence.effects import Effect
+from ccs_exp.evidence.effects import COLUMNS
 from ccs_exp.evidence.effects_of_conditions import STANDARDISED, Effects
 from ccs_exp.heads import CURVE, SINGLE_HEAD, Condition, Head
-
-EFFECT_COLUMNS = tuple(field.name for field in fields_of(Effect))
 
 
 @dataclass(frozen=True)
@@ -40,22 +37,17 @@ def tables(effects: Effects, found: CausalMap | None, split: bool = False) -> tu
     result: dict[str, Table] = {}
     summary: dict[str, Any] = {}
     if told:
-        result["effects.csv"] = Table(EFFECT_COLUMNS, [effect.row() for effect in effects.rows(told)])
+        result["effects.csv"] = Table(COLUMNS, effects.rows(told))
     if found is not None:
         result["causal_map.csv"] = Table(causal_map.COLUMNS, found.rows())
-    against = nulls.against_nulls(effects)
+    against = nulls.null_rows(effects)
     if against:
-        result["nulls.csv"] = Table(nulls.COLUMNS, nulls.null_rows(against))
-        summary["nulls"] = [row for row in result["nulls.csv"].rows if not row["task"]]  # the means over tasks
+        result["nulls.csv"] = Table(nulls.COLUMNS, against)
+        summary["nulls"] = [row for row in against if not row["task"]]  # the means over tasks
     measured = replace(effects, half=False) if split else effects
     curves = {task: dose_response.curves(measured, task) for task in effects.evaluation.tasks}
     rows = [row for task, of_task in curves.items() for row in dose_response.curve_rows(task, of_task)]
     if rows:
         result["curve.csv"] = Table(dose_response.COLUMNS, rows)
-        areas = [area for task, of_task in curves.items() for area in dose_response.areas(task, of_task)]
-        summary["areas"] = [
-            {"task": item.task, "first": item.first, "second": item.second, "area": item.area}
-            | {"low": item.interval.low, "high": item.interval.high}
-            for item in areas
-        ]
+        summary["areas"] = [area for task, of_task in curves.items() for area in dose_response.areas(task, of_task)]
     return result, summary

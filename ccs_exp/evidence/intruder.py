@@ -16,10 +16,9 @@ from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore
 from ccs_exp.scoring.phrases import text_key
 from ccs_exp.scoring.taxonomy import Taxonomy
-from ccs_exp.statistics.intervals import Interval, bootstrap
+from ccs_exp.statistics.intervals import Interval, bootstrap_mean
 from ccs_exp.statistics.roc import Area, area
 
-CHANCE = 0.2
 INTRUDERS = 20  # for each description left out
 _TIE = 1e-9
 
@@ -161,7 +160,7 @@ def intruder_shares(items: Sequence[Item], choices: Sequence[frozenset[int] | No
 def mean_share(shares: Sequence[IntruderShare], seed: int = 0) -> tuple[float, Interval | None] | None:
     """The mean over heads and its 95% bootstrap interval over heads; None where no head has an answer."""
     known = np.array([share.found for share in shares if share.found is not None])
-    return (float(known.mean()), bootstrap([known], np.mean, seed)) if known.size else None
+    return (float(known.mean()), bootstrap_mean(known, seed)) if known.size else None
 
 
 def high_against_low(shares: Sequence[IntruderShare], classes: Sequence[str | None]) -> Area | None:

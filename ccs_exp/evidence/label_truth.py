@@ -1,4 +1,4 @@
-"""Whether labels are true: against the task that silencing a head hurts most, or the factor that it represents."""
+"""Whether labels are true, by the task that silencing a head hurts most or the factor that it represents; how easily a CCS is had."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from ccs_exp.evidence.concept_tests import ConceptTests, Task
+from ccs_exp.scoring.ccs import HeadScore
+from ccs_exp.scoring.taxonomy import Taxonomy
 
 _PERMUTATIONS = 9999
 
@@ -67,3 +69,23 @@ def label_truth(
     fits = fits.reshape(len(labels), len(found))
     right = tuple(bool(fits[head, head]) if tests.tested(label, tasks) else None for head, label in enumerate(labels))
     return LabelTruth(right, fits)
+
+
+def concepts_as_good(score: HeadScore, taxonomy: Taxonomy) -> tuple[str, ...] | None:
+    """The other concepts of the taxonomy that would have got a CCS as high or higher, by the taxonomy's own verdicts.
+
+    A concept above the label's own counts as another: "animals" for a head of birds. None for a head without a CCS or descriptions.
+    """
+    if score.ccs is None or score.label is None or not score.descriptions:
+        return None
+    own = taxonomy.concepts_of_label(score.label)
+    carried = [taxonomy.concepts_of(text) for text in score.descriptions]
+    return tuple(
+        concept for concept in taxonomy.concepts if concept not in own and sum(concept in one for one in carried) >= score.ccs
+    )
+
+
+def easily_had(scores: Sequence[HeadScore], taxonomy: Taxonomy) -> list[int | None]:
+    """The number of such concepts for each head."""
+    found = [concepts_as_good(score, taxonomy) for score in scores]
+    return [None if concepts is None else len(concepts) for concepts in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Float
 from ccs_exp.evidence.effects_of_conditions import STANDARDISED, Effects
 from ccs_exp.heads import MATCHED, Condition
 from ccs_exp.statistics.intervals import holm
-from ccs_exp.statistics.null_place import NullPlace, null_place
+from ccs_exp.statistics.null_place import null_place
 
 COLUMNS = (
     *("condition", "task", "measure", "cost", "null_mean", "null_low", "null_high", "draws", "all_sets"),
@@ -20,21 +19,10 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class AgainstNull:
-    """A tested condition's cost among those of its matched sets; `task` empty: the mean over tasks, of the standardised costs."""
-
-    condition: str
-    task: str
-    measure: str
-    cost: float
-    draws: Float[np.ndarray, " sets"]
-    place: NullPlace
-
-
-def against_nulls(effects: Effects) -> list[AgainstNull]:
-    """Of every condition that has matched sets, in each task and over all of them; nothing where there are no such conditions."""
-    found = []
+def null_rows(effects: Effects) -> list[dict[str, Any]]:
+    """The rows of ``nulls.csv``: of every condition that has matched sets its cost among theirs, in each task and, of the standardised
+    costs, over all of them (``task`` empty). p is two-sided, Holm's family are the tested conditions and tasks of one measure."""
+    rows: list[dict[str, Any]] = []
     for tested, sets in _with_nulls(effects.evaluation.conditions):
         asked = [tested, *sets]
         everything = tested.heads in {one.heads for one in sets}
@@ -44,22 +32,15 @@ def against_nulls(effects: Effects) -> list[AgainstNull]:
         for (task, measure), cost in of_tasks.items():
             if np.isfinite(cost).all():
                 own, draws = float(cost[0]), cost[1:]
-                found.append(AgainstNull(tested.name, task, measure, own, draws, null_place(own, draws.tolist(), everything)))
-    return found
-
-
-def null_rows(found: Sequence[AgainstNull]) -> list[dict[str, Any]]:
-    """The rows of ``nulls.csv``. p is two-sided, Holm's family are the tested conditions and tasks of one measure."""
-    adjusted: dict[int, float | None] = {}
-    for measure in dict.fromkeys(item.measure for item in found):
-        family = [number for number, item in enumerate(found) if item.measure == measure]
-        adjusted |= dict(zip(family, holm([found[number].place.p for number in family]), strict=True))
-    rows = []
-    for number, item in enumerate(found):
-        low, high = np.percentile(item.draws, (2.5, 97.5))
-        numbers = (item.cost, float(item.draws.mean()), float(low), float(high), len(item.draws), item.place.all_there_are)
-        tests = (item.place.p_worse, item.place.p_better, item.place.p, adjusted[number])
-        rows.append(dict(zip(COLUMNS, (item.condition, item.task, item.measure, *numbers, *tests), strict=True)))
+                place = null_place(own, draws.tolist(), everything)
+                low, high = np.percentile(draws, (2.5, 97.5))
+                numbers = (own, float(draws.mean()), float(low), float(high), len(draws), everything)
+                tests = (place.p_worse, place.p_better, place.p, None)
+                rows.append(dict(zip(COLUMNS, (tested.name, task, measure, *numbers, *tests), strict=True)))
+    for measure in {row["measure"] for row in rows}:
+        family = [row for row in rows if row["measure"] == measure]
+        for row, adjusted in zip(family, holm([row["p"] for row in family]), strict=True):
+            row["p_holm"] = adjusted
     return rows
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.clip.readout import Shares, contribution_maps, read_heads
+from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.shared_pass import SharedModule
 from ccs_exp.compute.trainer import Compute
@@ -85,15 +85,13 @@ class _Read(NamedTuple):
 class HeadReading(SharedModule):
     """Reads the scored heads of every image of a pass; `read` runs it."""
 
-    def __init__(
-        self, model: ClipModel, tasks: Sequence[Task], classifiers: Sequence[Tensor], wanted: Wanted, shares: Shares = "direct"
-    ):
+    def __init__(self, model: ClipModel, tasks: Sequence[Task], classifiers: Sequence[Tensor], wanted: Wanted):
         super().__init__()
         self.model, self.tasks, self.wanted, self.heads = model, tuple(tasks), wanted, model.scored_heads
         self.layers = range(self.heads[0].layer, self.heads[-1].layer + 1)
         self.scale = model.logit_scale
         self.classifiers = [classifier.double() for classifier in classifiers]
-        self.maps = contribution_maps(model, self.layers, shares)
+        self.maps = contribution_maps(model, self.layers, "direct")
         self.space = HeadSpace.of(self.maps)
         self.own = text_directions(self.maps, wanted.texts)
         self.of_factors = {

@@ -11,7 +11,7 @@ import numpy as np
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore, Scores
 from ccs_exp.scoring.phrases import text_key
-from ccs_exp.statistics.intervals import Interval, bootstrap, wilson
+from ccs_exp.statistics.intervals import Interval, bootstrap_mean, wilson
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def _compared(one: HeadScore, other: HeadScore) -> HeadStability:
 def stability(found: Sequence[HeadStability], seed: int = 0) -> dict[str, Share]:
     """The shares over heads of ``descriptions``, ``label``, ``ccs`` and ``ccs_class``, each over the heads that have it in both."""
     texts = np.array([item.descriptions for item in found if item.descriptions is not None])
-    of_texts = bootstrap([texts], np.mean, seed) if texts.size else None
-    shares = {"descriptions": Share(float(texts.mean()) if texts.size else None, of_texts, texts.size)}
+    shares = {"descriptions": Share(float(texts.mean()) if texts.size else None, bootstrap_mean(texts, seed), texts.size)}
     for name in ("label", "ccs", "ccs_class"):
         same = [getattr(item, name) for item in found if getattr(item, name) is not None]
         shares[name] = Share(sum(same) / len(same) if same else None, wilson(sum(same), len(same)), len(same))

@@ -36,7 +36,7 @@ def from_cell(cell: str) -> str:
         return "\\" * half + (chr(int(match[2], 16)) if odd else f"u{match[2]}")
 
     cell = cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-    return _ESCAPED.sub(original, cell)
+    return _ESCAPED.sub(original, cell) if "\\" in cell else cell
 
 
 def _is_control(digits: str) -> bool:

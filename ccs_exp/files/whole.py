@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def write_whole(path: Path, content: bytes, choose: str = "hydra.run.dir=DIR") -
             f"or choose a folder that you may write to with {choose}."
         ) from error
     finally:
-        _remove(aside)
+        with suppress(OSError):  # the error that is on its way says more
+            aside.unlink(missing_ok=True)
 
 
 def aside_of(path: Path) -> Path:
@@ -51,9 +53,11 @@ def aside_of(path: Path) -> Path:
 
 def abandoned_parts(folder: Path) -> Iterator[Path]:
     """What processes of this machine that are gone were writing below `folder`."""
+    import psutil
+
     for path in folder.rglob(f".*.{_HOST}.*.part"):
         writer = path.name.split(".")[-2]
-        if writer.isdecimal() and not _is_alive(int(writer)):
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
             yield path
 
 
@@ -116,16 +120,6 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in ',"\r\n') else cell
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True
-
-
 def _sync_folder(folder: Path) -> None:
     """A name that is not on disk is lost with the power, whatever the file's content."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -136,10 +130,3 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the error that is on its way says more

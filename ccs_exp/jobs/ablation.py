@@ -5,54 +5,38 @@ An entry point of the keys of evaluations (`ccs_exp.jobs.keys`): what it imports
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from ccs_exp.clip.ablation import Ablation, Means, Zero
+from ccs_exp.clip.ablation import Ablation, Means
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import Engine, PlainEngine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
-from ccs_exp.compute.trainer import Compute
-from ccs_exp.data.images.batches import ImageData
 from ccs_exp.heads import Condition
 from ccs_exp.jobs.encode import image_data
-from ccs_exp.scoring.decompose import output_sums
+from ccs_exp.scoring.decompose import ProbePass
 from ccs_exp.scoring.donors import donors
-from ccs_exp.store import Stages
 
 
-@dataclass(frozen=True)
-class Gathering:
-    """How outputs are gathered from the probe; under `key` they are kept, None: nowhere."""
-
-    probe: ImageData
-    compute: Compute
-    key: Mapping[str, Any] | None = None
-    stages: Stages | None = None
-
-
-def build_engine(cfg: DictConfig, model: ClipModel, conditions: Sequence[Condition], gathering: Gathering | None) -> Engine:
+def build_engine(cfg: DictConfig, model: ClipModel, conditions: Sequence[Condition], passed: ProbePass | None) -> Engine:
     """The engine that silences heads as ``ablation`` says; a pass over the probe where that takes one and it is not in the store.
 
-    `gathering` is None where ``ablation=zero``.
+    `passed` is None where ``ablation=zero``.
     """
-    ablation: Ablation = Zero()
+    ablation = Ablation()
     silenced = [head for condition in conditions for head in condition.heads]
-    if gathering is not None and silenced:
-        probe, compute, key, stages = gathering.probe, gathering.compute, gathering.key, gathering.stages
+    if passed is not None and silenced:
         if cfg.ablation == "resample":
             scored = model.scored_heads[0].layer
             first = 0 if min(silenced).layer < scored else scored  # one of two, so that jobs share what is kept
-            images = image_data(cfg, cfg.probe, probe.source, model, cfg.resample.donors)
-            found = donors(model, images, range(first, model.layers), compute, key, stages)
+            images = image_data(cfg, cfg.probe, passed.probe.source, model, cfg.resample.donors)
+            found = donors(replace(passed, probe=images), range(first, model.layers))
             ablation = replace(found, seeds=tuple(cfg.resample.seeds))
         else:
-            noted = None if stages is None or "output_sums" in stages.computed else stages  # the decomposition may just have made them
-            sums = output_sums(model, probe, compute, key, noted)
+            sums = passed.output_sums()
             if cfg.ablation == "direct":
                 return DirectEngine(sums.mean(sums.coefficients))
             ablation = Means({layer: mean.float() for layer, mean in sums.mean(sums.outputs).items()})

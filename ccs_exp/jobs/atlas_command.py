@@ -7,14 +7,9 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.wording import plain
-
-if TYPE_CHECKING:
-    from ccs_exp.atlas.pages import Atlas
-    from ccs_exp.jobs.open_run import OpenRun
 
 _AT_EACH_END_BESIDE = 4
 
@@ -42,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _answer(asked: argparse.Namespace) -> None:
-    from ccs_exp.atlas.pages import write_pages
+    from ccs_exp.atlas.pages import make_atlas, write_pages
     from ccs_exp.jobs.open_run import open_run
 
     runs = [open_run(Path(run), asked.thumbnails) for run in asked.runs]
@@ -52,28 +47,11 @@ def _answer(asked: argparse.Namespace) -> None:
 
         return serve_run(runs[0], asked.host, asked.port)
     if len(runs) == 1:
-        page, *_ = write_pages(_atlas(runs[0]), folder)
+        page, *_ = write_pages(make_atlas(runs[0]), folder)
     else:
         from ccs_exp.atlas.beside import write_beside
 
         page = folder / f"beside-{hashlib.sha256(str(runs[1].path.resolve()).encode()).hexdigest()[:8]}.html"
-        one, other = (_atlas(run, _AT_EACH_END_BESIDE) for run in runs)
+        one, other = (make_atlas(run, _AT_EACH_END_BESIDE) for run in runs)
         write_beside(one, other, same_model=runs[0].weights == runs[1].weights, path=page)
     print(f"Atlas: {plain(page)} (open it in a browser)")
-
-
-def _atlas(run: OpenRun, at_each_end: int | None = None) -> Atlas:
-    from ccs_exp.atlas.looks import AT_EACH_END
-    from ccs_exp.atlas.make import make_atlas
-
-    return make_atlas(
-        run.path,
-        run.title,
-        run.model,
-        run.kept,
-        run.probe,
-        run.compute,
-        thumbnails=run.thumbnails,
-        notices=run.notices,
-        at_each_end=at_each_end or AT_EACH_END,
-    )

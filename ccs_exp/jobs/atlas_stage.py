@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig
-
-from ccs_exp.atlas.make import make_atlas
-from ccs_exp.atlas.pages import write_pages
+from ccs_exp.atlas.pages import Viewed, make_atlas, write_pages
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.plain import plain
 from ccs_exp.errors import CcsError
-from ccs_exp.jobs import keys
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.journal.log import note, stage
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.scoring.decompose import contributions
-from ccs_exp.store import Stages, key_digest
+from ccs_exp.store import key_digest
 
 CONTRIBUTIONS = "contributions"  # the kind of entry
 _PUBLISHED = "ccs_exp.data.published."
@@ -31,20 +25,20 @@ def check_atlas(asked: bool, loaded: Loaded) -> None:
 
 
 @stage("atlas")
-def write_atlas(cfg: DictConfig, loaded: Loaded, folder: RunFolder, compute: Compute, stages: Stages) -> dict[str, Any] | None:
+def write_atlas(loaded: Loaded, folder: RunFolder) -> dict[str, Any] | None:
     """Write the pages; what ``summary.json`` says of them. None where none are asked for, or nothing was loaded that sees."""
+    cfg = loaded.cfg
     if not cfg.atlas or loaded.model is None or loaded.probe is None:
         return None
-    key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-    noted = None if CONTRIBUTIONS in stages.computed else stages  # the decomposition may just have made them
-    kept = contributions(loaded.model, loaded.probe, compute, key, noted)
+    passed = loaded.probe_pass()
+    kept = passed.contributions()
     thumbnails, notices = shows_images(cfg.atlas_thumbnails, plain(cfg.probe.source))
     notices += of_weights(loaded.model)
     title = " · ".join(filter(None, (loaded.name, f"probe {cfg.probe.name}")))
-    atlas = make_atlas(folder.path, title, loaded.model, kept, loaded.probe, compute, thumbnails=thumbnails, notices=notices)
-    pages = write_pages(atlas, folder.path / "atlas")
+    viewed = Viewed(folder.path, title, loaded.model, kept, loaded.probe, loaded.compute, thumbnails, tuple(notices))
+    pages = write_pages(make_atlas(viewed), folder.path / "atlas")
     note(pages=len(pages), bytes=sum(page.stat().st_size for page in pages))
-    return {"contributions": key and key_digest(key), "images": len(kept), "pages": len(pages)}
+    return {"contributions": passed.key and key_digest(passed.key), "images": len(kept), "pages": len(pages)}
 
 
 def of_weights(model: ClipModel) -> list[str]:

@@ -13,7 +13,7 @@ from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.preprocessing import with_openai_statistics
 from ccs_exp.compute.trainer import Compute
-from ccs_exp.data.images.people import People
+from ccs_exp.data.images.part import People
 from ccs_exp.data.images.source import ImageSource, Task
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData

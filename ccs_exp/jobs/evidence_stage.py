@@ -11,21 +11,19 @@ from omegaconf import DictConfig
 
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.readout import contribution_maps
-from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.evidence import group_accuracy, heads_table, sufficiency
 from ccs_exp.evidence.concept_tests import load_concept_tests
-from ccs_exp.evidence.easily_had import easily_had
 from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.evidence.from_evaluation import Table, single_heads, tables
 from ccs_exp.evidence.from_reading import detection, label_factors, represented
 from ccs_exp.evidence.from_reading import sufficiency as sufficiency_table
 from ccs_exp.evidence.group_accuracy import group_accuracy_rows
 from ccs_exp.evidence.heads_table import HeadEvidence
+from ccs_exp.evidence.label_truth import easily_had
 from ccs_exp.evidence.reading import Reading, Wanted, read
 from ccs_exp.evidence.skew import COLUMNS, MEANS_COLUMNS, skew_tables
 from ccs_exp.evidence.sufficiency import Replacement
-from ccs_exp.jobs import keys
 from ccs_exp.jobs.encode import image_data
 from ccs_exp.jobs.evaluate_stage import image_tasks
 from ccs_exp.jobs.intruder_stage import find_intruders
@@ -34,10 +32,8 @@ from ccs_exp.jobs.score_stage import Scored
 from ccs_exp.jobs.stability_stage import find_stability
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.ccs import HeadScore
-from ccs_exp.scoring.describe import probe_moments
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
-from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
 
 
@@ -50,23 +46,15 @@ class Evidence:
 
 
 @stage("evidence")
-def find_evidence(
-    cfg: DictConfig,
-    loaded: Loaded,
-    scored: Scored,
-    evaluation: Evaluation | None,
-    scorers: Scorers,
-    compute: Compute,
-    stages: Stages,
-) -> Evidence:
+def find_evidence(loaded: Loaded, scored: Scored, evaluation: Evaluation | None, scorers: Scorers) -> Evidence:
     """All that follows from what was computed already; with ``evidence.reading=true`` one more pass over the data set."""
-    scores, asked = scored.scores.heads, cfg.evidence
+    cfg, scores, asked = loaded.cfg, scored.scores.heads, loaded.cfg.evidence
     found = HeadEvidence(scores, load_concept_tests(asked.concept_tests), easily_had=easily_had(scores, load_taxonomy()))
     result, of_judges, intruders = find_intruders(scores, scorers, asked.intruder, asked.seed)
     found = replace(found, intruders=intruders)
     summary: dict[str, Any] = {"intruders": of_judges} if of_judges else {}
     if asked.stability or asked.other_probe:
-        again = find_stability(cfg, loaded, scored.scores, scorers, compute, stages)
+        again = find_stability(loaded, scored.scores, scorers)
         result, found = result | {"stability.csv": again.table}, replace(found, halves=again.halves)
         summary |= {"stability": again.summary}
     if evaluation is not None:
@@ -75,20 +63,21 @@ def find_evidence(
         of_evaluation, told = tables(effects, causal, asked.split)
         result, summary, found = result | of_evaluation, summary | told, replace(found, map=causal)
         if evaluation.rankings:
-            of_rankings, told = _of_rankings(cfg, loaded, evaluation)
+            of_rankings, told = _of_rankings(loaded, evaluation)
             result, summary = result | of_rankings, summary | told
         reads = asked.reading or asked.sufficiency
         if reads and not isinstance(loaded.data, CaptionedVideos) and all(score.descriptions for score in scores):
             factors = label_factors(scores, effects.tasks, found.tests)
-            reading = _read(cfg, loaded, scores, factors, compute, stages)
+            reading = _read(loaded, scores, factors)
             of_reading, found = _of_reading(cfg, reading, found, effects, factors)
             result |= of_reading
     rows = found.rows()
     return Evidence(result | {"evidence.csv": Table(heads_table.COLUMNS, rows)}, summary | found.summary(asked.seed))
 
 
-def _of_rankings(cfg: DictConfig, loaded: Loaded, evaluation: Evaluation) -> tuple[dict[str, Table], dict[str, Any]]:
+def _of_rankings(loaded: Loaded, evaluation: Evaluation) -> tuple[dict[str, Table], dict[str, Any]]:
     """Of people that were ranked: skews, and how well each group is seen."""
+    cfg = loaded.cfg
     assert not isinstance(loaded.data, CaptionedVideos)  # which nobody ranks
     rows, means = skew_tables(evaluation, cfg.protocol == "paper", cfg.evidence.seed)
     of_groups = group_accuracy_rows(evaluation, dict(loaded.data.tasks or {}), cfg.evidence.seed)
@@ -98,21 +87,14 @@ def _of_rankings(cfg: DictConfig, loaded: Loaded, evaluation: Evaluation) -> tup
 
 
 @stage("read heads")
-def _read(
-    cfg: DictConfig,
-    loaded: Loaded,
-    scores: Sequence[HeadScore],
-    factors: Mapping[int, int],
-    compute: Compute,
-    stages: Stages,
-) -> Reading:
-    source = loaded.data
+def _read(loaded: Loaded, scores: Sequence[HeadScore], factors: Mapping[int, int]) -> Reading:
+    cfg, source, compute = loaded.cfg, loaded.data, loaded.compute
     assert not isinstance(source, CaptionedVideos)  # the caller asks of images only
     data = image_data(cfg, cfg.dataset, source, loaded.encoder, cfg.dataset.limit)
     note(images=len(data))
     with compute.placed(loaded.encoder):
         texts = _own_texts(loaded.encoder, scores, compute.progress)
-    replacements = _replacements(cfg, loaded, texts, compute, stages) if cfg.evidence.sufficiency else {}
+    replacements = _replacements(loaded, texts) if cfg.evidence.sufficiency else {}
     wanted = Wanted(texts, factors, replacements)
     return read(loaded.encoder, data, image_tasks(cfg.dataset, source), wanted, compute)
 
@@ -143,19 +125,16 @@ def _own_texts(model: ClipModel, scores: Sequence[HeadScore], progress: bool) ->
     return embeddings[torch.tensor([[place.get(text, 0) for text in of_head] for of_head in texts])]
 
 
-def _replacements(
-    cfg: DictConfig, loaded: Loaded, texts: torch.Tensor, compute: Compute, stages: Stages
-) -> dict[str, Replacement]:
+def _replacements(loaded: Loaded, texts: torch.Tensor) -> dict[str, Replacement]:
     """What heads are replaced by: projections on their descriptions, on random ones of theirs all, on principal directions, and means."""
     model, layers = loaded.encoder, {head.layer for head in loaded.encoder.scored_heads}
-    key = keys.moments_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-    moments = probe_moments(model, loaded.probed, compute, key, stages)
+    moments = loaded.probe_pass().moments()
     maps = contribution_maps(model, range(min(layers), max(layers) + 1), "direct")
     own = texts[:, 1:].double()
     pool = own.flatten(0, 1).unique(dim=0)
     return {
         "descriptions": sufficiency.of_descriptions(moments, maps, own),
-        "random": sufficiency.of_random_descriptions(moments, maps, pool, cfg.evidence.seed),
+        "random": sufficiency.of_random_descriptions(moments, maps, pool, loaded.cfg.evidence.seed),
         "principal": sufficiency.of_principal_directions(moments, maps),
         "means": sufficiency.of_means(moments, maps),
     }

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 
 from omegaconf import DictConfig
 
-from ccs_exp.compute.trainer import Compute
-from ccs_exp.config.plain import plain
 from ccs_exp.evidence.effects_of_conditions import Effects
 from ccs_exp.heads import Condition, check_heads
 from ccs_exp.jobs import assemble, keys, plan
-from ccs_exp.jobs.ablation import Gathering, build_engine
+from ccs_exp.jobs.ablation import build_engine
 from ccs_exp.jobs.atlas_stage import check_atlas, write_atlas
 from ccs_exp.jobs.csv_rows import accuracy_rows
 from ccs_exp.jobs.encode import build_compute
@@ -20,9 +18,8 @@ from ccs_exp.jobs.evaluate_stage import evaluate
 from ccs_exp.jobs.evidence_stage import find_evidence
 from ccs_exp.jobs.fetching import needs, said
 from ccs_exp.jobs.intruder_stage import intruder_lines
-from ccs_exp.jobs.layer_passes import layer_passes_of
 from ccs_exp.jobs.load_stage import Loaded, load
-from ccs_exp.jobs.plan_passes import pass_lines
+from ccs_exp.jobs.plan_passes import layer_passes_of, pass_lines
 from ccs_exp.jobs.resume import refuse_own_input
 from ccs_exp.jobs.score_stage import Scored, describe_and_score, given_scores, rescore, write_scores
 from ccs_exp.jobs.summary_json import Finished, summarise
@@ -33,9 +30,7 @@ from ccs_exp.pruning.context import PruningContext, Strategy
 from ccs_exp.pruning.designs import Curve
 from ccs_exp.pruning.strategies import EachHead
 from ccs_exp.report import show_run, write_report
-from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.run_folder.judge_files import write_replies
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
@@ -70,34 +65,33 @@ def run(cfg: DictConfig, job: Job) -> None:
     folder.prepare()
 
     plan.show([plan.PlanLine("fetch", text) for text in said(needs(cfg, describes=given is None, evaluates=evaluates))])
-    loaded = load(cfg, job.asked, evaluates, given)
+    loaded = load(cfg, compute, stages, job.asked, evaluates, given)
     check_atlas(cfg.atlas and "atlas" in job.asked, loaded)
     if loaded.model:
         check_given(strategies, loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     plan.show(plan.encoding_lines(cfg, evaluates))
 
-    scored = Scored(given) if given else describe_and_score(cfg, loaded, evaluates, scorers, compute, stages)
+    scored = Scored(given) if given else describe_and_score(loaded, evaluates, scorers)
     if loaded.model:
         check_heads((item.head for item in scored.scores.heads), loaded.model.layers, loaded.model.heads_per_layer, loaded.name)
     folder.clear()
     write_scores(folder, loaded.name, scored.scores, scorers)
     rescored = rescore(cfg, scored.scores, scorers, folder)
 
-    chosen = prune(cfg, strategies, loaded, scored.scores, compute, stages) if evaluates else ()
-    evaluation = evaluate_all(cfg, loaded, chosen, compute, stages) if evaluates else None
+    chosen = prune(loaded, strategies, scored.scores) if evaluates else ()
+    evaluation = evaluate_all(loaded, chosen) if evaluates else None
     if evaluation:
-        folder.write_accuracy(accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
+        folder.write("accuracy.csv", accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
         give_back()
-    evidence = find_evidence(cfg, loaded, scored, evaluation, scorers, compute, stages)
+    evidence = find_evidence(loaded, scored, evaluation, scorers)
     for file, table in evidence.tables.items():
-        write_evidence(folder.path, file, table.columns, table.rows)
-    atlas = write_atlas(cfg, loaded, folder, compute, stages)
+        folder.write(file, table.rows, table.columns)
+    atlas = write_atlas(loaded, folder)
     if evaluation:
         give_back()
 
     finished = Finished(
-        config=plain(cfg),
         loaded=loaded,
         scored=scored,
         rescored=rescored,
@@ -106,8 +100,6 @@ def run(cfg: DictConfig, job: Job) -> None:
         evidence=evidence.summary,
         atlas=atlas,
         scorers=scorers,
-        stages=stages,
-        device=compute.device_type,
         sweep=job.sweep,
         varied=job.varied,
     )
@@ -117,33 +109,32 @@ def run(cfg: DictConfig, job: Job) -> None:
     show_run(folder.path, alone=job.sweep is None)
 
 
-def prune(
-    cfg: DictConfig, strategies: Sequence[Strategy], loaded: Loaded, scores: Scores, compute: Compute, stages: Stages
-) -> tuple[Condition, ...]:
+def prune(loaded: Loaded, strategies: Sequence[Strategy], scores: Scores) -> tuple[Condition, ...]:
     """The job's conditions, the original first. Where a strategy goes by what each head alone costs, that is measured before."""
+    cfg = loaded.cfg
     context = PruningContext(scores, loaded.encoder.layers, loaded.encoder.heads_per_layer, loaded.name)
     if any(isinstance(strategy, Curve) and strategy.asks_costs for strategy in strategies):
         alone = conditions([EachHead()], context)
-        effects = Effects(evaluate_all(cfg, loaded, alone, compute, stages), cfg.dataset.name, cfg.evidence.seed)
+        effects = Effects(evaluate_all(loaded, alone), cfg.dataset.name, cfg.evidence.seed)
         effects = replace(effects, half=True) if cfg.evidence.split else effects
         costs = zip(context.scored, effects.mean_standardised(alone[1:]).tolist(), strict=True)
         context = replace(context, costs=dict(costs))
     return conditions(strategies, context, cfg.prune.match_seeds if cfg.prune.match_count else None)
 
 
-def evaluate_all(cfg: DictConfig, loaded: Loaded, chosen: Sequence[Condition], compute: Compute, stages: Stages) -> Evaluation:
+def evaluate_all(loaded: Loaded, chosen: Sequence[Condition]) -> Evaluation:
     """The data set under all conditions: from the store those that were evaluated before, the others in one pass."""
-    probe_key = keys.probe_key(cfg, loaded.weights, compute.device_type) if loaded.weights else None
-    gathering = Gathering(loaded.probed, compute, probe_key, stages) if cfg.ablation != "zero" else None
+    cfg, compute = loaded.cfg, loaded.compute
+    passed = loaded.probe_pass(keys.probe_key) if cfg.ablation != "zero" else None
 
     def evaluate_missing(missing: Sequence[Condition]) -> Evaluation:
-        engine = build_engine(cfg, loaded.encoder, missing, gathering)
+        engine = build_engine(cfg, loaded.encoder, missing, passed)
         plan.show([plan.PlanLine("evaluate", layer_passes_of(engine, loaded.encoder.layers, missing))])
         return evaluate(cfg, loaded.data, loaded.encoder, missing, compute, engine)
 
     if not loaded.weights:
         return evaluate_missing(chosen)
-    return evaluate_kept(chosen, keys.evaluation_key(cfg, loaded.weights, compute.device_type), evaluate_missing, stages)
+    return evaluate_kept(chosen, keys.evaluation_key(cfg, loaded.weights, compute.device_type), evaluate_missing, loaded.stages)
 
 
 def give_back() -> None:
@@ -156,7 +147,7 @@ def give_back() -> None:
 def report(folder: RunFolder, finished: Finished) -> None:
     """The summary, and from the folder as it then is the figures and the page: where a summary stands, a job has finished."""
     if finished.scorers.session.used:
-        write_replies(folder.path, jsonl(finished.scorers.session.used.values()))
+        folder.write_replies(jsonl(finished.scorers.session.used.values()))
     folder.write_summary(summarise(finished))
     try:
         write_report(folder.path)

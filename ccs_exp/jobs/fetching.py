@@ -9,7 +9,7 @@ from typing import NamedTuple
 from omegaconf import DictConfig
 
 from ccs_exp.clip.hugging_face import PARTS, repositories
-from ccs_exp.clip.published_weights import wanted_of_tag
+from ccs_exp.clip.loading import wanted_of_tag
 from ccs_exp.clip.repository import repository_named
 from ccs_exp.config.plain import plain
 from ccs_exp.errors import CcsError
@@ -81,7 +81,7 @@ def _images(cfg: DictConfig, group: str, noun: str) -> Need | None:
         return None
 
     def wanted() -> Wanted | None:
-        from ccs_exp.data.published.sources import hub_source  # the library that reads these sets takes seconds to import
+        from ccs_exp.data.published.any_set import hub_source  # the library that reads these sets takes seconds to import
 
         hub = hub_source(source)
         return hub.wanted if hub else None

@@ -49,17 +49,13 @@ class Evidence(dict[str, "pandas.DataFrame"]):
     Costs are in logits, `standardised` ones in standard deviations of the task's own margins. `summary` is what ``summary.json`` says.
     """
 
-    def __init__(self, tables: Mapping[str, pandas.DataFrame], summary: dict[str, Any]):
-        super().__init__(tables)
-        self.summary = summary
-
-    @classmethod
-    def of(cls, tables: Mapping[str, Table], summary: dict[str, Any]) -> Evidence:
-        """From tables by the names of their files."""
+    def __init__(self, tables: Mapping[str, Table], summary: dict[str, Any]):
+        """`tables` by the names of their files."""
         import pandas
 
         frames = {file.removesuffix(".csv"): pandas.DataFrame(list(it.rows), columns=list(it.columns)) for file, it in tables.items()}
-        return cls(frames, summary)
+        super().__init__(frames)
+        self.summary = summary
 
     def plot(self) -> Figure:
         """The causal map: heads by layer, tasks as columns. Raises `CcsError` where not every scored head was silenced alone."""

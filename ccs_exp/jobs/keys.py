@@ -39,11 +39,11 @@ def moments_key(cfg: DictConfig, weights: str, device: str) -> Key:
         "model": model_key(cfg, weights),
         "compute": compute_key(cfg, device),
         "probe": images_key(cfg, cfg.probe),
-        "code": code_of("ccs_exp.jobs.encode", "ccs_exp.scoring.decompose", *_targets(plain(cfg.probe))),
+        "code": code_of("ccs_exp.jobs.encode", "ccs_exp.scoring.decompose", *targets(plain(cfg.probe))),
     }
 
 
-def descriptions_key(moments: Key, textspan: str, pool_sha256: str) -> Key:
+def descriptions_key(moments: Mapping[str, Any], textspan: str, pool_sha256: str) -> Key:
     return {"moments": moments, "textspan": textspan, "pool": pool_sha256, "code": code_of("ccs_exp.scoring.describe")}
 
 
@@ -72,7 +72,7 @@ def scores_key(cfg: DictConfig, descriptions: list[Any]) -> Key:
         "descriptions": descriptions,
         "thresholds": [cfg.ccs.high, cfg.ccs.low],
         **_scorers(cfg),
-        "code": code_of("ccs_exp.jobs.kept_scores", *_targets(parts)),
+        "code": code_of("ccs_exp.scoring.ccs", *targets(parts)),
     }
 
 
@@ -86,7 +86,7 @@ def evaluation_key(cfg: DictConfig, weights: str, device: str) -> Key:
         | {name: dataset[name] for name in ("name", "task", "tasks", "limit", "frames", "frame_order", "templates", "top_k")},
         "protocol": cfg.protocol,
         "ablation": ablation_key(cfg, weights, device),
-        "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.jobs.ablation", "ccs_exp.tasks.kept", *_targets(dataset)),
+        "code": code_of("ccs_exp.jobs.evaluate_stage", "ccs_exp.jobs.ablation", "ccs_exp.tasks.kept", *targets(dataset)),
     }
 
 
@@ -107,7 +107,7 @@ def cell_key(cfg: DictConfig, asked: Collection[str]) -> Key | None:
         "scorers": _scorers(cfg),
         "asked": sorted({"model", "dataset"} & set(asked)) if cfg.spans.name == "file" else None,
         "assets": folder_content(ASSETS),
-        "code": code_of("ccs_exp.jobs.experiment", *_targets(plain(cfg))),
+        "code": code_of("ccs_exp.jobs.experiment", *targets(plain(cfg))),
         **branches_named_in([config["dataset"].get("source"), config["probe"].get("source")]),
     }
 
@@ -191,7 +191,7 @@ def _addresses(node: Any) -> Iterator[str]:
             yield without_user(load_service(Path(config_dir()), part["service"]).address(part.get("base_url")))
 
 
-def _targets(node: Any) -> Iterator[str]:
+def targets(node: Any) -> Iterator[str]:
     """What the configuration builds, by its place in the code."""
     return (value for key, value in _settings(node) if key == "_target_" and isinstance(value, str))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,17 @@ from omegaconf import DictConfig
 
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.clip.repository import repository_named
+from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource
 from ccs_exp.data.videos.captioned import CaptionedVideos
+from ccs_exp.jobs import keys
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import build_model, image_data
 from ccs_exp.jobs.weights import random_weights, remember_weights
 from ccs_exp.scoring.ccs import Scores
+from ccs_exp.scoring.decompose import ProbePass
+from ccs_exp.store import Stages
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class Loaded:
     """What a job computes with. `model` is None where nothing is encoded, `source` where nothing is evaluated, `probe` where neither
     descriptions, nor what replaces silenced heads, nor an atlas come from it."""
 
+    cfg: DictConfig
+    compute: Compute
+    stages: Stages
     name: str  # of the model, in all results
     model: ClipModel | None
     source: ImageSource | CaptionedVideos | None
@@ -48,8 +55,15 @@ class Loaded:
         assert self.source is not None
         return self.source
 
+    def probe_pass(self, key_of: Callable[[DictConfig, str, str], keys.Key] = keys.moments_key) -> ProbePass:
+        """What passes over the probe give; kept where what identifies the weights is known."""
+        key = key_of(self.cfg, self.weights, self.compute.device_type) if self.weights else None
+        return ProbePass(self.encoder, self.probed, self.compute, key, self.stages)
 
-def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores | None) -> Loaded:
+
+def load(
+    cfg: DictConfig, compute: Compute, stages: Stages, asked: Collection[str], evaluates: bool, given: Scores | None
+) -> Loaded:
     """The data set first: a wrong local copy is known at once.
 
     Args:
@@ -58,14 +72,14 @@ def load(cfg: DictConfig, asked: Collection[str], evaluates: bool, given: Scores
     """
     source = build(cfg.dataset.source) if evaluates else None
     if given is not None and not evaluates:
-        return Loaded(_name_without_model(cfg, asked, given), None, source)
+        return Loaded(cfg, compute, stages, _name_without_model(cfg, asked, given), None, source)
     model = build_model(cfg)
     sha256, path = model.origin.sha256, model.origin.path
     if cfg.model.weights is None and path is not None and sha256 is not None:
         remember_weights(cfg, path, sha256)
     asked_for = asks_probe(cfg, given is None, evaluates)
     probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model) if asked_for else None
-    return Loaded(model.name, model, source, probe, sha256 or random_weights(cfg))
+    return Loaded(cfg, compute, stages, model.name, model, source, probe, sha256 or random_weights(cfg))
 
 
 def asks_probe(cfg: DictConfig, describes: bool, evaluates: bool) -> bool:

@@ -6,7 +6,7 @@ A run folder may come from others: of what its configuration builds only what th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ccs_exp.atlas.pages import Viewed
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.compute.trainer import Compute
 from ccs_exp.config.plain import plain
 from ccs_exp.config.schema import Config, config_dir
 from ccs_exp.config.settings import check_built
@@ -26,6 +26,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.atlas_stage import CONTRIBUTIONS, of_weights, shows_images
 from ccs_exp.jobs.encode import build_compute, build_model, image_data
+from ccs_exp.jobs.keys import targets
 from ccs_exp.jobs.weights import random_weights
 from ccs_exp.run_folder.search import check_files
 from ccs_exp.run_folder.summary import read_summary
@@ -35,20 +36,12 @@ from ccs_exp.store import cache_dir, mapped_entry, unpacked
 _TARGET = re.compile(r"^\s*_target_: (\S+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class OpenRun:
-    """`probe` is None where its images are gone; `notices` say why, and whatever else a reader must be told."""
+@dataclass(frozen=True, kw_only=True)
+class OpenRun(Viewed):
+    """Where `probe` is None, `notices` say why."""
 
-    path: Path
-    title: str
     cfg: DictConfig
-    model: ClipModel
     weights: str
-    kept: Contributions
-    probe: ImageData | None
-    compute: Compute
-    thumbnails: bool
-    notices: tuple[str, ...]
 
 
 def open_run(path: Path, thumbnails: bool | None = None) -> OpenRun:
@@ -76,12 +69,12 @@ def open_run(path: Path, thumbnails: bool | None = None) -> OpenRun:
     shows, notices = shows_images(cfg.atlas_thumbnails if thumbnails is None else thumbnails, plain(cfg.probe.source))
     notices += [*lost, *of_weights(model)]
     title = f"{summary['model']} · probe {cfg.probe.name}"
-    return OpenRun(path, title, cfg, model, weights, kept, probe, build_compute(cfg), shows, tuple(notices))
+    return OpenRun(path, title, model, kept, probe, build_compute(cfg), shows, tuple(notices), cfg=cfg, weights=weights)
 
 
 def known_source(node: DictConfig) -> ImageSource:
     """What opens a probe or data set, where the package's own choices name it. Raises `CcsError` for anything else."""
-    for target in _targets(plain(node.source)):
+    for target in targets(plain(node.source)):
         if target not in _own_targets():
             raise CcsError(
                 f"{node.name} is opened by {target}, which is no part of this package, and a run folder does not decide what code is run. "
@@ -122,13 +115,6 @@ def _probe(cfg: DictConfig, model: ClipModel) -> tuple[ImageData | None, list[st
         return image_data(cfg, cfg.probe, known_source(cfg.probe), model), []
     except CcsError as error:
         return None, [f"The probe's images cannot be seen: {error}"]
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        yield from (str(value) for key, value in node.items() if key == "_target_")
-    for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
-        yield from _targets(value)
 
 
 @cache

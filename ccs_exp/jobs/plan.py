@@ -10,13 +10,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.text import Text
 
-from ccs_exp.clip.architecture import encoder_shape
-from ccs_exp.clip.memory import memory_need, stated
+from ccs_exp.clip.architecture import encoder_shape, memory_need, stated
 from ccs_exp.data.images.batches import default_workers
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, scored_heads
 from ccs_exp.jobs.fetching import needs_of_job, said
-from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import dollars
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.contributions import contributions_bytes
 from ccs_exp.scoring.donors import donors_bytes
@@ -131,6 +130,12 @@ def heads_to_score(cfg: DictConfig) -> tuple[Sequence[HeadSpans], bool]:
     return (_unknown_heads(shape.layers, shape.heads_per_layer) if shape else []), False
 
 
+def number_of_samples(node: DictConfig) -> int | None:
+    """As many as the configuration of a data set or probe says that there are."""
+    sizes = map(node.source.get, ("samples", "num_images", "num_videos"))
+    return min(filter(None, (next(filter(None, sizes), None), node.get("limit"))), default=None)
+
+
 def _model(cfg: DictConfig) -> tuple[str, str | None, bool]:
     return cfg.model.name, cfg.model.architecture, cfg.model.repository
 
@@ -158,15 +163,9 @@ def robustness_lines(heads: int, asked: DictConfig) -> list[PlanLine]:
     return [PlanLine("ask", f"robustness: {extra.labels} more labels, at most {extra.questions} more verdicts")]
 
 
-def announce(scorers: Scorers, heads: Sequence[HeadSpans]) -> None:
-    """Say what scoring these heads asks of language models, before the first request."""
-    show(forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
-
-
-def show(lines: list[PlanLine], console: Console | None = None) -> None:
+def show(lines: list[PlanLine]) -> None:
     """Print the plan, texts as they are."""
-    console = console or Console()
-    stage = ""
+    console, stage = Console(), ""
     for line in lines:
         console.print(Text.assemble((f"{'' if line.stage == stage else line.stage:10}", "bold"), plain(line.text)), soft_wrap=True)
         stage = line.stage

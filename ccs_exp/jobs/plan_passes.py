@@ -1,4 +1,4 @@
-"""What a job's passes over images take in seconds, and what they leave on disk and in memory: the part of ``plan=true`` that is measured.
+"""What a job's passes over images take in layers and seconds, and leave on disk and in memory: what of ``plan=true`` is measured.
 
 Passes are counted in multiplications, as parts of a full one; how fast those go here is measured, on a layer of the model's size. A plan
 knows no CCS yet: where scores are computed, sets of heads are counted as if each CCS were as frequent as any other.
@@ -7,6 +7,7 @@ knows no CCS yet: where scores are computed, sets of heads are counted as if eac
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,13 +15,13 @@ from omegaconf import DictConfig
 
 from ccs_exp.clip import operations
 from ccs_exp.clip.architecture import EncoderShape, encoder_shape
+from ccs_exp.clip.engine import Engine
+from ccs_exp.clip.operations import shared_layer_passes
 from ccs_exp.clip.readout import SHARED_COEFFICIENTS
-from ccs_exp.config.plain import plain
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, SCORED_LAYERS, Condition, scored_heads
 from ccs_exp.jobs.assemble import build_strategies, build_thresholds
 from ccs_exp.jobs.encode import build_compute
-from ccs_exp.jobs.layer_passes import donor_seeds, planned_layer_passes
-from ccs_exp.jobs.plan import PlanLine
+from ccs_exp.jobs.plan import PlanLine, number_of_samples
 from ccs_exp.pruning.conditions import conditions
 from ccs_exp.pruning.context import PruningContext
 from ccs_exp.pruning.strategies import EachHead
@@ -65,6 +66,29 @@ def pass_lines(cfg: DictConfig, evaluates: bool) -> list[PlanLine]:
     said = [PlanLine("evaluate", planned_layer_passes(cfg, shape.layers, chosen))] if evaluates else []
     left = [PlanLine("disk", line) for line in _left(cfg, shape, chosen, evaluates)]
     return said + [PlanLine("time", line) for line in lines] + left
+
+
+def layer_passes_of(engine: Engine, layers: int, chosen: Sequence[Condition]) -> str:
+    """What `engine` takes for these conditions, beside a pass each."""
+    masks, seeds = distinct_sets(chosen, engine.seeds)
+    return _said(engine.layer_passes(layers, masks, seeds), layers, len(masks))
+
+
+def planned_layer_passes(cfg: DictConfig, layers: int, chosen: Sequence[Condition]) -> str:
+    """The same before there is an engine."""
+    masks, seeds = distinct_sets(chosen, donor_seeds(cfg))
+    taken = layers * len(masks) if cfg.engine == "plain" else shared_layer_passes(layers, masks, seeds)
+    return _said(layers if cfg.ablation == "direct" else taken, layers, len(masks))
+
+
+def donor_seeds(cfg: DictConfig) -> tuple[int, ...]:
+    """Under which every set of heads is evaluated; one that means nothing where no donors are drawn."""
+    return tuple(cfg.resample.seeds) if cfg.ablation == "resample" else (0,)
+
+
+def _said(taken: int, layers: int, sets: int) -> str:
+    of = f"{sets:,} set{'s' * (sets != 1)} of silenced heads"
+    return f"{of} in {taken:,} layer passes of each batch ({layers * sets:,} would be a pass each)"
 
 
 def seconds_of_layer(cfg: DictConfig, shape: EncoderShape) -> float:
@@ -155,10 +179,8 @@ def _context(cfg: DictConfig, shape: EncoderShape) -> PruningContext:
 
 def _images(cfg: DictConfig) -> int | None:
     """Of the data set, frames of videos each; None where only opening it would tell."""
-    source = plain(cfg.dataset.source)
-    number = next((source[name] for name in ("num_images", "samples", "num_videos") if source.get(name)), None)
-    known = [count for count in (number, cfg.dataset.limit) if count]
-    return min(known) * (cfg.dataset.frames if cfg.dataset.task == "retrieval" else 1) if known else None
+    number = number_of_samples(cfg.dataset)
+    return number and number * (cfg.dataset.frames if cfg.dataset.task == "retrieval" else 1)
 
 
 def _duration(seconds: float) -> str:

@@ -9,18 +9,23 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from ccs_exp.files import ASSETS
 from ccs_exp.journal.log import so_far
-from ccs_exp.run_folder.summary import Ran
+
+if TYPE_CHECKING:
+    from ccs_exp.run_folder.summary import Ran
 
 _LIBRARIES = ("torch", "torchvision", "open_clip_torch", "lightning", "numpy", "pillow")
 
 
 def what_ran(device: str) -> Ran:
     """All of it so far. `device`: the kind that computed."""
+    from ccs_exp.run_folder.summary import Ran  # late: it imports pydantic, for which no image need wait
+
     job = so_far()
     on_gpu = device == "cuda" and torch.cuda.is_initialized()
     return Ran(

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omegaconf import DictConfig
 
-from ccs_exp.compute.trainer import Compute
 from ccs_exp.jobs import keys, plan
 from ccs_exp.jobs.assemble import build_pool
 from ccs_exp.jobs.csv_rows import ccs_at_k_rows, head_rows, judge_rows, rescored_rows, verdict_rows
 from ccs_exp.jobs.decisive import shuffled_draws
-from ccs_exp.jobs.kept_scores import pack_scores, unpack_scores
 from ccs_exp.jobs.load_stage import Loaded
 from ccs_exp.journal.log import note, stage
 from ccs_exp.llm.session import AsksModels
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.run_folder.judge_files import write_verdicts
-from ccs_exp.run_folder.robustness_file import write_rescored
-from ccs_exp.scoring.ccs import Scores, score
-from ccs_exp.scoring.describe import Keeping, describe_heads, spans_as_json
+from ccs_exp.scoring.ccs import Scores, pack_scores, score, unpack_scores
+from ccs_exp.scoring.decompose import ProbePass
+from ccs_exp.scoring.describe import describe_heads, spans_as_json
 from ccs_exp.scoring.judges.opinion import HasOpinions, opinions_of
 from ccs_exp.scoring.pool import Pool
 from ccs_exp.scoring.published import published_scores, scores_from_csv
@@ -46,18 +43,19 @@ def given_scores(cfg: DictConfig, scorers: Scorers, stages: Stages) -> Scores | 
     return score_heads(cfg, read_spans(cfg.spans.path), scorers, stages) if cfg.spans.name == "file" else None
 
 
-def describe_and_score(
-    cfg: DictConfig, loaded: Loaded, evaluates: bool, scorers: Scorers, compute: Compute, stages: Stages
-) -> Scored:
+def describe_and_score(loaded: Loaded, evaluates: bool, scorers: Scorers) -> Scored:
     """The probe decomposed, five descriptions picked for each head, labelled and judged; what is kept of that is not done again."""
-    pool, keeping = build_pool(cfg.pool), Keeping()
-    if loaded.weights:
-        moments = keys.moments_key(cfg, loaded.weights, compute.device_type)
-        sums = moments if evaluates and cfg.ablation in ("mean", "direct") else None
-        images = moments if cfg.atlas else None
-        keeping = Keeping(moments, keys.descriptions_key(moments, cfg.textspan, pool.sha256), sums, images, stages)
-    spans = describe_heads(loaded.encoder, loaded.probed, pool, compute, cfg.textspan, keeping)
-    return Scored(score_heads(cfg, spans, scorers, stages), pool)
+    cfg, passed = loaded.cfg, loaded.probe_pass()
+    if passed.key is not None:  # else what is gathered beside the moments would be lost
+        passed = replace(passed, sums=evaluates and cfg.ablation in ("mean", "direct"), images=cfg.atlas)
+    return described_and_scored(cfg, passed, scorers)
+
+
+def described_and_scored(cfg: DictConfig, passed: ProbePass, scorers: Scorers) -> Scored:
+    """The same of any images."""
+    pool = build_pool(cfg.pool)
+    key = None if passed.key is None else keys.descriptions_key(passed.key, cfg.textspan, pool.sha256)
+    return Scored(score_heads(cfg, describe_heads(passed, pool, cfg.textspan, key), scorers, passed.stages), pool)
 
 
 @stage("score")
@@ -69,7 +67,7 @@ def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers,
     keeps = not any(isinstance(part, AsksModels | HasOpinions) for part in (scorers.labeler, scorers.judge))
 
     def compute() -> Scores:
-        plan.announce(scorers, heads)
+        plan.show(plan.forecast_lines(scorers.forecast(heads), scorers.session.ledger.limit))
         scores = score(heads, scorers.labeler, scorers.judge, scorers.thresholds)
         if scorers.session.sent:
             plan.show([plan.PlanLine("asked", scorers.session.line())])
@@ -82,11 +80,14 @@ def score_heads(cfg: DictConfig, heads: tuple[HeadSpans, ...], scorers: Scorers,
 
 def write_scores(folder: RunFolder, model: str, scores: Scores, scorers: Scorers) -> None:
     """The files of the scores, and what the judges have to say beyond their verdicts, where they have."""
-    folder.write_heads(head_rows(model, scores))
-    folder.write_ccs_at_k(ccs_at_k_rows(scores))
+    folder.write("heads.csv", head_rows(model, scores))
+    at_k = ccs_at_k_rows(scores)
+    if at_k is not None:
+        folder.write("ccs_at_k.csv", at_k)
     opinions = tuple(opinions_of(scorers.judge))
     if opinions:
-        write_verdicts(folder.path, verdict_rows(scores, opinions), judge_rows(scores, opinions))
+        folder.write("verdicts.csv", verdict_rows(scores, opinions))
+        folder.write("judges.csv", judge_rows(scores, opinions))
 
 
 @stage("rescore")
@@ -99,7 +100,7 @@ def rescore(cfg: DictConfig, scores: Scores, scorers: Scorers, folder: RunFolder
     if draws := shuffled_draws(cfg):
         rescored += shuffled_labels(scores, scorers.judge, scorers.thresholds, draws, asked.seed)
     if rescored:
-        write_rescored(folder.path, rescored_rows(rescored))
+        folder.write("robustness.csv", rescored_rows(rescored))
         _note_requests(scorers)
     return tuple(rescored)
 

@@ -14,14 +14,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def unpackers() -> Unpackers:
     """How each kind of entry is read; what that raises on, no job can use."""
-    from ccs_exp.jobs.kept_scores import unpack_scores  # late: `ls` and `gc` need none of it, and it imports torch
-    from ccs_exp.jobs.resume import JOBS, unpack_job
+    from ccs_exp.jobs.resume import JOBS, unpack_job  # late: `ls` and `gc` need none of it, and much of it imports torch
     from ccs_exp.jobs.weights import WEIGHTS, unpack_weights
+    from ccs_exp.scoring.ccs import unpack_scores
     from ccs_exp.scoring.contributions import unpack_contributions
+    from ccs_exp.scoring.decompose import unpack_skipped
     from ccs_exp.scoring.describe import unpack_spans
     from ccs_exp.scoring.donors import unpack_layer
     from ccs_exp.scoring.moments import unpack_moments
-    from ccs_exp.scoring.of_probe import unpack_skipped
     from ccs_exp.scoring.output_means import unpack_sums
     from ccs_exp.store import unpack_tensors
     from ccs_exp.store.states import HASHES, unpack_hash

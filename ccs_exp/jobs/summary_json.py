@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, get_args
 
+from ccs_exp.config.plain import plain
 from ccs_exp.config.secrets import without_secrets
 from ccs_exp.heads import ORIGINAL, Condition
 from ccs_exp.jobs.csv_rows import primary_values, random_spread
@@ -25,7 +27,6 @@ from ccs_exp.scoring.judges.panel import Panel, between_judges
 from ccs_exp.scoring.robustness import Rescored, summarise_null, summarise_relabel
 from ccs_exp.scoring.scorers import Scorers
 from ccs_exp.scoring.taxonomy import load_taxonomy
-from ccs_exp.store import Stages
 from ccs_exp.tasks.evaluation import Evaluation
 
 
@@ -33,7 +34,6 @@ from ccs_exp.tasks.evaluation import Evaluation
 class Finished:
     """A finished job; `evaluation` is None where nothing was evaluated."""
 
-    config: dict[str, Any]
     loaded: Loaded
     scored: Scored
     rescored: tuple[Rescored, ...]
@@ -42,10 +42,12 @@ class Finished:
     evidence: dict[str, Any]
     atlas: dict[str, Any] | None
     scorers: Scorers
-    stages: Stages
-    device: str
     sweep: str | None = None
     varied: tuple[str, ...] = ()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return plain(self.loaded.cfg)
 
     @property
     def dataset(self) -> str | None:
@@ -85,11 +87,11 @@ def summarise(job: Finished) -> dict[str, Any]:
         "evidence": job.evidence or None,
         "atlas": job.atlas,
         "skipped": job.skipped,
-        "device": job.device,
+        "device": job.loaded.compute.device_type,
         "asked": {"config": without_secrets(job.config), "sweep": job.sweep, "varied": list(job.varied)},
-        "ran": what_ran(job.device),
-        "from_store": job.stages.from_store,
-        "computed": job.stages.computed,
+        "ran": what_ran(job.loaded.compute.device_type),
+        "from_store": job.loaded.stages.from_store,
+        "computed": job.loaded.stages.computed,
         "language_models": job.scorers.session.summary(),
         "judges": _judges(job.scorers, job.scored.scores),
         "warnings": _warnings(job),
@@ -192,7 +194,7 @@ def _judges(scorers: Scorers, scores: Scores) -> dict[str, Any] | None:
     between = between_judges([opinion for opinion in opinions_of(panel) if opinion.question in asked])
     if between is None:
         return None
-    return {"rule": panel.rule, "tie": panel.tie, "ties": len(panel.tied & asked)} | between.as_json()
+    return {"rule": panel.rule, "tie": panel.tie, "ties": len(panel.tied & asked)} | between
 
 
 def _warnings(job: Finished) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +13,10 @@ from ccs_exp.errors import CcsError
 from ccs_exp.llm.batch import ask_in_batches
 from ccs_exp.llm.client import check_proxies, open_client
 from ccs_exp.llm.failures import Rejected
-from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.live import ask_live
 from ccs_exp.llm.model import LanguageModel
-from ccs_exp.llm.prompts import Message
+from ccs_exp.llm.prices import Forecast
+from ccs_exp.llm.prompts import Message, Prompt
 from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.reply_files import read_replies
 from ccs_exp.llm.request import ChatRequest, Subject
@@ -50,6 +50,10 @@ class Asker(LanguageModel):
         if self.logprobs:
             body |= {"logprobs": True, "top_logprobs": 5}
         return ChatRequest(self.url, body, draw, subject, prompt)
+
+    def requests(self, prompt: Prompt, subjects: Iterable[Subject], draw: int = 0) -> list[ChatRequest]:
+        """One for each subject, with what it fills the prompt with."""
+        return [self.request(prompt.fill(**one.places), one.schema, one, prompt.sha256, draw) for one in subjects]
 
     def kept(self, requests: Sequence[ChatRequest]) -> list[Kept | None]:
         """The kept replies to these requests, in their order."""

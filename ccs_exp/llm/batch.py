@@ -21,9 +21,8 @@ from openai import AsyncOpenAI
 from ccs_exp.errors import CcsError
 from ccs_exp.files import parse_json, write_whole
 from ccs_exp.llm.failures import Outage, Rejected, judged_error, plain
-from ccs_exp.llm.ledger import BudgetReached
+from ccs_exp.llm.ledger import Advance, BudgetReached, progress
 from ccs_exp.llm.model import LanguageModel
-from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept, kept_from_json
 from ccs_exp.llm.request import ChatRequest, canonical
 from ccs_exp.llm.retries import retrying

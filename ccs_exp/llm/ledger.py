@@ -1,10 +1,16 @@
-"""What a job's requests have cost, and the limit that they may not exceed."""
+"""What a job's requests have cost so far, the limit that they may not exceed, and the bar that says so."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ccs_exp.errors import CcsError
+from ccs_exp.journal import screen
+
+Advance = Callable[[], None]  # called once for each request that is done with
 
 
 class BudgetReached(CcsError):
@@ -48,3 +54,11 @@ class Ledger:
 def dollars(amount: float) -> str:
     """As people read it: cents, or more places for less."""
     return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+
+
+@contextmanager
+def progress(what: str, total: int, ledger: Ledger) -> Iterator[Advance]:
+    """A progress bar, on a terminal only."""
+    with screen.progress("requests", shown=sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.update(task, advance=1, description=f"{what}, {dollars(ledger.spent)}")

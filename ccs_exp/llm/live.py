@@ -15,8 +15,8 @@ from tenacity import RetryCallState
 from ccs_exp.errors import CcsError
 from ccs_exp.files import parse_json
 from ccs_exp.llm.failures import Outage, Rejected, judged_error, named_error, plain
+from ccs_exp.llm.ledger import Advance, progress
 from ccs_exp.llm.model import LanguageModel
-from ccs_exp.llm.progress import Advance, progress
 from ccs_exp.llm.replies import Kept
 from ccs_exp.llm.request import ChatRequest
 from ccs_exp.llm.retries import retrying, wait_after

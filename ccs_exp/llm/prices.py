@@ -1,4 +1,4 @@
-"""What requests cost, from the dated table ``conf/prices.yaml`` or a price given."""
+"""What requests cost, from the dated table ``conf/prices.yaml`` or a price given; and what a job's will take, before the first is sent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from ccs_exp.config.schema import config_dir
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_yaml
+from ccs_exp.llm.ledger import dollars
 from ccs_exp.llm.request import tokens_in
 
 _MILLION = 1_000_000
@@ -71,3 +72,31 @@ def find_price(model: str, service: str, given: Mapping[str, float] | None = Non
         raise CcsError(f"{path}: the price of {model} is {entry!r}. Give numbers, as in {{input: 2.5, output: 10}}.")
     factor = table["batch"] if batch else 1
     return Price(**{part: dollars * factor for part, dollars in entry.items()}, as_of=as_of)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Requests of one kind to one model. Tokens and dollars are of those that are not kept: about, and `most` at the outside."""
+
+    what: str
+    model: str
+    requests: int
+    kept: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    most: float | None
+    price: Price | None
+    batch: bool
+
+    def line(self) -> str:
+        """The forecast as people read it."""
+        kept = f", {self.kept} of them kept already" if self.kept else ""
+        count = f"{self.what} by {self.model}: {self.requests} request{'s' if self.requests != 1 else ''}{kept}"
+        if self.requests == self.kept:
+            return f"{count}; nothing to ask"
+        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out (estimated)"
+        if self.price is None or self.cost is None or self.most is None:
+            return f"{count}; {tokens}; its price is not known"
+        way = " by the Batch API" if self.batch else ""
+        return f"{count}; {tokens}; about {dollars(self.cost)}{way}, at most {dollars(self.most)} (prices of {self.price.as_of})"

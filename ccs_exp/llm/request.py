@@ -25,6 +25,14 @@ class Subject(Protocol):
     def read(self, response: Any, strict: bool) -> Any:
         """The answer in a chat completion. `strict`: a schema was sent, which forbids all else. Raises `Rejected`."""
 
+    @property
+    def places(self) -> dict[str, str]:
+        """What fills the places of a prompt."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a reply, as structured outputs take it."""
+
     def as_json(self) -> dict[str, Any]: ...
 
     @classmethod

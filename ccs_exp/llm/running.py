@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ccs_exp.journal import stop
@@ -53,36 +54,22 @@ def _run_here(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _run_in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    loop, done = asyncio.new_event_loop(), threading.Event()
-    tasks: list[asyncio.Task[Any] | None] = []
-    results: list[Any] = []
-    errors: list[BaseException] = []
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    loop = runner.get_loop()
+    running: list[asyncio.Task[Any] | None] = []
 
     async def run() -> Any:
-        tasks.append(asyncio.current_task())
+        running.append(asyncio.current_task())
         return await work()
 
-    def target() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            try:
-                results.append(runner.run(run()))
-            except BaseException as error:
-                errors.append(error)
-            finally:
-                done.set()
+    def target() -> Any:
+        with runner:
+            return runner.run(run())
 
-    def end() -> None:
-        for task in tasks:
-            if task is not None:
-                task.cancel()
-
-    threading.Thread(target=target).start()
-    try:
-        done.wait()  # join() takes a thread for ended once it was interrupted
-    except KeyboardInterrupt:
-        loop.call_soon_threadsafe(end)
-        done.wait()
-        raise
-    if errors:
-        raise errors[0]
-    return results[0]
+    with ThreadPoolExecutor(1) as thread:  # whose end waits for what was cancelled to clean up
+        result = thread.submit(target)
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in running if task is not None])
+            raise

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from ccs_exp.llm.forecast import Forecast
 from ccs_exp.llm.ledger import Ledger, dollars
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.replies import Kept
 
 

@@ -30,7 +30,7 @@ def write_report(run_dir: Path) -> None:
     folder = RunFolder(run_dir)
     rows = uncertainty(folder, read_summary(folder.path))
     if rows:
-        folder.write_uncertainty(rows)
+        folder.write("uncertainty.csv", rows)
     contents = gather(folder.path)
     write_figures(contents)
     write_page(contents)

@@ -58,8 +58,7 @@ def _claims_of_the_paper(output: str | None) -> bool:
 def _report(directories: list[str], output: Path, seed: int, verify: bool, claims: bool) -> bool:
     from ccs_exp.report.reproduction.arrange import reproduce
     from ccs_exp.report.reproduction.claims.words import show_claims
-    from ccs_exp.report.reproduction.verification import all_hold, comparisons, comparisons_csv
-    from ccs_exp.report.reproduction.verified import show_comparisons
+    from ccs_exp.report.reproduction.verification import all_hold, comparisons, comparisons_csv, show_comparisons
     from ccs_exp.report.reproduction.write import write_reproduction
 
     found = reproduce(directories, seed)

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import offset_copy
 
 from ccs_exp.files import write_whole
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents, HeadResult
-from ccs_exp.report.drawing import CCS_COLOURS, GAIN, GRID, INK, LOSS, QUIET, grid, panels, png, styled, title
+from ccs_exp.report.drawing import CCS_COLOURS, GAIN, GRID, INK, LOSS, QUIET, grid, panels, png, row_names, styled, title
 from ccs_exp.report.evidence import causal_map_figure, causal_map_view
 from ccs_exp.report.robustness import draws_of_heads, robustness
 from ccs_exp.report.skew import skew_figure, skew_view
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, percent, plain
+from ccs_exp.statistics.intervals import Interval
 
 _CLASS_STEP = {"high": 5, "moderate": 3, "low": 1}
 _MOST_ROWS = 400  # a figure of more is higher than a PNG can be
@@ -98,14 +100,12 @@ def accuracy_figure(contents: Contents, rows: Sequence[ConditionResult]) -> Figu
     """The primary metric of each condition, with its 95% interval."""
     metric, scale = contents.primary, _scale(contents.primary)
     figure, axes = _rows_figure(rows)
-    for y, row in enumerate(rows):
-        value = row.values.get(metric)
-        if value is None:
-            continue
-        if metric in row.intervals:
-            axes.plot([scale * end for end in row.intervals[metric]], [y, y], color=CCS_COLOURS[3], linewidth=2, solid_capstyle="butt")
-        axes.plot(scale * value, y, "o", color=CCS_COLOURS[5], markersize=6)
-        axes.annotate(metric_value(metric, value), (scale * value, y), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    values = [(y, value) for y, row in enumerate(rows) if (value := row.values.get(metric)) is not None]
+    _spans(axes, [row.intervals.get(metric) for row in rows], scale, CCS_COLOURS[3], 2)
+    axes.plot([scale * value for _, value in values], [y for y, _ in values], "o", color=CCS_COLOURS[5], markersize=6)
+    above = offset_copy(axes.transData, figure, y=6, units="points")
+    for y, value in values:
+        axes.text(scale * value, y, metric_value(metric, value), ha="center", fontsize=8, transform=above, in_layout=False)
     original = contents.original.values.get(metric) if contents.original else None
     if original is not None:
         axes.axvline(scale * original, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
@@ -120,12 +120,15 @@ def delta_figure(contents: Contents, rows: Sequence[ConditionResult]) -> Figure:
     rows = [row for row in rows if row.name != ORIGINAL]
     figure, axes = _rows_figure(rows)
     deltas = [scale * (row.deltas.get(metric) or 0.0) for row in rows]
-    bars = axes.barh(range(len(rows)), deltas, 0.62, color=[LOSS if delta < 0 else GAIN for delta in deltas])
-    axes.bar_label(bars, [metric_delta(metric, row.deltas.get(metric)) for row in rows], padding=6, fontsize=8, color=INK)
+    axes.barh(range(len(rows)), deltas, 0.62, color=[LOSS if delta < 0 else GAIN for delta in deltas])
+    left, right = (offset_copy(axes.transData, figure, x=points, units="points") for points in (-6, 6))
+    for y, (row, delta) in enumerate(zip(rows, deltas, strict=True)):
+        ends = [delta, *(scale * end for end in row.delta_intervals.get(metric, ()))]
+        at, beside, side = (min(ends), left, "right") if delta < 0 else (max(ends), right, "left")
+        text = metric_delta(metric, row.deltas.get(metric))
+        axes.text(at, y, text, ha=side, va="center", fontsize=8, transform=beside, in_layout=False)  # margins have room for it
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    for y, row in enumerate(rows):
-        if metric in row.delta_intervals:
-            axes.plot([scale * end for end in row.delta_intervals[metric]], [y, y], color=INK, linewidth=1)
+    _spans(axes, [row.delta_intervals.get(metric) for row in rows], scale, INK, 1)
     axes.margins(x=0.14)
     told = _told([row.how.get(metric) for row in rows if metric in row.delta_intervals])
     axes.set_xlabel(f"{metric_name(metric)}, difference to the original{_unit(metric, ' (percentage points)')}{told}")
@@ -151,11 +154,17 @@ def relabel_figure(contents: Contents) -> Figure:
 
 def _rows_figure(rows: Sequence[ConditionResult]) -> tuple[Figure, Axes]:
     figure, (axes,) = panels(6.4, 1.4 + 0.34 * len(rows))
-    axes.set_yticks(range(len(rows)), [plain(f"{row.name} ({row.num_pruned})", 40) for row in rows])
+    row_names(axes, [plain(f"{row.name} ({row.num_pruned})", 40) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.7)
     grid(axes, "x")
     axes.spines["left"].set_visible(False)
     return figure, axes
+
+
+def _spans(axes: Axes, intervals: Sequence[Interval | None], scale: int, colour: str, width: float) -> None:
+    """The interval of each row, where it has one."""
+    found = [(y, scale * ends.low, scale * ends.high) for y, ends in enumerate(intervals) if ends]
+    axes.hlines(*([row[at] for row in found] for at in range(3)), color=colour, linewidth=width)
 
 
 def _scale(metric: str) -> int:

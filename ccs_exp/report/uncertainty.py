@@ -58,7 +58,8 @@ def uncertainty(folder: RunFolder, summary: Summary) -> Rows:
 
 def records(table: pandas.DataFrame | None) -> Rows:
     """The rows of a table, none where there is no table."""
-    return [] if table is None else [dict(zip(table.columns, values, strict=True)) for values in table.values.tolist()]
+    columns = [] if table is None else table.columns.tolist()
+    return [] if table is None else [dict(zip(columns, values, strict=True)) for values in table.values.tolist()]
 
 
 def strategy_and_seed(condition: str) -> tuple[str, int | None]:

@@ -15,7 +15,6 @@ HEADS_COLUMNS = (
     *VERDICT_COLUMNS,
     "explained_variance",
 )
-CCS_AT_K_COLUMNS = ("k", "fraction")
 ACCURACY_COLUMNS = ("model", "dataset", "task", "condition", "num_pruned", "metric", "value", "delta")
 PREDICTION_COLUMNS = ("sample_id", "task", "condition", "target", "prediction", "correct", "margin", "log_probability")
 RETRIEVAL_COLUMNS = ("query_id", "task", "condition", "direction", "rank", "margin")
@@ -24,6 +23,19 @@ UNCERTAINTY_COLUMNS = (
     *("value", "value_low", "value_high", "delta", "delta_low", "delta_high", "interval"),
     *("lost", "gained", "p_original", "p_original_holm", "p_matched", "matched_sets"),
 )
+TABLES = {
+    "heads.csv": HEADS_COLUMNS,
+    "ccs_at_k.csv": ("k", "fraction"),
+    "accuracy.csv": ACCURACY_COLUMNS,
+    "uncertainty.csv": UNCERTAINTY_COLUMNS,
+    "robustness.csv": ("kind", "draw", "head", "label", "label_of", "ccs", "ccs_class", *VERDICT_COLUMNS),
+    "verdicts.csv": (
+        *("head", "label", "number", "description", "judge", "verdict", "p_aligned", "confidence"),
+        *("model", "fingerprint", "reply", "reason"),
+    ),
+    "judges.csv": ("head", "judge", "ccs", "expected_ccs"),
+}
+REPLIES_FILE = "replies.jsonl"
 SUMMARY_KEYS = (
     *("model", "dataset", "config_hash", "ccs_at_k", "accuracy", "delta", "random"),
     *("skipped", "unjudged", "from_store", "warnings"),

@@ -1,24 +1,16 @@
-"""The files of a run's evidence (`EVIDENCE_FILES`): tables whose columns are those of the measures in `ccs_exp.evidence`."""
+"""The tables of a run's evidence, whose columns are those of the measures in `ccs_exp.evidence`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import csv_bytes, read_csv, read_lines, write_whole
-from ccs_exp.run_folder.columns import EVIDENCE_FILES
+from ccs_exp.files import read_csv, read_lines
 
 if TYPE_CHECKING:
     import pandas
-
-
-def write_evidence(folder: Path, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Raises ValueError for another name than those of `EVIDENCE_FILES`, and on wrong columns."""
-    if name not in EVIDENCE_FILES:
-        raise ValueError(f"{name} is no file of a run folder")
-    write_whole(folder / name, csv_bytes(rows, columns))
 
 
 def read_evidence(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, FiniteFloat, with_config
+from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
-STRICT = ConfigDict(strict=True, extra="allow")
 Natural = Annotated[int, Field(ge=0)]
 Ends = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
 
 
-@with_config(STRICT)
 class Correlation(TypedDict):
     """CCS against mean standardised cost, centred within layers; `rho` is None where it is not defined, for a `reason`."""
 
@@ -25,7 +23,6 @@ class Correlation(TypedDict):
     reason: str | None
 
 
-@with_config(STRICT)
 class LabelsRight(TypedDict):
     """Of some heads (`ccs_exp.evidence.label_truth.TruthShare`)."""
 
@@ -36,14 +33,12 @@ class LabelsRight(TypedDict):
     p: FiniteFloat | None
 
 
-@with_config(STRICT)
 class LabelsOfHeads(TypedDict):
     all: LabelsRight
     high: LabelsRight
     others: LabelsRight
 
 
-@with_config(STRICT)
 class Senses(TypedDict, total=False):
     """In which labels can be right: of the most affected task, of what the head represents."""
 
@@ -51,7 +46,6 @@ class Senses(TypedDict, total=False):
     represents: LabelsOfHeads
 
 
-@with_config(STRICT)
 class ForemostHead(TypedDict):
     """One that matters much: the standardised cost of its most affected task."""
 
@@ -62,7 +56,6 @@ class ForemostHead(TypedDict):
     standardised: FiniteFloat
 
 
-@with_config(STRICT)
 class Specificity(TypedDict):
     """The mean over `heads`, and how many have an interval above zero."""
 
@@ -71,7 +64,6 @@ class Specificity(TypedDict):
     heads: Natural
 
 
-@with_config(STRICT)
 class AgainstMatched(TypedDict):
     """A condition beside the sets that match it layer by layer, in standard deviations, averaged over tasks."""
 
@@ -84,7 +76,6 @@ class AgainstMatched(TypedDict):
     p: FiniteFloat
 
 
-@with_config(STRICT)
 class CurveArea(TypedDict):
     """The area of one order's curve above another's, a fraction."""
 
@@ -96,7 +87,6 @@ class CurveArea(TypedDict):
     high: FiniteFloat
 
 
-@with_config(STRICT)
 class IntrudersFound(TypedDict):
     """The mean share over heads (chance 0.2) of the intruders that a judge found; None where it gave no answer.
 
@@ -112,7 +102,6 @@ class IntrudersFound(TypedDict):
     unanswered: Natural
 
 
-@with_config(STRICT)
 class Again(TypedDict):
     """A share over `heads` of what came again."""
 
@@ -121,7 +110,6 @@ class Again(TypedDict):
     heads: Natural
 
 
-@with_config(STRICT)
 class Stability(TypedDict):
     """With another probe, or another half of the same: descriptions, labels, scores, classes."""
 
@@ -132,7 +120,6 @@ class Stability(TypedDict):
     ccs_class: Again
 
 
-@with_config(STRICT)
 class MeanSkew(TypedDict):
     """MaxSkew of one attribute under a condition, over occupations, with its difference to the original's."""
 
@@ -149,7 +136,6 @@ class MeanSkew(TypedDict):
     matched_mean: FiniteFloat | None
 
 
-@with_config(STRICT)
 class EvidenceSummary(TypedDict, total=False):
     ccs_against_cost: Correlation
     labels_right: Senses

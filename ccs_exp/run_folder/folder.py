@@ -1,34 +1,4 @@
-"""The run folder: what a job leaves, and the only thing that reports and trackers read.
-
-=======================  =============================================================================================
-``heads.csv``            one row for each scored head: `HEADS_COLUMNS`. ``ccs`` is empty where a description is
-                         unjudged, or where only the class is known (published head sets)
-``ccs_at_k.csv``         ``k, fraction``: the fraction of judged heads with CCS = k, k = 0..5; absent if none was judged
-``accuracy.csv``         one row for each task, condition and metric: `ACCURACY_COLUMNS`; absent if nothing was evaluated.
-                         ``value`` and ``delta`` (to the condition ``original``) are fractions, ranks are in items
-``predictions.parquet``  one row for each task, sample and condition: `PREDICTION_COLUMNS`, margins in logits; of retrieval, for each
-                         query of either direction: `RETRIEVAL_COLUMNS`, ``query_id`` being ``<video>#<caption>`` or ``<video>``.
-                         With ``ablation=resample`` also for each ``seed``, a column more; elsewhere stands the mean over seeds
-``summary.json``         ``schema_version`` (2) and, all required:
-                         ``model, dataset`` (null: none), ``config_hash``;
-                         ``ccs_at_k`` {"0": fraction ...} or null;
-                         ``accuracy, delta`` {condition: primary metric} or null; ``random`` {mean, sd, seeds} or null;
-                         ``skipped`` [sample], ``unjudged`` (number of descriptions), ``from_store``, ``warnings`` [text].
-                         Optional: ``metric`` (name of the primary one), ``num_samples``, ``ties`` {condition: samples for which several
-                         candidates were equally the best; of conditions with the same heads the first},
-                         ``heads_per_class`` {high, moderate, low}, ``tagged_share`` (of descriptions that the
-                         taxonomy's lexicon knows), ``weights`` {origin, sha256}, ``decoder`` (of videos), ``choices`` (what
-                         decides with which runs this one compares: ccs, labeler, judge, protocol ...), ``device`` (cpu, cuda ...),
-                         ``computed`` (stages that this job computed; ``from_store`` are those that it found),
-                         ``robustness`` {relabel, shuffled_labels} (`ccs_exp.scoring.robustness`), ``asked`` {config, sweep, varied}
-                         and ``ran`` {version, commit, device, stages ...} (`ccs_exp.run_folder.summary`); more may stand beside them
-``robustness.csv``       heads judged under other labels (`ccs_exp.run_folder.robustness_file`); absent if that was not asked for
-``uncertainty.csv``      one row for each value of ``accuracy.csv`` and for the mean of random draws: its interval, that of its delta, which
-                         kind they are (``interval``), and tests: `UNCERTAINTY_COLUMNS`. Empty: no value, as of a set without heads
-``figures/*.png``        written by `ccs_exp.report`, as are ``report.html`` and ``uncertainty.csv``
-``atlas/*.html``         pages that show what each head sees (`ccs_exp.atlas`); absent if that was not asked for
-``verdicts.csv`` ...     what judges have to say beyond verdicts: `ccs_exp.run_folder.judge_files`
-=======================  =============================================================================================
+"""The run folder: what a job leaves, and the only thing that reports and trackers read. Its files: ``docs/reference/run_folder.md``.
 
 Every file is written aside and renamed into place. Numbers have six decimals, so the same rows give the same bytes.
 """
@@ -37,48 +7,43 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import CONTROL, check_columns, clean, csv_bytes, read_csv, rounded, typed_table, write_whole
+from ccs_exp.files import CONTROL, check_columns, csv_bytes, read_csv, rounded, typed_table, write_whole
 from ccs_exp.run_folder.columns import (
     ACCURACY_COLUMNS,
-    CCS_AT_K_COLUMNS,
+    CCS_CLASSES,
     EVIDENCE_FILES,
     HEADS_COLUMNS,
     OPTIONAL_SUMMARY_KEYS,
     PREDICTION_COLUMNS,
+    REPLIES_FILE,
     RETRIEVAL_COLUMNS,
     SCHEMA_VERSION,
     SUMMARY_KEYS,
+    TABLES,
     UNCERTAINTY_COLUMNS,
+    VERDICT_COLUMNS,
+    VERDICTS,
 )
-from ccs_exp.run_folder.heads_csv import read_heads_csv
-from ccs_exp.run_folder.judge_files import VERDICT_FILES
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    Rows = Iterable[Mapping[str, Any]] | pandas.DataFrame
-
 SUMMARY_FILE = "summary.json"
 FIGURES = ("causal_map", "ccs_at_k", "accuracy", "delta", "heads_map", "null_ccs", "relabel", "skew")
-_FILES = (
-    *("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "uncertainty.csv"),
-    *("robustness.csv", SUMMARY_FILE, "report.html"),
-    *VERDICT_FILES,
-    *EVIDENCE_FILES,
-)
+_FILES = (*TABLES, "predictions.parquet", SUMMARY_FILE, "report.html", REPLIES_FILE, *EVIDENCE_FILES)
 
 
 class RunFolder:
     """Writes and reads the files of a run folder.
 
-    Writers take rows (mappings, or a pandas DataFrame) and raise ValueError on wrong columns, `CcsError` where the
-    folder cannot be written. Readers raise `CcsError` on a damaged file and return None for one that is absent.
+    Writers raise ValueError on wrong columns, `CcsError` where the folder cannot be written. Readers raise `CcsError` on a damaged file
+    and return None for one that is absent.
     """
 
     def __init__(self, path: str | Path):
@@ -135,27 +100,21 @@ class RunFolder:
         """Take the summary away again: where it stands, a run has finished."""
         (self.path / SUMMARY_FILE).unlink(missing_ok=True)
 
-    def write_heads(self, rows: Rows) -> None:
-        write_whole(self.path / "heads.csv", csv_bytes(_rows(rows), HEADS_COLUMNS))
+    def write(self, name: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+        """A table of `TABLES`, or one of a run's evidence, whose `columns` its measure has."""
+        if name not in TABLES and name not in EVIDENCE_FILES:
+            raise ValueError(f"{name} is no file of a run folder")
+        write_whole(self.path / name, csv_bytes(rows, TABLES.get(name, columns)))
 
-    def write_ccs_at_k(self, rows: Rows | None) -> None:
-        """None: no head was judged, so there is no file."""
-        if rows is not None:
-            write_whole(self.path / "ccs_at_k.csv", csv_bytes(_rows(rows), CCS_AT_K_COLUMNS))
+    def write_replies(self, lines: bytes) -> None:
+        """Every request to a language model that the run rests on, with its reply: what ``judge=replay`` reads."""
+        write_whole(self.path / REPLIES_FILE, lines)
 
-    def write_accuracy(self, rows: Rows) -> None:
-        write_whole(self.path / "accuracy.csv", csv_bytes(_rows(rows), ACCURACY_COLUMNS))
-
-    def write_uncertainty(self, rows: Rows) -> None:
-        write_whole(self.path / "uncertainty.csv", csv_bytes(_rows(rows), UNCERTAINTY_COLUMNS))
-
-    def write_predictions(self, rows: Rows | pyarrow.Table) -> None:
+    def write_predictions(self, rows: pyarrow.Table) -> None:
         """Predictions, or the ranks of retrieval, as Parquet."""
         import pyarrow
         from pyarrow import parquet
 
-        if not isinstance(rows, pyarrow.Table):
-            rows = pyarrow.Table.from_pylist([_texts_clean(row) for row in _rows(rows)])
         columns: tuple[str, ...] = RETRIEVAL_COLUMNS if "rank" in rows.column_names else PREDICTION_COLUMNS
         columns += tuple(column for column in ("seed",) if column in rows.column_names)
         check_columns(dict.fromkeys(rows.column_names), columns)
@@ -181,7 +140,7 @@ class RunFolder:
         return read_heads_csv(self.path / "heads.csv")
 
     def read_ccs_at_k(self) -> pandas.DataFrame | None:
-        return self._read("ccs_at_k.csv", CCS_AT_K_COLUMNS, {"k": int, "fraction": float})
+        return self._read("ccs_at_k.csv", TABLES["ccs_at_k.csv"], {"k": int, "fraction": float})
 
     def read_accuracy(self) -> pandas.DataFrame | None:
         numbers = {"num_pruned": int, "value": float, "delta": float}
@@ -237,14 +196,16 @@ def check_summary(summary: Any, path: str | Path) -> dict[str, Any]:
     return dict.fromkeys(OPTIONAL_SUMMARY_KEYS) | summary
 
 
-def _texts_clean(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {column: clean(value) if isinstance(value, str) else value for column, value in row.items()}
-
-
-def _rows(rows: Rows) -> list[Mapping[str, Any]]:
-    import pandas
-
-    if isinstance(rows, pandas.DataFrame):
-        records = rows.astype(object).where(rows.notna(), None).to_dict("records")
-        return [{str(column): value for column, value in record.items()} for record in records]
-    return list(rows)
+def read_heads_csv(path: str | Path) -> pandas.DataFrame:
+    """The rows of a ``heads.csv``; what is absent is None. Raises `CcsError` naming what is missing or cannot be."""
+    path = Path(path)
+    rows = read_csv(path, HEADS_COLUMNS)
+    for number, row in enumerate(rows, 1):
+        for column, allowed in [("ccs_class", CCS_CLASSES), *((column, VERDICTS) for column in VERDICT_COLUMNS)]:
+            if row[column] is not None and row[column] not in allowed:
+                raise CcsError(f"{path}, row {number}: {column} is {row[column]!r}. It is one of {', '.join(allowed)}, or empty.")
+    table = typed_table(path, rows, HEADS_COLUMNS, {"layer": int, "ccs": int, "explained_variance": float})
+    for number, ccs in enumerate(table["ccs"], 1):
+        if ccs is not None and not 0 <= ccs <= 5:
+            raise CcsError(f"{path}, row {number}: ccs is {ccs}. It is a whole number from 0 to 5, or empty.")
+    return table

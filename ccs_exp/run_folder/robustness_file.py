@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import csv_bytes, read_csv, write_whole
+from ccs_exp.files import read_csv
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, Head
-from ccs_exp.run_folder.columns import CCS_CLASSES, VERDICT_COLUMNS, VERDICTS
+from ccs_exp.run_folder.columns import CCS_CLASSES, TABLES, VERDICT_COLUMNS, VERDICTS
 
 FILE = "robustness.csv"
-COLUMNS = ("kind", "draw", "head", "label", "label_of", "ccs", "ccs_class", *VERDICT_COLUMNS)
 KINDS = ("relabel", "shuffled_labels")
 
 
@@ -29,17 +26,13 @@ class Rescored:
     ccs_class: str | None
 
 
-def write_rescored(run_dir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    write_whole(run_dir / FILE, csv_bytes(rows, COLUMNS))
-
-
 def read_rescored(run_dir: Path) -> tuple[Rescored, ...]:
     """The rows, none where the file is absent. Raises `CcsError` where it is damaged, naming the row."""
     path = run_dir / FILE
     if not path.exists():
         return ()
     rescored = []
-    for number, row in enumerate(read_csv(path, COLUMNS), 1):
+    for number, row in enumerate(read_csv(path, TABLES[FILE]), 1):
         draw, ccs = row["draw"] or "", row["ccs"]
         whole = draw.isdecimal() and len(draw) < 9 and ccs in (None, *map(str, range(DESCRIPTIONS_PER_HEAD + 1)))
         known = row["kind"] in KINDS and row["ccs_class"] in (None, *CCS_CLASSES)

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.columns import PRIMARY_METRICS
-from ccs_exp.run_folder.evidence_summary import EvidenceSummary
+from ccs_exp.run_folder.evidence_summary import Ends, EvidenceSummary, Natural
 from ccs_exp.run_folder.folder import RunFolder
 
 Shares = dict[str, FiniteFloat | None]
-_STRICT = ConfigDict(strict=True, extra="allow")
-_Natural = Annotated[int, Field(ge=0)]
 
 
-@with_config(_STRICT)
 class RandomDraws(TypedDict):
     """Mean and sample standard deviation of the primary metric over the conditions ``random/<seed>``."""
 
@@ -29,7 +26,6 @@ class RandomDraws(TypedDict):
     seeds: list[int]
 
 
-@with_config(_STRICT)
 class Weights(TypedDict):
     """Where the model's weights are from; `sha256` is None of random ones."""
 
@@ -37,7 +33,6 @@ class Weights(TypedDict):
     sha256: str | None
 
 
-@with_config(_STRICT)
 class Asked(TypedDict):
     """What a job was asked: its whole configuration, without secrets, the sweep's name, and in what it differs from the sweep's others."""
 
@@ -46,7 +41,6 @@ class Asked(TypedDict):
     varied: list[str]
 
 
-@with_config(_STRICT)
 class Ran(TypedDict):
     """What answered: our version and commit, versions of libraries, the device, how long it took until the results stood, and memory.
 
@@ -59,20 +53,19 @@ class Ran(TypedDict):
     libraries: dict[str, str]
     device: str
     device_name: str
-    threads: _Natural
+    threads: Natural
     started: str | None
     seconds: FiniteFloat | None
     stages: dict[str, FiniteFloat]
     images_per_second: dict[str, FiniteFloat]
-    peak_memory_mib: _Natural
-    gpu_peak_memory_mib: _Natural | None
+    peak_memory_mib: Natural
+    gpu_peak_memory_mib: Natural | None
 
 
-@with_config(_STRICT)
 class Relabel(TypedDict):
     """Labels named anew (`ccs_exp.scoring.robustness.summarise_relabel`)."""
 
-    draws: _Natural
+    draws: Natural
     same_ccs: FiniteFloat
     same_class: FiniteFloat
     changing_class: FiniteFloat
@@ -80,35 +73,32 @@ class Relabel(TypedDict):
     high_overlap: FiniteFloat | None
 
 
-@with_config(_STRICT)
 class Shuffled(TypedDict):
     """Heads under other heads' labels (`ccs_exp.scoring.robustness.summarise_null`)."""
 
-    judged: _Natural
+    judged: Natural
     ccs_at_k: dict[str, FiniteFloat]
     mean: FiniteFloat
     observed_mean: FiniteFloat | None
     high: FiniteFloat
-    high_interval: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)] | None
+    high_interval: Ends | None
     observed_high: FiniteFloat | None
 
 
-@with_config(_STRICT)
 class Robustness(TypedDict):
     relabel: Relabel | None
     shuffled_labels: Shuffled | None
 
 
-@with_config(_STRICT)
 class AtlasPages(TypedDict):
     """How many pages the atlas has; `contributions` names the entry in the store that they were made of, if it was kept."""
 
     contributions: str | None
-    images: _Natural
-    pages: _Natural
+    images: Natural
+    pages: Natural
 
 
-@with_config(_STRICT)
+@with_config(ConfigDict(strict=True, extra="allow"))  # which the types within take over
 class Summary(TypedDict):
     """``summary.json`` as `RunFolder` describes it; what may be absent is None. Other keys stand beside these."""
 
@@ -120,13 +110,13 @@ class Summary(TypedDict):
     delta: Shares | None
     random: RandomDraws | None
     skipped: list[str]
-    unjudged: _Natural
+    unjudged: Natural
     from_store: list[str]
     warnings: list[str]
     metric: str | None
-    num_samples: _Natural | None
-    ties: dict[str, _Natural] | None
-    heads_per_class: dict[str, _Natural] | None
+    num_samples: Natural | None
+    ties: dict[str, Natural] | None
+    heads_per_class: dict[str, Natural] | None
     tagged_share: FiniteFloat | None
     weights: Weights | None
     decoder: str | None

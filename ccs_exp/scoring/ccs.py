@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,6 +14,7 @@ from ccs_exp.scoring.concepts import ConceptMap
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
 from ccs_exp.scoring.judges.label import Labeler
 from ccs_exp.scoring.spans import HeadSpans
+from ccs_exp.store import Members, json_as
 
 if TYPE_CHECKING:
     import pandas
@@ -147,3 +149,25 @@ def score(spans: Sequence[HeadSpans], labeler: Labeler, judge: Judge, thresholds
         scores.append(HeadScore(item.head, label, ccs, ccs_class, item.descriptions, judged, item.explained_variance))
     models = {item.model for item in spans}
     return Scores(tuple(scores), model=models.pop() if len(models) == 1 else None)
+
+
+_Ccs = Literal[0, 1, 2, 3, 4, 5] | None
+_Row = tuple[str, str | None, _Ccs, CcsClass | None, tuple[str, ...], tuple[Verdict, ...], float | None]
+
+
+def pack_scores(scores: Scores) -> dict[str, bytes]:
+    heads = [
+        [str(item.head), item.label, item.ccs, item.ccs_class, item.descriptions, item.verdicts, item.explained_variance]
+        for item in scores.heads
+    ]
+    return {"heads": json.dumps(heads).encode(), "model": json.dumps(scores.model).encode()}
+
+
+def unpack_scores(members: Members) -> Scores:
+    """What `pack_scores` made. Raises on anything else."""
+    rows = json_as(list[_Row], members["heads"])
+    if any(len(texts) != len(verdicts) for *_, texts, verdicts, _ in rows):
+        raise ValueError("a head with more descriptions than verdicts, or fewer")
+    return Scores(
+        tuple(HeadScore(Head.parse(head), *rest) for head, *rest in rows), model=json_as(str | None, members["model"])
+    )

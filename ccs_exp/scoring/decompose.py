@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 from ccs_exp.clip.hooks import observed
 from ccs_exp.clip.model import ClipModel
@@ -14,10 +16,11 @@ from ccs_exp.compute.trainer import Compute
 from ccs_exp.data.images.batches import ImageBatch, ImageData
 from ccs_exp.journal.log import note, stage
 from ccs_exp.scoring.contributions import Contributions, Seen, contributions_of, pack_contributions, unpack_contributions
-from ccs_exp.scoring.moments import HeadMoments
-from ccs_exp.scoring.of_probe import kept_of_probe
+from ccs_exp.scoring.moments import HeadMoments, pack_moments, unpack_moments
 from ccs_exp.scoring.output_means import OutputSums, pack_sums, unpack_sums
-from ccs_exp.store import Stages
+from ccs_exp.store import Members, Stages, json_as, kept
+
+Value = TypeVar("Value")
 
 _FETCHED_AT_ONCE = 32  # batches
 
@@ -87,51 +90,83 @@ def decompose_images(model: ClipModel, probe: ImageData, compute: Compute, sums:
     return decomposition.share_result()
 
 
-def decompose(model: ClipModel, probe: ImageData, compute: Compute) -> HeadMoments:
-    """The moments of all scored heads over the probe images, in one pass."""
-    return decompose_images(model, probe, compute).moments
+@dataclass(frozen=True)
+class ProbePass:
+    """What passes over the probe give, each part kept by itself under `key` (None: nowhere): what is not there takes a pass of its own.
+
+    That for the moments gathers with them the `sums` of all outputs, and what each of the `images` is given, where these are asked for.
+    """
+
+    model: ClipModel
+    probe: ImageData
+    compute: Compute
+    key: Mapping[str, Any] | None = None
+    stages: Stages = field(default_factory=Stages)
+    sums: bool = False
+    images: bool = False
+
+    def moments(self) -> HeadMoments:
+        """Of the scored heads."""
+
+        @stage("decompose")
+        def of_pass() -> HeadMoments:
+            found = self._pass(sums=self.sums, images=self.images)
+            if self.sums:
+                self.output_sums(found.sums)
+            if self.images:
+                self.contributions(found.seen)
+            return found.moments
+
+        return self.kept("moments", self.key, of_pass, (pack_moments, unpack_moments), self.stages)
+
+    @stage("output_sums")
+    def output_sums(self, found: OutputSums | None = None) -> OutputSums:
+        """Of every head of every layer; `found`: those that a pass has gathered."""
+        form = pack_sums, unpack_sums
+        return self.kept("output_sums", self.key, lambda: found or self._pass(sums=True).sums, form, self._noted("output_sums"))
+
+    @stage("contributions")
+    def contributions(self, seen: Sequence[Seen | None] | None = None) -> Contributions:
+        """Of the scored heads to every image; `seen`: what a pass has gathered of them."""
+
+        def of_images() -> Contributions:
+            batches = self._pass(images=True).seen if seen is None else seen
+            heads = self.model.scored_heads
+            maps = contribution_maps(self.model, range(heads[0].layer, heads[-1].layer + 1), "direct")
+            return contributions_of(heads, [batch for batch in batches if batch is not None], maps[:, :-SHARED_COEFFICIENTS])
+
+        form = pack_contributions, unpack_contributions
+        return self.kept("contributions", self.key, of_images, form, self._noted("contributions"))
+
+    def kept(
+        self,
+        kind: str,
+        key: Mapping[str, Any] | None,
+        compute: Callable[[], Value],
+        form: tuple[Callable[[Value], Mapping[str, bytes]], Callable[[Members], Value]],
+        stages: Stages | None,
+    ) -> Value:
+        """What comes of the probe's images, kept beside which of them could not be decoded. `form`: how a value is packed, and unpacked."""
+        pack, unpack = form
+
+        def packed(value: Value) -> dict[str, bytes]:
+            return {**pack(value), "skipped": json.dumps(self.probe.skipped).encode()}
+
+        def unpacked(members: Members) -> Value:
+            value, self.probe.skipped = unpack(members), unpack_skipped(members)  # the second only where both can be read
+            return value
+
+        return kept(kind, key, compute, packed, unpacked, stages)
+
+    def _noted(self, kind: str) -> Stages | None:
+        return None if kind in self.stages.computed else self.stages  # the job's own moments may just have brought it
+
+    def _pass(self, sums: bool = False, images: bool = False) -> Decomposed:
+        note(images=len(self.probe))
+        return decompose_images(self.model, self.probe, self.compute, sums, images)
 
 
-def decompose_with_sums(model: ClipModel, probe: ImageData, compute: Compute) -> tuple[HeadMoments, OutputSums]:
-    """The same moments, and the sums of the outputs of every head of every layer, in the same pass."""
-    return decompose_images(model, probe, compute, sums=True)[:2]
-
-
-def contributions(
-    model: ClipModel,
-    probe: ImageData,
-    compute: Compute,
-    key: Mapping[str, Any] | None,
-    stages: Stages | None = None,
-    seen: Sequence[Seen | None] | None = None,
-) -> Contributions:
-    """The contributions that are kept under `key`; else from what a pass has `seen`, or from one of their own."""
-
-    def compute_them() -> Contributions:
-        if seen is None:
-            note(images=len(probe))
-        batches = seen if seen is not None else decompose_images(model, probe, compute, images=True).seen
-        heads = model.scored_heads
-        maps = contribution_maps(model, range(heads[0].layer, heads[-1].layer + 1), "direct")
-        return contributions_of(heads, [batch for batch in batches if batch is not None], maps[:, :-SHARED_COEFFICIENTS])
-
-    with stage("contributions"):
-        return kept_of_probe("contributions", key, probe, compute_them, (pack_contributions, unpack_contributions), stages)
-
-
-def output_sums(
-    model: ClipModel,
-    probe: ImageData,
-    compute: Compute,
-    key: Mapping[str, Any] | None,
-    stages: Stages | None = None,
-    gather: Callable[[], OutputSums] | None = None,
-) -> OutputSums:
-    """The sums that are kept under `key`; else those that `gather` has, or of a pass of their own over the probe."""
-
-    def own_pass() -> OutputSums:
-        note(images=len(probe))
-        return decompose_with_sums(model, probe, compute)[1]
-
-    with stage("output_sums"):
-        return kept_of_probe("output_sums", key, probe, gather or own_pass, (pack_sums, unpack_sums), stages)
+def unpack_skipped(members: Members) -> list[str]:
+    """The probe images that could not be decoded."""
+    skipped: list[str] = json_as(list[str], members["skipped"])
+    return skipped

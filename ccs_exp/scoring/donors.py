@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -15,10 +14,10 @@ from ccs_exp.clip.hooks import observed
 from ccs_exp.clip.model import ClipModel
 from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.shared_pass import SharedModule
-from ccs_exp.compute.trainer import Compute
-from ccs_exp.data.images.batches import ImageBatch, ImageData
+from ccs_exp.data.images.batches import ImageBatch
 from ccs_exp.journal.log import note, stage
-from ccs_exp.store import Members, Stages, kept, pack_tensors, unpack_tensors
+from ccs_exp.scoring.decompose import ProbePass
+from ccs_exp.store import Members, kept, pack_tensors, unpack_tensors
 
 Batch = dict[int, Float[Tensor, "batch heads tokens head_dim"]]  # by layer
 
@@ -70,26 +69,23 @@ def donors_bytes(donors: int, layers: range, last: int | None, tokens: int, widt
 
 
 @stage("donors")
-def donors(
-    model: ClipModel, probe: ImageData, layers: range, compute: Compute, key: Mapping[str, Any] | None, stages: Stages | None = None
-) -> Donors:
-    """The outputs of the heads of `layers` on all images of `probe`; in the store each layer is an entry, so that none is large."""
+def donors(passed: ProbePass, layers: range) -> Donors:
+    """The outputs of the heads of `layers` on all images; in the store each layer is an entry, so that none is large."""
     gathered: list[Donors] = []
 
     def of_layer(layer: int) -> Donors:
         if not gathered:
-            note(images=len(probe))
-            outputs = _Outputs(model, layers)
-            compute.run(outputs, probe, "Encoding donor images")
+            note(images=len(passed.probe))
+            outputs = _Outputs(passed.model, layers)
+            passed.compute.run(outputs, passed.probe, "Encoding donor images")
             gathered.append(outputs.donors())
         return Donors({layer: gathered[0].outputs[layer]}, gathered[0].fingerprints)
 
     found = []
     for layer in layers:
-        of_layer_key = None if key is None else {**key, "layer": layer}
-        found.append(kept("donors", of_layer_key, partial(of_layer, layer), pack_layer, partial(unpack_layer, layer)))
-    if stages is not None:
-        stages.note("donors", computed=bool(gathered))
+        key = None if passed.key is None else {**passed.key, "layer": layer}
+        found.append(kept("donors", key, partial(of_layer, layer), pack_layer, partial(unpack_layer, layer)))
+    passed.stages.note("donors", computed=bool(gathered))
     return Donors({layer: outputs for part in found for layer, outputs in part.outputs.items()}, found[0].fingerprints)
 
 

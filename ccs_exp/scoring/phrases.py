@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_WORD = re.compile(r"[^\W_]+")
+
 
 class Phrases:
     """Phrases, in singular and plural, with the concepts that they stand for."""
@@ -16,14 +18,16 @@ class Phrases:
     def add(self, phrase: str, concept: str) -> None:
         key = " ".join(tokens(phrase))
         plurals = [f"{key}s"]
-        if re.search(r"(?:[sxzo]|[cs]h)$", key):
+        if key.endswith(("s", "x", "z", "o", "ch", "sh")):
             plurals.append(f"{key}es")
-        elif re.search(r"[^aeiou]y$", key):
+        elif key.endswith("y") and key[-2:-1] not in "aeiou":  # nor alone, as nothing is in any text
             plurals.append(f"{key[:-1]}ies")
+        length, new = key.count(" ") + 1, frozenset({concept})
         for form in (key, *plurals):
-            first, length = form.split(" ")[0], form.count(" ") + 1
-            self._concepts[form] = self._concepts.get(form, frozenset()) | {concept}
-            self._longest[first] = max(length, self._longest.get(first, 0))
+            known, first = self._concepts.get(form), form.partition(" ")[0]
+            self._concepts[form] = new if known is None else known | new
+            if length > self._longest.get(first, 0):
+                self._longest[first] = length
 
     def get(self, phrase: str) -> frozenset[str]:
         return self._concepts.get(" ".join(tokens(phrase)), frozenset())
@@ -44,7 +48,7 @@ class Phrases:
 
 def tokens(text: str) -> list[str]:
     plain = text if text.isascii() else "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return re.findall(r"[^\W_]+", plain.casefold())
+    return _WORD.findall(plain.casefold())
 
 
 def text_key(text: str) -> str:

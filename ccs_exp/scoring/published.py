@@ -8,7 +8,7 @@ from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, read_json
 from ccs_exp.heads import SCORED_LAYERS, Head, scored_heads
 from ccs_exp.run_folder.columns import DESCRIPTION_COLUMNS, VERDICT_COLUMNS
-from ccs_exp.run_folder.heads_csv import read_heads_csv
+from ccs_exp.run_folder.folder import read_heads_csv
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds
 from ccs_exp.scoring.judges.judge import Verdict
 
@@ -38,8 +38,8 @@ def published_scores(variant: str | None) -> Scores:
     )
 
 
-def scores_from_csv(path: str | Path, thresholds: Thresholds) -> Scores:
-    """The scores of an earlier run's heads.csv, where CCS was judged with the classes that `thresholds` gives.
+def scores_from_csv(path: str | Path, thresholds: Thresholds | None = None) -> Scores:
+    """The scores of an earlier run's heads.csv, where CCS was judged with the classes that `thresholds` gives (None: those that it has).
 
     Raises `CcsError` if the file is none, names a head twice, or is of several models.
     """
@@ -52,7 +52,7 @@ def scores_from_csv(path: str | Path, thresholds: Thresholds) -> Scores:
         descriptions = tuple(row[column] for column in DESCRIPTION_COLUMNS if row[column] is not None)
         verdicts = tuple(Verdict(row[column]) for column in VERDICT_COLUMNS if row[column] is not None)
         head = Head.parse(row["head"])
-        ccs_class = thresholds.classify(row["ccs"]) if row["ccs"] is not None and verdicts else row["ccs_class"]
+        ccs_class = thresholds.classify(row["ccs"]) if thresholds and row["ccs"] is not None and verdicts else row["ccs_class"]
         scores.append(HeadScore(head, row["label"], row["ccs"], ccs_class, descriptions, verdicts, row["explained_variance"]))
     if len({score.head for score in scores}) != len(scores):
         raise CcsError(f"{path} names a head more than once.")

@@ -44,8 +44,9 @@ class Taxonomy:
                     self._words.add(word, entry.concept)
             described = [(text, (entry.concept,)) for entry in part.entries for text in entry.texts]
             for text, concepts in [*described, *part.combinations]:
-                self._texts[part.name].setdefault(text_key(text), text)
-                own.setdefault(text_key(text), set()).update(concepts)
+                key = text_key(text)
+                self._texts[part.name].setdefault(key, text)
+                own.setdefault(key, set()).update(concepts)
         self.concepts = tuple(sorted(broader))
         self._closure = _closure(broader)
         self._concepts_of_key = {key: self._with_broader(concepts) for key, concepts in own.items()}

@@ -149,11 +149,12 @@ def _descriptions(entry: dict[str, Any], where: str) -> Iterator[tuple[str, str 
         if not isinstance(group, dict) or group.keys() not in _GROUP_KEYS:
             raise CcsError(f"{where}: a group of descriptions has templates and values, or texts; got {group!r:.120}.")
         yield from ((text, None) for text in _strings(group, "texts", where))
+        values = _strings(group, "values", where)
         for template in _strings(group, "templates", where):
             if ("{}" in template) == ("{a}" in template):
                 raise CcsError(f"{where}: the template {template!r} needs one {{}} or {{a}} where the value goes.")
-            for value in _strings(group, "values", where):
-                yield template.replace("{}", value).replace("{a}", _with_article(value)), value
+            for value in values:
+                yield (template.replace("{}", value) if "{}" in template else template.replace("{a}", _with_article(value))), value
 
 
 def _with_article(value: str) -> str:

@@ -69,22 +69,15 @@ def agreement(
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     counts = _counts_by_group(one, other, range(len(one)) if groups is None else groups)
 
-    def estimate(value: float | None, statistic: Callable[..., np.ndarray], constant: str | None = None) -> Estimate:
-        if value is None or constant:  # then kappa is 0 or undefined, and the correlations are undefined, also in every resample
-            return Estimate(value, reason=constant)
+    def estimate(statistic: Callable[..., np.ndarray], constant: str | None = None) -> Estimate:
+        value = float(statistic(*counts))
+        if constant:  # then kappa is 0 or undefined, and the correlations are undefined, also in every resample
+            return Estimate(None if np.isnan(value) else value, reason=constant)
         return _with_interval(value, statistic, counts, resamples, seed)
 
-    correlations = _correlations(one, other)
     constant = _constant(one, other)
-    return Agreement(
-        count=len(one),
-        yes_first=float(one.mean()),
-        yes_second=float(other.mean()),
-        raw=estimate(float((one == other).mean()), raw_of_counts),
-        kappa=estimate(_kappa(one, other), kappa_of_counts, constant),
-        spearman=estimate(correlations and correlations[0], phi_of_counts, constant),
-        kendall=estimate(correlations and correlations[1], phi_of_counts, constant),
-    )
+    kappa, phi = estimate(kappa_of_counts, constant), estimate(phi_of_counts, constant)
+    return Agreement(len(one), float(one.mean()), float(other.mean()), estimate(raw_of_counts), kappa, phi, phi)
 
 
 def raw_of_counts(both: Counts, only_first: Counts, only_second: Counts, neither: Counts, axis: int = -1) -> np.ndarray:
@@ -115,22 +108,6 @@ def _counts_by_group(one: np.ndarray, other: np.ndarray, groups: Sequence[Hashab
     index = np.array([place[group] for group in groups])
     cells = (one & other, one & ~other, ~one & other, ~one & ~other)
     return tuple(np.bincount(index, weights=cell, minlength=len(place)) for cell in cells)
-
-
-def _kappa(one: np.ndarray, other: np.ndarray) -> float | None:
-    from sklearn.metrics import cohen_kappa_score
-
-    if one.all() == one.any() == other.all() == other.any():  # both constant, and alike: agreement by chance is certain
-        return None
-    return float(cohen_kappa_score(one, other))
-
-
-def _correlations(one: np.ndarray, other: np.ndarray) -> tuple[float, float] | None:
-    from scipy.stats import kendalltau, spearmanr
-
-    if one.all() == one.any() or other.all() == other.any():
-        return None
-    return float(spearmanr(one, other).statistic), float(kendalltau(one, other).statistic)
 
 
 def _constant(one: np.ndarray, other: np.ndarray) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 CONFIDENCE = 0.95
 _RESAMPLES = 999
@@ -89,36 +90,23 @@ def newcombe(both: int, lost: int, gained: int, neither: int) -> Interval | None
     )
 
 
-def bootstrap(samples: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int = 0) -> Interval | None:
-    """Percentile bootstrap of `statistic(*samples, axis)`, each sample resampled by itself; None without finite values.
+def bootstrap_mean(values: Float[np.ndarray, " values"], seed: int = 0) -> Interval | None:
+    """Percentile bootstrap of the mean; None for fewer than two values, or for some that are not finite."""
+    from scipy.stats import bootstrap
 
-    Several samples are strata: of a mean over classes, the classes.
-    """
-    from scipy.stats import bootstrap as scipy_bootstrap
-
-    arrays = [np.asarray(sample, dtype=float) for sample in samples if len(sample)]
-    if not arrays or not all(np.isfinite(array).all() for array in arrays):
+    if len(values) < 2 or not np.isfinite(values).all():
         return None
-    if all(len(array) == 1 for array in arrays):
-        return None  # a single value cannot be resampled
-    # one observation that stands alone is always drawn again; scipy asks for two
-    arrays = [np.repeat(array, 2) if len(array) == 1 else array for array in arrays]
-    result = scipy_bootstrap(
-        arrays,
-        statistic,
+    result = bootstrap(
+        [values],
+        np.mean,
         n_resamples=_RESAMPLES,
-        batch=max(1, 4_000_000 // sum(map(len, arrays))),
+        batch=max(1, 4_000_000 // len(values)),
         vectorized=True,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(float(result.low), float(result.high))
-
-
-def mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The mean over samples of each one's mean: mean-per-class accuracy from the classes' hits."""
-    return np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0)
 
 
 def paired(before: np.ndarray, after: np.ndarray) -> Paired | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
 from ccs_exp.statistics.intervals import CONFIDENCE, Interval
 
@@ -24,13 +24,11 @@ class Area:
 def area(
     scores: Float[np.ndarray, "*scores samples"],
     positive: Bool[np.ndarray, "*scores samples"],
-    groups: Shaped[np.ndarray, " samples"] | None = None,
 ) -> Area | None:
     """The area that separates `positive` samples from the others; of several rows, their mean (one value against the rest).
 
     Equal to scikit-learn's ``roc_auc_score``, from average ranks. The interval is DeLong's (Biometrics 44 (1988), 837) on the logit
-    scale, of the mean over rows and with the parts of a group of samples added up first (Obuchowski 1997). Rows are taken one at a
-    time. Rows without both kinds of sample are left out; None if none is left.
+    scale, of the mean over rows. Rows without both kinds of sample are left out; None if none is left.
     """
     rows = [
         (row, wanted)
@@ -46,8 +44,6 @@ def area(
         values.append(value)
         parts += part / len(rows)
     value = float(np.mean(values))
-    if groups is not None:
-        parts = np.bincount(np.unique(groups, return_inverse=True)[1], parts)
     positives = int(sum(np.count_nonzero(wanted) for _, wanted in rows))
     total = sum(len(wanted) for _, wanted in rows)
     return Area(value, _interval(value, math.sqrt((parts**2).sum())), positives, total - positives)

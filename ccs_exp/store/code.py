@@ -8,11 +8,13 @@ that somebody forgot to raise would cost a wrong table.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,26 +78,19 @@ def _reached(entry_points: tuple[str, ...]) -> tuple[str, ...]:
     """The modules that the entry points reach, the packages that they lie in included, by name."""
     packages = {name.split(".")[0] for name in entry_points}
     found: set[str] = set()
-    waiting = list(entry_points)
-    while waiting:
-        name = waiting.pop()
-        if name.split(".")[0] not in packages:
-            continue
-        for module in _modules_of(name):
-            if module not in found:
-                found.add(module)
-                waiting += _read(module).imports
+    names = set(entry_points)
+    while names:
+        new = {module for name in names if name.split(".")[0] in packages for module in _modules_of(name)} - found
+        names = {name for module in new for name in _read(module).imports}
+        found |= new
     return tuple(sorted(found))
 
 
-def _modules_of(name: str) -> Iterator[str]:
+@cache
+def _modules_of(name: str) -> tuple[str, ...]:
     """The module that `name` is or lies in, and the packages around it, whose ``__init__.py`` is run first."""
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        module = ".".join(parts[:end])
-        if module_file(module) is None:
-            return
-        yield module
+    modules = accumulate(name.split("."), "{}.{}".format)
+    return tuple(takewhile(module_file, modules))
 
 
 @cache
@@ -107,9 +102,9 @@ def module_file(module: str) -> Path | None:
         return None
     if not below:
         return Path(spec.origin) if spec.origin.endswith(".py") else None
-    place = Path(spec.origin).parent.joinpath(*below)
-    candidates = (place.with_suffix(".py"), place / "__init__.py") if spec.submodule_search_locations else ()
-    return next((path for path in candidates if path.is_file()), None)
+    place = os.path.join(os.path.dirname(spec.origin), *below)
+    candidates = (f"{place}.py", f"{place}/__init__.py") if spec.submodule_search_locations else ()
+    return next((Path(path) for path in candidates if os.path.isfile(path)), None)
 
 
 @cache  # a process computes with what it has imported, so what it read once holds until it ends

@@ -26,7 +26,6 @@ Value = TypeVar("Value")
 
 SUFFIX, DAMAGED = ".entry", ".damaged"
 _DIGEST = hashlib.sha256().digest_size * 2  # hexadecimal digits
-_HEAD = 2**16  # bytes in which a head mostly ends
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ def read_head(path: Path) -> dict[str, Any] | None:
 
 def load(path: Path) -> Entry:
     """Read and verify a file of the store. Raises `Damaged`, or OSError where it cannot be read."""
-    entry = _entry(memoryview(path.read_bytes()))
+    entry = _entry(path.read_bytes())
     return entry._replace(members={name: bytes(member) for name, member in entry.members.items()})
 
 
@@ -138,7 +137,7 @@ def mapped_entry(kind: str, digest: str) -> Entry | None:
     def load_mapped(path: Path) -> Entry:
         with path.open("rb") as file:
             try:
-                return _entry(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+                return _entry(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except ValueError as error:  # nothing in it
                 raise Damaged("it is empty") from error
 
@@ -146,29 +145,23 @@ def mapped_entry(kind: str, digest: str) -> Entry | None:
     return entry if entry is None or entry_path(entry.kind, entry.key) == path else None
 
 
-def _entry(content: memoryview) -> Entry:
-    digest, body = bytes(content[:_DIGEST]), content[_DIGEST + 1 :]
-    if content[_DIGEST : _DIGEST + 1] != b"\n" or digest != hashlib.sha256(body).hexdigest().encode():
+def _entry(content: bytes | mmap.mmap) -> Entry:
+    """Its members are views of `content`."""
+    view, start = memoryview(content), _DIGEST + 1
+    if view[_DIGEST:start] != b"\n" or bytes(view[:_DIGEST]) != hashlib.sha256(view[start:]).hexdigest().encode():
         raise Damaged("its content is not what was written")
     try:
-        line = _line_end(body)
-        head = json.loads(bytes(body[:line]))
+        line = content.find(b"\n", start)
+        if line < 0:
+            raise ValueError("no end of the line")
+        head = json.loads(bytes(view[start:line]))
         members, at = {}, line + 1
         for name in sorted(head["members"]):
-            members[name] = body[at : at + head["members"][name]]
+            members[name] = view[at : at + head["members"][name]]
             at += head["members"][name]
         return Entry(head["kind"], head["key"], members)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged("it is no entry of a store") from error
-
-
-def _line_end(body: memoryview) -> int:
-    """A view has no `index` for bytes; heads are short."""
-    for start in range(0, len(body), _HEAD):
-        found = bytes(body[start : start + _HEAD]).find(b"\n")
-        if found >= 0:
-            return start + found
-    raise ValueError("no end of the line")
 
 
 def set_aside(path: Path, reason: str) -> None:

@@ -48,7 +48,7 @@ class SweepCallback(Callback):
             from ccs_exp.sweeps.plan import finished_folders, plan_sweep, show_plan
 
             found = finished_folders([folder, Path("multirun"), Path("outputs")])
-            show_plan(plan_sweep(cells, lambda cfg, cell: "in the store" if is_kept(cfg, cell) else found(cfg, cell)))
+            show_plan(*plan_sweep(cells, lambda cfg, cell: "in the store" if is_kept(cfg, cell) else found(cfg, cell)))
         except Exception as error:  # Hydra would make a warning of it and start the sweep
             sys.exit(f"Error: {' '.join(str(error).split())}")
         sys.exit(0)

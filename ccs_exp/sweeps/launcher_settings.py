@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from ccs_exp.config.settings import Number
 from ccs_exp.errors import CcsError
-
-
-class _Number(NamedTuple):
-    """A number of at least `least`, whole unless `parts`; or one of the `others`."""
-
-    least: float
-    parts: bool = False
-    others: tuple[Any, ...] = ()
-
-    def admits(self, value: Any) -> bool:
-        kinds = (int, float) if self.parts else (int,)
-        return value in self.others or (isinstance(value, kinds) and not isinstance(value, bool) and value >= self.least)
-
-    @property
-    def words(self) -> str:
-        others = "".join(f", or {'null' if other is None else other}" for other in self.others)
-        return f"a {'' if self.parts else 'whole '}number of at least {self.least:g}{others}"
-
 
 _NUMBERS = {
     # hydra/launcher=parallel
-    "n_jobs": _Number(1, others=(-1,)),
-    "batch_size": _Number(1, others=("auto",)),
-    "verbose": _Number(0),
+    "n_jobs": Number(1, others=(-1,)),
+    "batch_size": Number(1, others=("auto",)),
+    "verbose": Number(0),
     # hydra/launcher=ray
-    "num_cpus": _Number(1),
-    "num_gpus": _Number(0, parts=True, others=(None,)),
+    "num_cpus": Number(1),
+    "num_gpus": Number(0, parts=True, others=(None,)),
     # hydra/launcher=slurm
-    "array_parallelism": _Number(1),
-    "poll_s": _Number(0.1, parts=True),
-    "timeout_min": _Number(1),
-    "max_num_timeout": _Number(0),
-    "signal_delay_s": _Number(0),
-    "nodes": _Number(1),
-    "tasks_per_node": _Number(1),
-    "cpus_per_task": _Number(1, others=(None,)),
-    "mem_gb": _Number(0.1, parts=True, others=(None,)),
-    **dict.fromkeys(("gpus_per_node", "gpus_per_task", "cpus_per_gpu"), _Number(0, others=(None,))),
+    "array_parallelism": Number(1),
+    "poll_s": Number(0.1, parts=True),
+    "timeout_min": Number(1),
+    "max_num_timeout": Number(0),
+    "signal_delay_s": Number(0),
+    "nodes": Number(1),
+    "tasks_per_node": Number(1),
+    "cpus_per_task": Number(1, others=(None,)),
+    "mem_gb": Number(0.1, parts=True, others=(None,)),
+    **dict.fromkeys(("gpus_per_node", "gpus_per_task", "cpus_per_gpu"), Number(0, others=(None,))),
 }
 _TEXTS = ("partition", "account", "qos", "constraint", "exclude", "comment", "gres", "mem_per_gpu", "mem_per_cpu")
 

@@ -41,32 +41,27 @@ class PlannedCell:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class SweepPlan:
-    """A sweep's cells, and in `lines` what those that are to do will take, work that they share counted once."""
+def plan_sweep(cells: Sequence[Sequence[str]], find: Finder) -> tuple[list[PlannedCell], list[plan.PlanLine]]:
+    """The cells, each given by its overrides, and what those that are to do will take, work that they share counted once.
 
-    cells: tuple[PlannedCell, ...]
-    lines: tuple[plan.PlanLine, ...]
-
-
-def plan_sweep(cells: Sequence[Sequence[str]], find: Finder) -> SweepPlan:
-    """Plan the cells, each given by its overrides; inside Hydra's application only. `find` says where a cell is done already."""
-    planned = tuple(_planned(tuple(overrides), find) for overrides in cells)
+    Inside Hydra's application only. `find` says where a cell is done already.
+    """
+    planned = [_planned(tuple(overrides), find) for overrides in cells]
     todo = [cell.cfg for cell in planned if cell.cfg is not None and cell.done is None]
-    return SweepPlan(planned, (*_counts(planned), *_work(todo), *_requests(todo)))
+    return planned, [*_counts(planned), *_work(todo), *_requests(todo)]
 
 
-def show_plan(found: SweepPlan, console: Console | None = None) -> None:
+def show_plan(cells: Sequence[PlannedCell], lines: list[plan.PlanLine]) -> None:
     """Print the cells and the sums, texts as they are."""
-    console = console or Console()
-    shared = set.intersection(*(set(cell.overrides) for cell in found.cells))
-    names = [" ".join(item for item in cell.overrides if item not in shared) or " ".join(cell.overrides) for cell in found.cells]
+    console = Console()
+    shared = set.intersection(*(set(cell.overrides) for cell in cells))
+    names = [" ".join(item for item in cell.overrides if item not in shared) or " ".join(cell.overrides) for cell in cells]
     widths = len(str(len(names))), max(map(len, names))
-    for number, (name, cell) in enumerate(zip(names, found.cells, strict=True)):
+    for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
         state = f"cannot work: {cell.problem}" if cell.problem else f"done: {cell.done}" if cell.done else "to do"
         style = "red" if cell.problem else "green" if cell.done else ""
         console.print(Text.assemble(f"{number:>{widths[0]}}  {name:{widths[1]}}  ", (state, style)), soft_wrap=True)
-    plan.show(list(found.lines), console)
+    plan.show(lines)
 
 
 def _planned(overrides: tuple[str, ...], find: Finder) -> PlannedCell:
@@ -152,17 +147,9 @@ def _identity(cfg: DictConfig, parts: Sequence[str] | None = None) -> str:
 
 
 def _images(cfgs: Sequence[DictConfig], group: str) -> str:
-    known = [_size(cfg[group]) for cfg in cfgs]
+    known = [plan.number_of_samples(cfg[group]) for cfg in cfgs]
     total = f"{sum(size for size in known if size is not None):,} images or videos"
     return f"{total}, and those of {known.count(None)} of unknown size" if None in known else total
-
-
-def _size(node: DictConfig) -> int | None:
-    """How many samples a configuration says that there are."""
-    sizes = [node.source.get(name) for name in ("samples", "num_images", "num_videos")]
-    size = next((size for size in sizes if size is not None), None)
-    limit = node.get("limit")
-    return size if limit is None else min(limit, size or limit)
 
 
 def _weights(cfg: DictConfig) -> int | None:

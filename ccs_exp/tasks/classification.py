@@ -71,13 +71,14 @@ class _Classified(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What a batch gave: its samples, and their answers in every task."""
+    """What a batch gave: its samples, their answers in every task, and what `seen` gave."""
 
     sample_ids: list[str]
     tasks: list[_Classified]
+    seen: tuple[Tensor, ...]
 
     def on_cpu(self) -> _Batch:
-        return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks])
+        return _Batch(self.sample_ids, [task.on_cpu() for task in self.tasks], tuple(values.cpu() for values in self.seen))
 
 
 class ZeroShotClassification(SharedModule):
@@ -109,11 +110,11 @@ class ZeroShotClassification(SharedModule):
         embeddings = self.engine.encode(self.model, batch.pixels, self.masks, batch.sample_ids, self.seeds)
         targets = batch.targets.reshape(len(batch.sample_ids), -1)  # [batch, tasks]
         found = [self._classified(number, embeddings, targets[:, number]) for number in range(len(self.tasks))]
-        self._batches.append(_Batch(batch.sample_ids, found))
-        self.seen(embeddings, targets)
+        self._batches.append(_Batch(batch.sample_ids, found, self.seen(embeddings, targets)))
 
-    def seen(self, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, "batch columns"]) -> None:
-        """For what is asked of the same embeddings beside; targets may have columns after those of the tasks."""
+    def seen(self, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, "batch columns"]) -> tuple[Tensor, ...]:
+        """What is kept of the same embeddings beside; targets may have columns after those of the tasks."""
+        return ()
 
     def _classified(self, task: int, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, " batch"]) -> _Classified:
         classifier, first_equal = self.get_buffer(f"classifier_{task}"), self.get_buffer(f"first_equal_{task}")

@@ -126,11 +126,6 @@ class Evaluation:
         }
 
     @property
-    def ties(self) -> int:
-        """Samples with ties, over all distinct sets of silenced heads."""
-        return sum(self.tied.values())
-
-    @property
     def predictions(self) -> pyarrow.Table:
         """One row for each task, sample and condition, as `ccs_exp.run_folder.folder` describes ``predictions.parquet``."""
         import pyarrow

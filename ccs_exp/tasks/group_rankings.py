@@ -6,7 +6,8 @@ Images of equal similarity rank in the order of the data set.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -52,15 +53,21 @@ def rankings(
         of_sets: similarities under one set of silenced heads after the other; with `own` occupations ``[images, 1]``, of these.
         groups: of every attribute, the number of each image's group among `names`; negative where it has none.
     """
-    found = {
-        attribute: _Rankings(_asked(attribute, values, names[attribute], occupations, own))
-        for attribute, values in groups.items()
-    }
+    asked = {attribute: _asked(attribute, values, names[attribute], occupations, own) for attribute, values in groups.items()}
+    found: dict[str, list[list[_Ranked]]] = {attribute: [] for attribute in groups}
     for similarities in of_sets:
         rows = np.ascontiguousarray(similarities.T)
-        for ranked in found.values():
-            ranked.add(rows)
-    return {attribute: ranked.outcomes(occupations, names[attribute]) for attribute, ranked in found.items()}
+        for attribute, of_attribute in asked.items():
+            found[attribute].append([one.ranked(rows) for one in of_attribute])
+    return {attribute: _outcomes(asked[attribute], found[attribute], occupations, names[attribute]) for attribute in groups}
+
+
+class _Ranked(NamedTuple):
+    """One ranking under one set: how many of each group are among the first k, NDKL (NaN as the authors count), and the ties."""
+
+    in_top: Int[np.ndarray, " groups"]
+    ndkl: float
+    tied: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,6 @@ class _Asked:
     groups: Int[np.ndarray, " images"]
     sizes: Int[np.ndarray, " groups"]
     k: int
-    number: int
     paper: bool
     copies: bool
 
@@ -112,13 +118,14 @@ class _Asked:
         elif occupations.paper:
             sizes = np.full(len(names), count)
         images = slice(None) if has.all() else np.flatnonzero(has)
-        return cls(0, images, groups, sizes, k, len(names), occupations.paper, occupations.paper and own is not None)
+        return cls(0, images, groups, sizes, k, occupations.paper, occupations.paper and own is not None)
 
-    def ranked(self, rows: Float[np.ndarray, "occupations all"]) -> tuple[Int[np.ndarray, " k"], int]:
-        """The groups of the first k, and the ties."""
-        similarities = rows[self.row][self.images]
+    def ranked(self, rows: Float[np.ndarray, "occupations all"]) -> _Ranked:
+        similarities, number = rows[self.row][self.images], len(self.sizes)
         first = top(similarities, self.k)
-        return one_list_top(similarities, self.number, self.k) if self.copies else self.groups[first.order], first.tied
+        groups = one_list_top(similarities, number, self.k) if self.copies else self.groups[first.order]
+        evenness = np.nan if self.paper else float(ndkl(groups[None], self.sizes)[0])
+        return _Ranked(group_counts(groups, number), evenness, first.tied)
 
 
 def _asked(
@@ -136,43 +143,25 @@ def _asked(
     return [replace(of_all, row=number) for number in numbers]
 
 
-@dataclass
-class _Rankings:
-    """The rankings of one attribute under one set of heads after the other."""
-
-    asked: list[_Asked]
-    in_top: list[Int[np.ndarray, "occupations groups"]] = field(default_factory=list)
-    ndkl: list[list[float]] = field(default_factory=list)
-    tied: list[list[int]] = field(default_factory=list)
-
-    def add(self, rows: Float[np.ndarray, "occupations images"]) -> None:
-        found = [one.ranked(rows) for one in self.asked]
-        self.in_top.append(
-            np.stack([group_counts(groups, one.number) for one, (groups, _) in zip(self.asked, found, strict=True)])
-        )
-        self.ndkl.append(
-            [
-                np.nan if one.paper else float(ndkl(groups[None], one.sizes)[0])
-                for one, (groups, _) in zip(self.asked, found, strict=True)
-            ]
-        )
-        self.tied.append([tied for _, tied in found])
-
-    def outcomes(self, occupations: Occupations, names: Sequence[str]) -> Outcomes:
-        sizes, in_top = np.stack([one.sizes for one in self.asked]), np.stack(self.in_top)
-        counts = {f"{TOP}{name}": in_top[:, :, number].astype(np.int32) for number, name in enumerate(names)}
-        images = np.array([len(one.groups) for one in self.asked], dtype=np.int32)
-        return Outcomes(
-            primary="max_skew",
-            id_column="occupation",
-            ids=list(occupations.names),
-            fixed={
-                "images": images,
-                "k": np.array([one.k for one in self.asked], dtype=np.int32),
-                **{f"{SIZE}{name}": sizes[:, number].astype(np.int32) for number, name in enumerate(names)},
-            },
-            columns=counts | {"ndkl": np.array(self.ndkl), "tied": np.array(self.tied, dtype=np.int32)},
-            values=[{} for _ in self.in_top],
-            tied=[sum(tied) for tied in self.tied],
-            num_samples=int(images.max()),
-        )
+def _outcomes(asked: list[_Asked], ranked: list[list[_Ranked]], occupations: Occupations, names: Sequence[str]) -> Outcomes:
+    sizes, in_top = np.stack([one.sizes for one in asked]), np.array([[one.in_top for one in of_set] for of_set in ranked])
+    tied = np.array([[one.tied for one in of_set] for of_set in ranked], dtype=np.int32)
+    images = np.array([len(one.groups) for one in asked], dtype=np.int32)
+    return Outcomes(
+        primary="max_skew",
+        id_column="occupation",
+        ids=list(occupations.names),
+        fixed={
+            "images": images,
+            "k": np.array([one.k for one in asked], dtype=np.int32),
+            **{f"{SIZE}{name}": sizes[:, number].astype(np.int32) for number, name in enumerate(names)},
+        },
+        columns={
+            **{f"{TOP}{name}": in_top[:, :, number].astype(np.int32) for number, name in enumerate(names)},
+            "ndkl": np.array([[one.ndkl for one in of_set] for of_set in ranked]),
+            "tied": tied,
+        },
+        values=[{} for _ in ranked],
+        tied=tied.sum(axis=1).tolist(),
+        num_samples=int(images.max()),
+    )

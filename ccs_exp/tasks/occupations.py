@@ -6,7 +6,6 @@ An occupation's prompts are a zero-shot class; images are ranked by their simila
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +14,8 @@ from torch import Tensor
 
 from ccs_exp.clip.engine import Engine
 from ccs_exp.clip.model import ClipModel
-from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.trainer import Compute
-from ccs_exp.data.images.batches import ImageBatch, ImageData
+from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Task
 from ccs_exp.heads import Condition
 from ccs_exp.tasks.classification import ZeroShotClassification, class_embeddings, classifiers_of, evaluated
@@ -28,13 +26,6 @@ _FAULTS = (
     "protocol=paper counts groups as the authors' code does, with its faults: these skews tell nothing of the model. Leave it out for "
     "the measure."
 )
-
-
-class _Ranked(NamedTuple):
-    """One batch."""
-
-    targets: Int[Tensor, "batch columns"]
-    similarities: Float[Tensor, "masks batch texts"]
 
 
 class RankedClassification(ZeroShotClassification):
@@ -53,36 +44,24 @@ class RankedClassification(ZeroShotClassification):
         super().__init__(model, tasks, classifiers, conditions, engine)
         self.register_buffer("texts", texts, persistent=False)
         self.own = own
-        self._ranked: list[_Ranked | None] = []  # None: nothing in the batch could be decoded
 
-    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        super().test_step(batch, batch_idx)
-        if not batch.sample_ids:
-            self._ranked.append(None)
-
-    def seen(self, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, "batch columns"]) -> None:
+    def seen(self, embeddings: Float[Tensor, "masks batch dim"], targets: Int[Tensor, "batch columns"]) -> tuple[Tensor, ...]:
+        """The targets, and ``[masks, batch, texts]``."""
         with torch.autocast(embeddings.device.type, enabled=False):  # rounded similarities would tie
             precision = torch.promote_types(embeddings.dtype, torch.float32)
             similarities = embeddings.to(precision) @ self.get_buffer("texts").to(precision).T
         if self.own:
             number = targets[:, len(self.tasks)].expand(len(embeddings), -1)[..., None]
             similarities = similarities.gather(-1, number)
-        self._ranked.append(_Ranked(targets, similarities.float()))
-
-    def share_result(self) -> Any:
-        return super().share_result(), [batch and _Ranked(*(values.cpu() for values in batch)) for batch in self._ranked]
-
-    def combine_shares(self, results: Sequence[Any]) -> None:
-        super().combine_shares([result for result, _ in results])
-        self._ranked = in_order([ranked for _, ranked in results])
+        return targets, similarities.float()
 
     @property
     def targets(self) -> Int[np.ndarray, "images columns"]:
-        return torch.cat([batch.targets for batch in self._ranked if batch]).cpu().numpy()
+        return torch.cat([batch.seen[0] for batch in self._batches if batch]).cpu().numpy()
 
     def similarities(self, number: int) -> Float[np.ndarray, "images texts"]:
         """Under the set of silenced heads of that number."""
-        return torch.cat([batch.similarities[number] for batch in self._ranked if batch]).cpu().numpy()
+        return torch.cat([batch.seen[1][number] for batch in self._batches if batch]).cpu().numpy()
 
 
 def rank_people(

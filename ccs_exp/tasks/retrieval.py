@@ -175,14 +175,14 @@ def _scored(task: VideoEmbedding, mask: int, collection: CaptionedVideos, unread
     similarities[:, unreadable] = -np.inf
     of_video, index = np.array(collection.of_video), np.arange(len(collection.videos))
     ties = int((np.count_nonzero(similarities == similarities.max(axis=1, keepdims=True), axis=1) > 1).sum())
-    missed = unreadable[of_video]
-    rank = ranks(similarities, index, of_video)
-    rank[missed] = len(index)
-    margin = np.full(len(of_video), np.nan)
-    margin[~missed] = task.scale * right_margins(similarities[~missed], index, of_video[~missed])
-    to_video = _Ranked(rank, missed, margin)
-    rank, margin, readable = np.full(len(index), float(len(of_video))), np.full(len(index), np.nan), np.flatnonzero(~unreadable)
-    backward = np.ascontiguousarray(similarities.T[readable])
-    rank[readable] = ranks(backward, of_video, readable)
-    margin[readable] = task.scale * right_margins(backward, of_video, readable)
-    return _Scored(to_video, _Ranked(rank, unreadable, margin), ties)
+    to_video = _ranked(similarities, index, of_video, unreadable[of_video], task.scale)
+    return _Scored(to_video, _ranked(similarities.T, of_video, index, unreadable, task.scale), ties)
+
+
+def _ranked(similarities: np.ndarray, owner: np.ndarray, target: np.ndarray, missed: np.ndarray, scale: float) -> _Ranked:
+    """The queries of one direction, those that are missed behind all candidates."""
+    rank, margin, known = np.full(len(target), float(len(owner))), np.full(len(target), np.nan), np.flatnonzero(~missed)
+    found = np.ascontiguousarray(similarities[known])
+    rank[known] = ranks(found, owner, target[known])
+    margin[known] = scale * right_margins(found, owner, target[known])
+    return _Ranked(rank, missed, margin)

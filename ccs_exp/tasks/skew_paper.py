@@ -8,6 +8,7 @@ Absent groups are left out, as `ccs_exp.tasks.skew.extremes` does; what the code
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,10 +17,7 @@ from jaxtyping import Float, Int
 
 def sizes_by_appearance(groups: Sequence[int]) -> Int[np.ndarray, " groups"]:
     """The sizes of groups in the order of their first appearance."""
-    found: dict[int, int] = {}
-    for group in groups:
-        found[group] = found.get(group, 0) + 1
-    return np.array(list(found.values()))
+    return np.array(list(Counter(groups).values()))
 
 
 def one_list_top(similarities: Float[np.ndarray, " images"], number: int, k: int) -> Int[np.ndarray, " k"]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ccs_exp.run_folder.summary import Asked, Summary
+# a finished job is answered without pydantic
+if TYPE_CHECKING:
+    from ccs_exp.run_folder.summary import Asked, Summary
 
 ACCURACY, DELTA, NUM_PRUNED, CCS_AT_K = "accuracy", "delta", "num_pruned", "ccs_at_k"
 SKEW, SKEW_DELTA = "skew", "skew_delta"

@@ -14,8 +14,7 @@ from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTen
 
 from ccs_exp.atlas.facts import read_facts
 from ccs_exp.atlas.looks import ends
-from ccs_exp.atlas.make import make_atlas
-from ccs_exp.atlas.pages import write_pages
+from ccs_exp.atlas.pages import Viewed, make_atlas, write_pages
 from ccs_exp.atlas.pictures import overlay
 from ccs_exp.atlas.questions import Questions
 from ccs_exp.clip.model import ClipModel
@@ -29,8 +28,8 @@ from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.errors import CcsError
 from ccs_exp.evidence.heads_table import COLUMNS
 from ccs_exp.heads import Head
-from ccs_exp.run_folder.evidence_files import write_evidence
-from ccs_exp.scoring.decompose import contributions
+from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.scoring.decompose import ProbePass
 
 CPU = Compute("cpu", progress=False)
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -89,7 +88,7 @@ def scenes():
 @pytest.fixture(scope="module")
 def kept(model, scenes):
     with_transform(model)
-    return contributions(model, probe_of(model, scenes), CPU, None)
+    return ProbePass(model, probe_of(model, scenes), CPU).contributions()
 
 
 def with_transform(model):
@@ -106,13 +105,13 @@ def run(tmp_path_factory, model):
     write_run(folder, heads_of(model, label=HOSTILE), samples=20)
     row = dict.fromkeys(COLUMNS) | {"head": "L2.H0", "most_affected": "scenes/colour", "standardised": 0.62, "specificity": 0.5}
     row |= {"represents": "scenes/background", "label_represents": False, "detection": 0.91, "intruder_found": 0.4}
-    write_evidence(folder, "evidence.csv", COLUMNS, [row])
+    RunFolder(folder).write("evidence.csv", [row], COLUMNS)
     return folder
 
 
 @pytest.fixture(scope="module")
 def atlas(run, model, kept, scenes):
-    return make_atlas(run, f"small {HOSTILE}", model, kept, probe_of(model, scenes), CPU, thumbnails=True)
+    return make_atlas(Viewed(run, f"small {HOSTILE}", model, kept, probe_of(model, scenes), CPU, thumbnails=True))
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +202,7 @@ def test_few_images_stand_at_one_end_alone():
 @pytest.mark.parametrize("how", ["broken", "renamed", "repainted"])
 def test_images_that_are_not_what_they_were_are_left_out_and_counted(how, run, model, kept, scenes):
     source = Changed(scenes, **{how: range(10, 30)})
-    atlas = make_atlas(run, "small", model, kept, probe_of(model, source), CPU, thumbnails=True)
+    atlas = make_atlas(Viewed(run, "small", model, kept, probe_of(model, source), CPU, thumbnails=True))
     shown = {image for item in atlas.looks for image, _ in item.shown()}
     gone = {image for image in shown if 10 <= image < 30}
     assert gone and set(atlas.seen.thumbnails) == shown - gone
@@ -213,23 +212,23 @@ def test_images_that_are_not_what_they_were_are_left_out_and_counted(how, run, m
 
 def test_images_behind_one_that_could_not_be_decoded_are_found(run, model, scenes):
     source = Changed(scenes, broken=[5, 20])
-    kept = contributions(model, probe_of(model, source), CPU, None)
-    atlas = make_atlas(run, "small", model, kept, probe_of(model, source), CPU, thumbnails=True)
+    kept = ProbePass(model, probe_of(model, source), CPU).contributions()
+    atlas = make_atlas(Viewed(run, "small", model, kept, probe_of(model, source), CPU, thumbnails=True))
     assert len(kept) == 58 and not atlas.seen.gone and len(atlas.seen.thumbnails) == len({i for x in atlas.looks for i, _ in x.shown()})
 
 
 def test_without_a_probe_or_thumbnails_pages_still_stand(run, model, kept, scenes, tmp_path):
-    atlas = make_atlas(run, "small", model, kept, None, CPU, thumbnails=True)
+    atlas = make_atlas(Viewed(run, "small", model, kept, None, CPU, thumbnails=True))
     text = write_pages(atlas, tmp_path)[1].read_text()
     assert "cannot be seen" in text and not Page(text).of("img") and "probe-1-000" in text
-    atlas = make_atlas(run, "small", model, kept, probe_of(model, scenes), CPU, thumbnails=False)
+    atlas = make_atlas(Viewed(run, "small", model, kept, probe_of(model, scenes), CPU, thumbnails=False))
     page = Page(write_pages(atlas, tmp_path)[1].read_text())
     assert {attributes["class"] for attributes in page.of("img")} == {"heat"} and page.of("img")[0]["alt"]
 
 
 def test_a_head_without_contributions_says_so(run, model, kept, scenes, tmp_path):
     few = type(kept)(kept.heads[:8], kept.sample_ids, kept.digests, kept.basis[:8], kept.coordinates, kept.embeddings)
-    atlas = make_atlas(run, "small", model, few, probe_of(model, scenes), CPU, thumbnails=True)
+    atlas = make_atlas(Viewed(run, "small", model, few, probe_of(model, scenes), CPU, thumbnails=True))
     write_pages(atlas, tmp_path)
     assert "was not kept" in (tmp_path / "L5.H0.html").read_text()
 
@@ -241,8 +240,8 @@ def test_encoders_that_are_read_otherwise_have_images_without_maps(kind, scenes,
     texts = torch.nn.functional.normalize(torch.randn(50, other.embedding_dim, generator=torch.Generator().manual_seed(0)), dim=-1)
     monkeypatch.setattr(ClipModel, "encode_texts", lambda _model, asked, progress: texts[: len(asked)])  # these models read none
     write_run(tmp_path, heads_of(other), samples=20)
-    kept = contributions(other, probe_of(other, scenes), CPU, None)
-    atlas = make_atlas(tmp_path, kind, other, kept, probe_of(other, scenes), CPU, thumbnails=True)
+    kept = ProbePass(other, probe_of(other, scenes), CPU).contributions()
+    atlas = make_atlas(Viewed(tmp_path, kind, other, kept, probe_of(other, scenes), CPU, thumbnails=True))
     text = write_pages(atlas, tmp_path / "atlas")[1].read_text()
     assert "not drawn" in text and {attributes["class"] for attributes in Page(text).of("img")} == {"crop"}
     ask = Questions(other, kept, probe_of(other, scenes), {})

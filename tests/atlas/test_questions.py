@@ -27,7 +27,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore
-from ccs_exp.scoring.decompose import contributions
+from ccs_exp.scoring.decompose import ProbePass
 from ccs_exp.scoring.judges.judge import Verdict
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -45,7 +45,7 @@ def scenes():
 def questions(model, scenes):
     model.transform = TRANSFORM
     probe = ImageData(scenes, TRANSFORM, batch_size=16)
-    kept = contributions(model, probe, Compute("cpu", progress=False), None)
+    kept = ProbePass(model, probe, Compute("cpu", progress=False)).contributions()
     classes = class_set(model, NAMES, model.encode_texts(NAMES))
     return Questions(model, kept, probe, {"things": classes}, SharedPrefixEngine())
 
@@ -61,7 +61,7 @@ def exact(model, scenes):
 
 @pytest.fixture(scope="module")
 def client(questions):
-    facts = [HeadFacts(head, "colors" if head.index else HOSTILE, 5, "high", (), None) for head in questions.kept.heads]
+    facts = [HeadFacts(head, "colors" if head.index else HOSTILE, 5, "high") for head in questions.kept.heads]
     app = application(questions, facts, f"small {HOSTILE}", "secret", ["127.0.0.1:80"])
     return TestClient(app, base_url="http://127.0.0.1:80", headers={"host": "127.0.0.1:80"})
 
@@ -228,7 +228,7 @@ def test_figures_of_a_head(questions, tmp_path):
 
 def test_heads_are_paired_by_name_or_by_label():
     def looks(*heads):
-        return [Look(HeadFacts(Head.parse(name), label, ccs, None, (), None)) for name, label, ccs in heads]
+        return [Look(HeadFacts(Head.parse(name), label, ccs, None)) for name, label, ccs in heads]
 
     one = looks(("L2.H0", "colors", 3), ("L2.H1", "colors", 5), ("L3.H0", None, 1), ("L3.H1", "shapes", 2))
     other = looks(("L2.H0", "colors", 4), ("L9.H1", "places", None))

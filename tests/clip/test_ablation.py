@@ -12,7 +12,7 @@ from plain_vit import plain_contributions, plain_encode
 from small_models import small_model, small_open_clip
 
 from ccs_exp.clip import shared_prefix
-from ccs_exp.clip.ablation import Donors, Means, fingerprints
+from ccs_exp.clip.ablation import Donors, Means, Replacement, fingerprints
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked
@@ -22,7 +22,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Sample
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head, scored_heads
-from ccs_exp.scoring.decompose import decompose, decompose_with_sums
+from ccs_exp.scoring.decompose import ProbePass, decompose_images
 from ccs_exp.scoring.donors import donors
 
 LAYERS, HEADS = 6, 4
@@ -74,10 +74,10 @@ OF_SEED = [SEEDS[number % 2] for number in range(len(MASKS))]
 @pytest.fixture(scope="module")
 def gathered(model):
     """What a pass over the probe gathers: means, mean coefficients, donors."""
-    _, sums = decompose_with_sums(model, images(), CPU)
+    sums = decompose_images(model, images(), CPU, sums=True).sums
     means = Means({layer: mean.float() for layer, mean in sums.mean(sums.outputs).items()})
     return SimpleNamespace(
-        mean=means, coefficients=sums.mean(sums.coefficients), resample=donors(model, images(), range(LAYERS), CPU, None)
+        mean=means, coefficients=sums.mean(sums.coefficients), resample=donors(ProbePass(model, images(), CPU), range(LAYERS))
     )
 
 
@@ -156,7 +156,7 @@ def test_a_constant_head_is_its_own_mean():
     """V's weights are zero, so the head gives V's bias whatever it sees."""
     model, head = small_model(), Head(3, 1)
     model.blocks[3].attn.in_proj_weight[128 + 16 : 128 + 32] = 0
-    _, sums = decompose_with_sums(model, images(), CPU)
+    sums = decompose_images(model, images(), CPU, sums=True).sums
     means = Means({layer: mean.float() for layer, mean in sums.mean(sums.outputs).items()})
     masks = [frozenset(), frozenset({head}), frozenset({Head(3, 0)})]
     for engine in [*engines(means), DirectEngine(sums.mean(sums.coefficients))]:
@@ -183,7 +183,7 @@ def test_neither_order_nor_company_of_masks_matters(model, gathered, kind):
 @torch.inference_mode()
 def test_no_image_is_its_own_donor_and_copies_count_once(model):
     """Sixteen images, of which four are copies: each image is evaluated on others' outputs, whatever it is called."""
-    found = donors(model, images(16, copies=4), range(LAYERS), CPU, None)
+    found = donors(ProbePass(model, images(16, copies=4), CPU), range(LAYERS))
     assert len(found.fingerprints) == 12 and all(len(outputs) == 12 for outputs in found.outputs.values())
     assert torch.equal(found.fingerprints, fingerprints(PROBE[:12])) and len(set(fingerprints(PROBE).tolist())) == 20
     seen, head = set(), Head(4, 2)
@@ -238,13 +238,13 @@ def test_seeds_share_the_work_before_they_part(model, gathered, monkeypatch):
 
 @torch.inference_mode()
 def test_masked_takes_a_replacement_and_leaves_the_model_as_it_was(model, gathered):
-    before, heads = model.encode_images(PIXELS), MASKS[3]
+    before, heads, means = model.encode_images(PIXELS), MASKS[3], Replacement(gathered.mean.outputs)
     expected = by_hand("mean", [heads], [0])[0]
-    with masked(model, heads, gathered.mean):
+    with masked(model, heads, means):
         torch.testing.assert_close(model.encode_images(PIXELS), expected, atol=1e-6, rtol=0)
-    with masked(model, heads), masked(model, heads, gathered.mean):  # the inner block decides
+    with masked(model, heads), masked(model, heads, means):  # the inner block decides
         torch.testing.assert_close(model.encode_images(PIXELS), expected, atol=1e-6, rtol=0)
-    with pytest.raises(ZeroDivisionError), masked(model, heads, gathered.mean):
+    with pytest.raises(ZeroDivisionError), masked(model, heads, means):
         raise ZeroDivisionError
     assert torch.equal(before, model.encode_images(PIXELS))
     assert not any(block.attn.head_outputs._forward_hooks for block in model.blocks)
@@ -252,19 +252,19 @@ def test_masked_takes_a_replacement_and_leaves_the_model_as_it_was(model, gather
 
 def test_gradients_flow_past_a_replaced_head(model, gathered):
     seen = PIXELS.clone().requires_grad_()
-    with masked(model, [Head(4, 1)], gathered.mean):
+    with masked(model, [Head(4, 1)], Replacement(gathered.mean.outputs)):
         model.encode_images(seen).sum().backward()
     assert seen.grad.abs().max() > 0
 
 
 def test_sums_change_no_bit_of_the_moments_and_do_not_grow(model):
-    alone = decompose(model, images(), CPU)
-    moments, sums = decompose_with_sums(model, images(), CPU)
+    alone = decompose_images(model, images(), CPU).moments
+    moments, sums, _ = decompose_images(model, images(), CPU, sums=True)
     assert torch.equal(alone.first, moments.first) and torch.equal(alone.second, moments.second)
     assert sums.num_images == 20 and {values.dtype for values in sums.outputs.values()} == {torch.float64}
     shapes = [tuple(values.shape) for values in sums.outputs.values()]
     assert shapes == [(4, 17, 16)] * 5 + [(4, 1, 16)]  # of the last layer the class token
-    few = decompose_with_sums(model, images(3), CPU)[1]
+    few = decompose_images(model, images(3), CPU, sums=True).sums
     assert [tuple(values.shape) for values in few.outputs.values()] == shapes
     scored = sums.coefficients[5].flatten()
     torch.testing.assert_close(scored, moments.first[-4:, :16].flatten(), atol=1e-9, rtol=0)
@@ -275,9 +275,9 @@ def test_a_probe_of_one_image_is_an_error(model, size):
     """Of one image, or of one image four times."""
     probe = images(size, copies=size - 1)
     with pytest.raises(CcsError, match="at least two different images"):
-        donors(model, probe, range(2, LAYERS), CPU, None)
+        donors(ProbePass(model, probe, CPU), range(2, LAYERS))
     if size == 1:
-        _, sums = decompose_with_sums(model, probe, CPU)
+        sums = decompose_images(model, probe, CPU, sums=True).sums
         for found in (sums.outputs, sums.coefficients):
             with pytest.raises(CcsError, match="The probe has 1 image"):
                 sums.mean(found)

@@ -14,15 +14,15 @@ from small_kinds import KINDS, draw, small_kind
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccs_exp.clip.ablation import Donors, Means, Zero, fingerprints
-from ccs_exp.clip.architecture import encoder_shape
+from ccs_exp.clip import architecture
+from ccs_exp.clip.ablation import Ablation, Donors, Means, fingerprints
+from ccs_exp.clip.architecture import encoder_shape, memory_need
 from ccs_exp.clip.direct import DirectEngine
 from ccs_exp.clip.engine import PlainEngine
 from ccs_exp.clip.hooks import masked, observed, recorded
 from ccs_exp.clip.kinds import check_encoder
 from ccs_exp.clip.layers import float64
 from ccs_exp.clip.loading import load_clip, unloaded
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.clip.model import ClipModel, WeightsOrigin
 from ccs_exp.clip.readout import contribution_maps, read_heads
 from ccs_exp.clip.shared_prefix import SharedPrefixEngine
@@ -195,7 +195,7 @@ def test_so_it_does_where_silenced_heads_give_other_outputs(kind, ablation):
 def check_engines(model: ClipModel, ablation: str) -> None:
     outputs = outputs_of(model, PIXELS[8:14])
     by = {
-        "zero": Zero(),
+        "zero": Ablation(),
         "mean": Means({layer: z.mean(dim=0) for layer, z in outputs.items()}),
         "resample": Donors(outputs, fingerprints(PIXELS[8:14])),
     }[ablation]
@@ -312,7 +312,8 @@ OF_IMAGE = 3 * 224 * 224  # numbers
         pytest.param("vit_relpos_medium_patch16_cls_224", (12, 8, OF_IMAGE, 197, 512, True, 64, 512), marks=pytest.mark.full),
     ],
 )
-def test_shape_and_memory_are_known_without_weights(name, shape):
+def test_shape_and_memory_are_known_without_weights(name, shape, monkeypatch):
+    monkeypatch.setattr(architecture, "PACKED", True)
     assert encoder_shape(name) == shape and encoder_shape("RN50") is None
     sizes = {"batch_size": 64, "stack_size": 1, "parting_layers": 4, "workers": 2}
     need = memory_need(name, None, on_cpu=False, **sizes)

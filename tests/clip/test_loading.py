@@ -244,7 +244,7 @@ def test_an_architecture_of_the_package_brings_its_tokenizer(tmp_path, monkeypat
         file.write("#version\nr e\nre d</w>")
     text = SMALL_TEXT | {"vocab_size": 516, "context_length": 16, "tokenizer_kwargs": {"bpe_path": "merges.txt.gz"}}
     (tmp_path / "own_clip.json").write_text(json.dumps({"embed_dim": 48, "vision_cfg": SMALL_VISION, "text_cfg": text}))
-    monkeypatch.setattr(loading, "_bundled", lambda name: tmp_path / name)
+    monkeypatch.setattr(loading, "ASSETS", tmp_path)
     model = loading.load_clip("own_clip", architecture="own_clip.json")
     tokens = model.tokenizer(["red"])
     assert tokens.shape == (1, 16) and tokens[0, :3].tolist() == [514, 513, 515]

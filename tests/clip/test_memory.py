@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from ccs_exp.clip import architecture
+from ccs_exp.clip.architecture import memory_need
 from ccs_exp.clip.loading import load_clip, unloaded
-from ccs_exp.clip.memory import memory_need
 from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import plan
@@ -15,10 +16,13 @@ def need(name, **other):
     return memory_need(name, None, **(sizes | other))
 
 
-def test_weights_are_counted_without_loading_them():
+def test_weights_are_counted_without_loading_them_and_so_are_their_packed_copies(monkeypatch):
     model = load_clip("ViT-S-32")
     bytes_of_weights = sum(parameter.nbytes for parameter in model.parameters())
     assert need("ViT-S-32", on_cpu=False).weights == bytes_of_weights
+    monkeypatch.setattr(architecture, "PACKED", False)
+    assert need("ViT-S-32").weights == bytes_of_weights
+    monkeypatch.setattr(architecture, "PACKED", True)
     assert bytes_of_weights < need("ViT-S-32").weights < 2 * bytes_of_weights
     assert all(parameter.device == torch.device("meta") for parameter in unloaded("ViT-S-32").parameters())
 
@@ -44,9 +48,9 @@ def test_texts_count_where_they_are_more():
 
 def test_a_plan_says_passes_and_memory():
     cfg = configure("model=vitb32_openai", "dataset=digits")
-    probe, evaluated, memory = (line.text for line in plan.encoding_lines(cfg, evaluates=True))
+    probe, evaluated, room = (line.text for line in plan.encoding_lines(cfg, evaluates=True))
     assert "from 5,000 images of mini_imagenet" in probe and "digits" in evaluated and "in one pass" in evaluated
-    assert "about" in memory and "GB" in memory
+    assert "about" in room and "GB" in room
     deeper = plan.encoding_lines(configure("model=vitb32_openai", "prune.random.layers=all"), evaluates=True)
     assert deeper[2] != plan.encoding_lines(configure("model=vitb32_openai"), evaluates=True)[2]
     assert "a full pass for each" in plan.encoding_lines(configure("engine=plain"), evaluates=True)[1].text

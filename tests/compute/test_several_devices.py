@@ -30,7 +30,7 @@ from ccs_exp.data.videos.captioned import CaptionedVideos
 from ccs_exp.data.videos.frame_batches import FrameData
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Condition, Head
-from ccs_exp.scoring.decompose import Decomposition, decompose, decompose_with_sums
+from ccs_exp.scoring.decompose import Decomposition, ProbePass, decompose_images
 from ccs_exp.scoring.donors import donors
 from ccs_exp.tasks.classification import classify
 from ccs_exp.tasks.retrieval import retrieve
@@ -97,8 +97,8 @@ def classified(tiny, compute, data, engine=None):
 
 def same(one, two):
     tables = [found.predictions.to_pandas() for found in (one, two)]  # unlike Arrow's, its comparison takes a missing margin for itself
-    return one.values == two.values and tables[0].equals(tables[1]) and (one.ties, one.skipped, one.warnings) == (
-        two.ties, two.skipped, two.warnings,
+    return one.values == two.values and tables[0].equals(tables[1]) and (one.tied, one.skipped, one.warnings) == (
+        two.tied, two.skipped, two.warnings,
     )  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def test_a_share_has_the_batches_of_the_whole(tiny, of, broken):
 
 
 def test_two_processes_find_the_moments_of_one(tiny):
-    one, two = (decompose(tiny, images(tiny), compute) for compute in (ONE, TWO))
+    one, two = (decompose_images(tiny, images(tiny), compute).moments for compute in (ONE, TWO))
     assert one.num_images == two.num_images == 37 and one.heads == two.heads
     for of_one, of_two in ((one.first, two.first), (one.second, two.second)):
         assert of_two.dtype == torch.float64
@@ -142,18 +142,18 @@ def test_two_processes_find_the_moments_of_one(tiny):
 
 
 def test_two_processes_find_the_means_and_donors_of_one(tiny):
-    one, two = (decompose_with_sums(tiny, images(tiny), compute)[1] for compute in (ONE, TWO))
+    one, two = (decompose_images(tiny, images(tiny), compute, sums=True).sums for compute in (ONE, TWO))
     assert one.num_images == two.num_images == 37 and list(one.outputs) == list(range(tiny.layers))
     for name in ("outputs", "coefficients"):
         for layer, of_one in getattr(one, name).items():
             torch.testing.assert_close(getattr(two, name)[layer], of_one, atol=0, rtol=1e-9)
-    one, two = (donors(tiny, images(tiny, broken=(3,), on_error="skip"), range(2, tiny.layers), compute, None) for compute in (ONE, TWO))
+    one, two = (donors(ProbePass(tiny, images(tiny, broken=(3,), on_error="skip"), on), range(2, tiny.layers)) for on in (ONE, TWO))
     assert len(one.fingerprints) == 36 and torch.equal(one.fingerprints, two.fingerprints)
     assert all(torch.equal(of_one, two.outputs[layer]) for layer, of_one in one.outputs.items())
 
 
 def test_two_processes_evaluate_every_seed_as_one_does(tiny):
-    given = replace(donors(tiny, images(tiny, 12), range(2, tiny.layers), ONE, None), seeds=(0, 1, 2))
+    given = replace(donors(ProbePass(tiny, images(tiny, 12), ONE), range(2, tiny.layers)), seeds=(0, 1, 2))
 
     def found(compute):
         return classified(tiny, compute, images(tiny), SharedPrefixEngine(1, given))

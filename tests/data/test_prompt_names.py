@@ -4,8 +4,7 @@ import pytest
 from local_copies import class_folders, load, small, webdataset
 
 from ccs_exp.config.schema import configure
-from ccs_exp.data.published.classes import class_table
-from ccs_exp.data.published.prompt_names import prompt_names
+from ccs_exp.data.published.classes import class_table, prompt_names
 from ccs_exp.errors import CcsError
 
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from ccs_exp.config.schema import configure
+from ccs_exp.data.bundled import scene_drawing as drawing
 from ccs_exp.data.bundled import scenes
 from ccs_exp.data.bundled.digits import DIGIT_NAMES, Digits
 from ccs_exp.data.bundled.scene_drawing import SIDE, draw
@@ -118,6 +119,42 @@ def test_a_scene_is_drawn_the_same_whichever_was_asked_for_before(factor):
     for i in [*reversed(range(16)), 3]:
         backwards[i] = np.asarray(task[i].image)
     assert all(np.array_equal(backwards[i], in_turn[i]) for i in range(16))
+
+
+def drawn_plainly(scene, left):
+    """As `draw_decided`, every object over the whole picture."""
+    shape, colour, texture, size, place, count, background = scene.tolist()
+    (ys, xs), canvas = (np.indices((64, 64)) + 0.5) / 2, np.moveaxis(drawing._background(background, left), 0, -1).copy()
+    contour, first = 25 if canvas.mean() > 110 else 235, drawing._COLOURS[colour]
+    second = 0.2 * first + 0.8 * (250.0 if first.mean() < 128 else 35.0)
+    single = [(drawing._PLACES[place % 3], drawing._PLACES[place // 3])]
+    centres = [(drawing._GRID[cell % 3], drawing._GRID[cell // 3]) for cell in left.cells] if count else single
+    for (centre_x, centre_y), random in zip(centres, left.objects, strict=True):
+        x, y = xs - centre_x - random.off[0], ys - centre_y - random.off[1]
+        r = (drawing._RADII_OF_SEVERAL if count else drawing._RADII)[size] * random.times
+        canvas[drawing._SHAPES[shape](x / (r + 1), y / (r + 1))] = contour
+        fine = None if random.speckles is None else random.speckles.repeat(2, axis=0).repeat(2, axis=1)
+        share = np.broadcast_to(np.asarray(drawing._texture(texture, x, y, r, fine), dtype=float), (64, 64))[..., None]
+        inside = drawing._SHAPES[shape](x / r, y / r)
+        canvas[inside] = (first * (1 - share) + second * share)[inside]
+    return np.rint(canvas.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))).astype(np.uint8)
+
+
+def test_objects_are_drawn_as_over_the_whole_picture():
+    rng = np.random.default_rng(8)
+    for number in range(300):
+        factor = ORDER[number % len(ORDER)]
+        scene = sample_scene(rng, factor, number // len(ORDER) % len(FACTORS[factor]))
+        left = drawing.decide(scene, rng)
+        assert np.array_equal(drawing.draw_decided(scene, left), drawn_plainly(scene, left)), scene
+
+
+def test_scenes_are_chosen_as_far_as_they_are_asked_for():
+    task = SceneTask("shape", 12, 0)
+    assert len(task) == 12 and len(list(task)) == 12
+    assert task[-1].sample_id == task[11].sample_id
+    with pytest.raises(IndexError):
+        task[12]
 
 
 def test_unknown_factors_and_splits_are_refused_by_name():

@@ -30,7 +30,7 @@ def effects(orders: dict[str, list[Head]]) -> Effects:
 def test_the_area_between_equal_orders_is_zero_with_no_width():
     found = curves(effects({"ccs_falling/0": HEADS, "random/0": HEADS}), "task")
     (area,) = areas("task", found)
-    assert area.area == 0 and area.interval == (0, 0)
+    assert (area["area"], area["low"], area["high"]) == (0, 0, 0)
 
 
 def test_the_area_is_that_between_the_curves_and_turns_round_with_the_orders():
@@ -39,11 +39,11 @@ def test_the_area_is_that_between_the_curves_and_turns_round_with_the_orders():
     falling, rising = (found[name].of_seeds[0].tolist() for name in ("ccs_falling", "ccs_rising"))
     assert falling == pytest.approx([1, 0.9, 0.8, 0.7, 0.5]) and rising == pytest.approx([1, 0.8, 0.7, 0.6, 0.5])
     (area,) = areas("task", found)
-    assert (area.first, area.second) == ("ccs_falling", "ccs_rising")
-    assert area.area == pytest.approx((0 + 2 * (0.1 + 0.1 + 0.1) + 0) / 2 / 4)  # trapezoids over quarters of the heads
-    assert area.interval.low < area.area < area.interval.high
+    assert (area["first"], area["second"]) == ("ccs_falling", "ccs_rising")
+    assert area["area"] == pytest.approx((0 + 2 * (0.1 + 0.1 + 0.1) + 0) / 2 / 4)  # trapezoids over quarters of the heads
+    assert area["low"] < area["area"] < area["high"]
     (turned,) = areas("task", dict(reversed(found.items())))
-    assert turned.area == -area.area and turned.interval.low == pytest.approx(-area.interval.high)
+    assert turned["area"] == -area["area"] and turned["low"] == pytest.approx(-area["high"])
 
 
 def test_rows_have_every_order_seed_and_size():
@@ -51,4 +51,4 @@ def test_rows_have_every_order_seed_and_size():
     rows = curve_rows("task", found)
     assert {(row["order"], row["seed"]) for row in rows} == {("random", 0), ("random", 7), ("ccs_falling", 0)} and len(rows) == 15
     (area,) = areas("task", found)
-    assert area.area == pytest.approx(-(0.05 + 0.05 + 0.05) / 4), "of two seeds the mean curve counts: half the area of the second"
+    assert area["area"] == pytest.approx(-(0.05 + 0.05 + 0.05) / 4), "of two seeds the mean curve counts: half the area of the second"

@@ -47,13 +47,13 @@ def test_costs_take_all_seeds_and_their_spread():
     margins = found.tasks["task"].columns["margin"]
     effects = Effects(found, "task")
     expected = costs(margins[0], np.stack([margins[1:6], margins[6:11]], axis=1))  # [seeds, conditions, samples]
-    two, one = (row for row in effects.rows() if row.measure == "margin" and row.condition in ("two", "one"))
+    two, one = (row for row in effects.rows(effects.silenced) if row["measure"] == "margin" and row["condition"] in ("two", "one"))
     for row, place in ((two, 0), (one, 1)):
-        assert (row.cost, row.cost_low, row.cost_high) == (expected.cost[place], expected.low[place], expected.high[place])
-        assert row.cost == pytest.approx((margins[0] - margins[1 + 5 * place : 6 + 5 * place]).mean(), abs=1e-5)
+        assert (row["cost"], row["cost_low"], row["cost_high"]) == (expected.cost[place], expected.low[place], expected.high[place])
+        assert row["cost"] == pytest.approx((margins[0] - margins[1 + 5 * place : 6 + 5 * place]).mean(), abs=1e-5)
     alike = Effects(evaluation(0.0), "task").costs("task")
     wide, narrow = expected.high - expected.low, alike.high - alike.low
     assert (wide > 2 * narrow).all(), "seeds that disagree must widen the interval"
-    lost = next(row for row in effects.rows() if row.measure == "accuracy" and row.condition == "two")
-    assert lost.cost == pytest.approx(found.values["original"]["top1"] - found.values["two"]["top1"], abs=1e-6)
-    assert lost.cost_low < lost.cost < lost.cost_high and lost.became_wrong is None
+    lost = next(row for row in effects.rows(effects.silenced) if row["measure"] == "accuracy" and row["condition"] == "two")
+    assert lost["cost"] == pytest.approx(found.values["original"]["top1"] - found.values["two"]["top1"], abs=1e-6)
+    assert lost["cost_low"] < lost["cost"] < lost["cost_high"] and lost["became_wrong"] is None

@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 from ccs_exp.evidence.concept_tests import Task, load_concept_tests
 from ccs_exp.evidence.detection import NamedValues, along_texts, detect, detect_factor, factor_of, text_directions
-from ccs_exp.evidence.easily_had import concepts_as_good, easily_had
 from ccs_exp.evidence.intruder import (
     EmbeddingChooser,
     IntruderShare,
@@ -20,6 +19,7 @@ from ccs_exp.evidence.intruder import (
     intruder_shares,
     mean_share,
 )
+from ccs_exp.evidence.label_truth import concepts_as_good, easily_had
 from ccs_exp.evidence.stability import head_stability, stability
 from ccs_exp.heads import Head
 from ccs_exp.scoring.ccs import HeadScore, Scores, Thresholds, score

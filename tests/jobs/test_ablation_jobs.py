@@ -17,6 +17,7 @@ from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.report.answers import read_answers
 from ccs_exp.report.intervals import SEEDS
 from ccs_exp.run_folder.folder import RunFolder
+from ccs_exp.scoring.decompose import ProbePass
 from ccs_exp.scoring.donors import donors, donors_bytes
 
 PROBE = (ONE_TASK, "tracker=none", "probe.num_images=120", "prune=high_ccs")
@@ -168,7 +169,7 @@ def test_donors_are_as_large_as_was_said():
     cfg = configure(*PROBE)
     model = build_model(cfg)
     probe = image_data(cfg, cfg.probe, build(cfg.probe.source), model, 9)
-    found = donors(model, probe, range(2, 6), build_compute(cfg, False), None)
+    found = donors(ProbePass(model, probe, build_compute(cfg, False)), range(2, 6))
     tokens, width = model.clip.visual.positional_embedding.shape
     assert donors_bytes(9, range(2, 6), 5, tokens, width, "32") == sum(outputs.nbytes for outputs in found.outputs.values())
 

@@ -7,7 +7,7 @@ from ccs_exp.config.schema import configure
 from ccs_exp.heads import scored_heads
 from ccs_exp.jobs.assemble import build_strategies
 from ccs_exp.jobs.experiment import Job, run
-from ccs_exp.jobs.layer_passes import planned_layer_passes
+from ccs_exp.jobs.plan_passes import planned_layer_passes
 from ccs_exp.pruning.conditions import conditions
 from ccs_exp.pruning.context import PruningContext
 from ccs_exp.scoring.ccs import HeadScore, Scores

@@ -11,7 +11,7 @@ from ccs_exp.heads import Head
 from ccs_exp.jobs import plan_passes
 from ccs_exp.jobs.assemble import build
 from ccs_exp.jobs.encode import build_compute, build_model, image_data
-from ccs_exp.scoring.decompose import Decomposition, output_sums
+from ccs_exp.scoring.decompose import Decomposition, ProbePass
 
 LAYER = 0.01  # seconds that an image takes in a layer
 
@@ -89,7 +89,8 @@ def test_sets_cost_what_they_do_not_share():
 def test_means_and_moments_are_as_large_as_was_said(said):
     cfg = configure("dataset=scenes_shape", "tracker=none")
     model = build_model(cfg)
-    sums = output_sums(model, image_data(cfg, cfg.probe, build(cfg.probe.source), model, 4), build_compute(cfg, False), None)
+    data = image_data(cfg, cfg.probe, build(cfg.probe.source), model, 4)
+    sums = ProbePass(model, data, build_compute(cfg, False)).output_sums()
     taken = sum(values.nbytes for of in (sums.outputs, sums.coefficients) for values in of.values())
     _, disk = said("dataset=scenes_shape", "prune=each_head", "ablation=mean", "evidence.stability=true")
     assert disk[1] == f"means over the probe: {taken} B in the store, as much in memory"

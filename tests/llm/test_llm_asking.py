@@ -21,10 +21,10 @@ from ccs_exp.llm.ledger import BudgetReached
 from ccs_exp.llm.live import DEAD
 from ccs_exp.llm.session import share_session
 from ccs_exp.scoring.ccs import Thresholds, score
-from ccs_exp.scoring.judges.forecast import forecast
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.language_model import OpenAIJudge
 from ccs_exp.scoring.judges.language_model_labeler import OpenAILabeler
+from ccs_exp.scoring.scorers import forecast
 from ccs_exp.scoring.spans import HeadSpans
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])

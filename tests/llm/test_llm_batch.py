@@ -131,7 +131,7 @@ def test_a_batch_created_just_before_a_kill_is_found_on_the_server(server, cache
     asked = batch_judge(server)
     (batch,) = server.batches.values()
     name = batch["metadata"]["ccs_exp"]
-    requests = [asked._request(subject) for subject in group(questions(5), 1)]
+    requests = asked.asker.requests(asked.prompt, group(questions(5), 1))
     intent = {"name": name, "id": None, "endpoint": server.url, "model": "m", "submitted": "then"}
     intent |= {"keys": [request.key for request in requests], "requests": [Kept(request, None).as_json() for request in requests]}
     (cache / "batches").mkdir(exist_ok=True)
@@ -143,7 +143,7 @@ def test_a_batch_created_just_before_a_kill_is_found_on_the_server(server, cache
 def test_an_intent_that_never_reached_the_server_is_submitted(server, cache):  # noqa: F811
     asked = batch_judge(server)
     (cache / "batches").mkdir(parents=True)
-    keys = [asked._request(subject).key for subject in group(questions(5), 1)]
+    keys = [request.key for request in asked.asker.requests(asked.prompt, group(questions(5), 1))]
     lost = {"name": "lost", "id": None, "endpoint": server.url, "model": "m", "submitted": "then", "keys": keys, "requests": []}
     (cache / "batches" / "lost.json").write_text(json.dumps(lost))
     (cache / "batches" / "broken.json").write_text("{")

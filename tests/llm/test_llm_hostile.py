@@ -63,7 +63,7 @@ def packed(megabytes, start=b'{"a": "'):
 def test_replies_that_were_paid_for_are_found_under_the_keys_of_earlier_releases(settings, key):
     asked = OpenAIJudge(**({"model": MODEL} | settings))
     subjects = group([Question(f"text {number}", "Colors") for number in range(5)], settings.get("descriptions_per_request", 1))
-    assert asked._request(subjects[0]).key == key
+    assert asked.asker.requests(asked.prompt, subjects)[0].key == key
 
 
 def test_the_labelers_keys_are_those_of_earlier_releases_too():
@@ -348,7 +348,8 @@ def test_no_account_of_a_server_makes_requests_free(server, usage):  # noqa: F81
     session = share_session(asked)
     with pytest.raises(BudgetReached):
         asked.judge(questions(200))
-    sent = sum(asked.asker.cost.cost(asked._request(subject).input_tokens, 0) for subject in group(questions(len(server.bodies)), 1))
+    requests = asked.asker.requests(asked.prompt, group(questions(len(server.bodies)), 1))
+    sent = sum(asked.asker.cost.cost(request.input_tokens, 0) for request in requests)
     assert sent <= session.ledger.spent <= 0.02 or (usage and usage["prompt_tokens"] == 10**6)
     assert session.input_tokens >= len(server.bodies) * 200
 

@@ -17,11 +17,12 @@ from ccs_exp.config.schema import config_dir, configure
 from ccs_exp.config.secrets import refuse_secrets
 from ccs_exp.config.services import FEATURES, load_service
 from ccs_exp.errors import CcsError
+from ccs_exp.files import read_csv
 from ccs_exp.jobs import assemble, load_stage
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.plan import scoring_lines
+from ccs_exp.run_folder.columns import TABLES
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.run_folder.judge_files import read_judges, read_verdicts
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -72,11 +73,15 @@ def planned(*overrides):
     return [line.text for line in scoring_lines(cfg, assemble.build_scorers(cfg))]
 
 
+def rows(folder, name):
+    return read_csv(folder.path / name, TABLES[name])
+
+
 def test_a_run_folder_says_what_was_judged_by_whom_and_what_it_cost(server, spans, tmp_path):
     folder = job(tmp_path / "run", *LLM, *spans, f"judge.base_url={server.url}")
     heads, summary = folder.read_heads(), folder.read_summary()
     assert len(heads) == 6 and summary["unjudged"] == 0 and len(server.bodies) == 36
-    verdicts, judges = read_verdicts(folder.path), read_judges(folder.path)
+    verdicts, judges = rows(folder, "verdicts.csv"), rows(folder, "judges.csv")
     told = {(row["head"], row["number"]): row["verdict"] for row in verdicts}
     for row in heads.to_dict("records"):
         assert [told[row["head"], str(number)] for number in range(1, 6)] == [row[f"verdict_{number}"] for number in range(1, 6)]
@@ -154,7 +159,7 @@ def test_a_panel_reports_each_judge_and_their_agreement(server, spans, tmp_path)
     options = ("judge=panel", "labeler=openai", f"labeler.base_url={server.url}", "tracker=none", *spans, *urls)
     folder = job(tmp_path / "run", *options, "judge.max_cost_usd=5")
     assert len(server.bodies) == 6 + 3 * 30
-    judges = read_judges(folder.path)
+    judges = rows(folder, "judges.csv")
     assert [row["judge"] for row in judges[:3]] == ["openai", "claude", "gemini"] and len(judges) == 18
     assert {row["ccs"] for row in judges if row["judge"] == "claude"} == {"5"}
     openai = {row["head"]: int(row["ccs"]) for row in judges if row["judge"] == "openai"}
@@ -186,8 +191,8 @@ def test_five_a_request_with_probabilities_gives_an_expected_ccs(server, spans, 
     options = (*LLM, *spans, f"judge.base_url={server.url}", "judge.descriptions_per_request=5", "judge.logprobs=true")
     folder = job(tmp_path / "run", *options)
     assert len(server.bodies) == 12
-    assert {row["expected_ccs"] for row in read_judges(folder.path)} == {"2.500000"}
-    assert {row["confidence"] for row in read_verdicts(folder.path)} == {"0.500000"}
+    assert {row["expected_ccs"] for row in rows(folder, "judges.csv")} == {"2.500000"}
+    assert {row["confidence"] for row in rows(folder, "verdicts.csv")} == {"0.500000"}
 
 
 def test_a_run_without_language_models_has_none_of_their_files(spans, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
-from ccs_exp.pruning.sets import matched_sets, nested, orders
+from ccs_exp.pruning.designs import matched_sets, nested, orders
 from ccs_exp.statistics.null_place import null_place
 
 HEADS = tuple(Head(layer, index) for layer in range(4) for index in range(8))
@@ -44,32 +44,32 @@ def test_nested_sets_grow_by_one_head():
 def test_matched_sets_have_as_many_heads_in_each_layer_and_differ():
     tested = frozenset({Head(0, 0), Head(0, 1), Head(2, 5), Head(3, 1), Head(3, 2), Head(3, 3)})
     found = matched_sets(tested, HEADS, 200, seed=1)
-    assert len(set(found.sets)) == len(found.sets) == 200 and tested not in found.sets and not found.all_there_are
-    for one in found.sets:
+    assert len(set(found)) == len(found) == 200 and tested not in found
+    for one in found:
         assert [sum(h.layer == layer for h in one) for layer in range(4)] == [2, 0, 1, 3]
-    often = np.mean([[head in one for head in HEADS[:8]] for one in found.sets], axis=0)
+    often = np.mean([[head in one for head in HEADS[:8]] for one in found], axis=0)
     np.testing.assert_allclose(often, 0.25, atol=0.12)  # the set's own heads as often as the others
-    assert found.sets == matched_sets(tested, tuple(reversed(HEADS)), 200, seed=1).sets
-    assert found.sets != matched_sets(tested, HEADS, 200, seed=2).sets
+    assert found == matched_sets(tested, tuple(reversed(HEADS)), 200, seed=1)
+    assert found != matched_sets(tested, HEADS, 200, seed=2)
 
 
 @pytest.mark.parametrize("draws", [27, 28, 200])
 def test_where_there_are_few_all_are_given(draws):
     tested = frozenset({Head(1, 0), Head(1, 7)})
     found = matched_sets(tested, HEADS, draws)
-    assert found.all_there_are == (draws >= 28)
-    assert len(set(found.sets)) == min(draws, math.comb(8, 2)) and (tested in found.sets) == found.all_there_are
+    assert (tested in found) == (draws >= 28)
+    assert len(set(found)) == min(draws, math.comb(8, 2))
     # one draw short of all, the +1 stands for the tested set: the same p
-    costs = {one: float(sum(head.index for head in one)) for one in {*found.sets, tested}}
-    place = null_place(costs[tested], [costs[one] for one in found.sets], found.all_there_are)
+    costs = {one: float(sum(head.index for head in one)) for one in {*found, tested}}
+    place = null_place(costs[tested], [costs[one] for one in found], (tested in found))
     assert place.p_worse == pytest.approx(sum(c >= 7 for c in map(sum, itertools.combinations(range(8), 2))) / 28)
 
 
 def test_all_heads_of_the_layers_have_no_other_set():
     tested = frozenset(head for head in HEADS if head.layer in (1, 3))
     found = matched_sets(tested, HEADS)
-    assert found.sets == (tested,) and found.all_there_are
-    place = null_place(0.7, [0.7], found.all_there_are)
+    assert found == (tested,) and (tested in found)
+    place = null_place(0.7, [0.7], (tested in found))
     assert (place.p_worse, place.p_better, place.p) == (1, 1, 1)
 
 
@@ -94,6 +94,6 @@ def test_labels_given_at_random_are_rejected_as_often_as_the_level_says():
         effect = dict(zip(HEADS, rng.gamma(0.5, 1.0, size=32) * np.repeat([1, 2, 4, 8], 8), strict=True))
         tested = frozenset(HEADS[place] for place in rng.permutation(32)[:8])
         found = matched_sets(tested, HEADS, 199, seed=draw)
-        costs = [sum(effect[head] for head in one) for one in found.sets]
+        costs = [sum(effect[head] for head in one) for one in found]
         rejected += null_place(sum(effect[head] for head in tested), costs, False).p <= 0.05
     assert 0.03 <= rejected / 1000 <= 0.07

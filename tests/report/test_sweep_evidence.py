@@ -8,7 +8,7 @@ from example_run import head_rows, write_run
 from ccs_exp.report.command import main
 from ccs_exp.report.reproduction.collect import collect
 from ccs_exp.report.reproduction.evidence import sweep_evidence
-from ccs_exp.run_folder.evidence_files import write_evidence
+from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.statistics.pooling import pooled_rho
 from ccs_exp.statistics.rank_correlation import within_strata
 
@@ -20,9 +20,9 @@ def run_with_map(path, model, dataset, tasks, scale):
     write_run(path, rows, samples=20, dataset=dataset)
     costs = {(row["head"], task): scale * ((7 * place + 3 * at) % 11) for place, row in enumerate(rows) for at, task in enumerate(tasks)}
     cells = [{"head": head, "task": f"{dataset}/{task}", "standardised": value} for (head, task), value in costs.items()]
-    write_evidence(path, "causal_map.csv", ("head", "task", "standardised"), cells)
+    RunFolder(path).write("causal_map.csv", cells, ("head", "task", "standardised"))
     heads = [{key: row.get(key) for key in HEADS} | {"label_tasks": f"{dataset}/{tasks[0]}"} for row in rows]
-    write_evidence(path, "evidence.csv", HEADS, heads)
+    RunFolder(path).write("evidence.csv", heads, HEADS)
     return rows, costs
 
 

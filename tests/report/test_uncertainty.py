@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from example_run import head_rows, write_retrieval, write_run, write_tasks
 from rich.console import Console
@@ -44,8 +45,8 @@ def hits_run(path: Path, right: dict[str, tuple[int, list[bool]]], classes: int 
             | {"correct": bool(hit), "margin": 0.0, "log_probability": -1.0}
             for number, (hit, target) in enumerate(zip(hits, targets, strict=True))
         ]
-    folder.write_accuracy(rows)
-    folder.write_predictions(predictions)
+    folder.write("accuracy.csv", rows)
+    folder.write_predictions(pyarrow.Table.from_pylist(predictions))
     return folder
 
 
@@ -203,7 +204,7 @@ def test_a_null_of_all_sets_is_known_from_the_heads(tmp_path):
         nulls = {f"matched/high_ccs/{n}": (1, 0.2 if n == 0 and sets == 4 else 0.9) for n in range(sets)}
         folder = hits_run(tmp_path / str(number), {name: (pruned, [True] * int(100 * c) + [False] * round(100 * (1 - c)))
                                                    for name, (pruned, c) in (conditions | nulls).items()})  # fmt: skip
-        folder.write_heads(rows)
+        folder.write("heads.csv", rows)
         assert of(gather(folder.path), "high_ccs").p_matched == pytest.approx(p)
 
 
@@ -215,7 +216,7 @@ def test_an_empty_set_has_no_value_in_any_format(tmp_path):
     for row in (rows := accuracy.to_dict("records")):
         if row["condition"] == "low_ccs":
             row |= {"value": same[row["metric"]], "delta": 0.0}
-    folder.write_accuracy(rows)
+    folder.write("accuracy.csv", rows)
     write_report(tmp_path / "run")
     low = of(gather(tmp_path / "run"), "low_ccs")
     assert low.empty and not any(value is not None for value in (*low.values.values(), *low.deltas.values()))

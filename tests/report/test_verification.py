@@ -17,8 +17,7 @@ from rich.console import Console
 from ccs_exp.report.command import main
 from ccs_exp.report.reproduction.arrange import reproduce
 from ccs_exp.report.reproduction.paper import load_paper
-from ccs_exp.report.reproduction.verification import Comparison, Outcome, all_hold, comparisons
-from ccs_exp.report.reproduction.verified import show_comparisons
+from ccs_exp.report.reproduction.verification import Comparison, Outcome, all_hold, comparisons, show_comparisons
 from ccs_exp.run_folder.folder import RunFolder
 
 PAPER = load_paper()
@@ -28,13 +27,14 @@ ROOT = Path(__file__).parents[2]
 def exact_run(path: Path, model: str, dataset: str, values: dict[str, dict[str, float]], **choices) -> None:
     """A run with just these values, `{condition: {metric: value}}`."""
     folder = RunFolder(path)
-    folder.write_heads(head_rows(1, 2, model=model))
-    folder.write_accuracy(
+    folder.write("heads.csv", head_rows(1, 2, model=model))
+    rows = [
         {"model": model, "dataset": dataset, "task": dataset, "condition": condition, "num_pruned": 2 * (condition != "original")}
         | {"metric": metric, "value": value, "delta": value - values["original"][metric]}
         for condition, metrics in values.items()
         for metric, value in metrics.items()
-    )
+    ]
+    folder.write("accuracy.csv", rows)
     top1 = {condition: metrics["top1"] for condition, metrics in values.items()}
     folder.write_summary(
         {"model": model, "dataset": dataset, "config_hash": "0" * 16, "ccs_at_k": None, "accuracy": top1, "delta": top1}

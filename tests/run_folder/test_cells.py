@@ -36,7 +36,7 @@ def test_texts_by_hand_are_read_as_they_are(text):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_model_says_is_no_formula_in_heads_csv(tmp_path, text):
     folder = RunFolder(tmp_path)
-    folder.write_heads([head_rows(1, 1)[0] | {"label": text, "description_1": text}])
+    folder.write("heads.csv", [head_rows(1, 1)[0] | {"label": text, "description_1": text}])
     raw = (tmp_path / "heads.csv").read_text(encoding="utf-8")
     (row,) = list(csv.reader(raw.splitlines()))[1:]
     assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "＝"))] and not re.search(CONTROL, raw)

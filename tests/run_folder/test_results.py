@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from example_run import head_rows, write_run
 from hypothesis import given, settings
@@ -16,8 +17,7 @@ from hypothesis import strategies as st
 from ccs_exp.errors import CcsError
 from ccs_exp.files import write_whole
 from ccs_exp.run_folder.columns import ACCURACY_COLUMNS, HEADS_COLUMNS, RETRIEVAL_COLUMNS, SCHEMA_VERSION
-from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.run_folder.heads_csv import read_heads_csv
+from ccs_exp.run_folder.folder import RunFolder, read_heads_csv
 
 FILES = ("heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet", "summary.json")
 
@@ -43,14 +43,10 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert read_bytes(write_run(tmp_path / "a")) == read_bytes(write_run(tmp_path / "b"))
 
 
-def test_a_data_frame_is_written_like_its_rows(tmp_path):
-    rows = head_rows(unjudged=("L9.H3",))
-    (one, other) = (RunFolder(tmp_path / name) for name in "ab")
-    one.write_heads(rows)
-    other.write_heads(pd.DataFrame(rows).astype({"ccs": "Int64"}))
-    assert (one.path / "heads.csv").read_bytes() == (other.path / "heads.csv").read_bytes()
-    rewritten = RunFolder(tmp_path / "c")
-    rewritten.write_heads(one.read_heads())
+def test_what_was_read_is_written_as_it_was(tmp_path):
+    one, rewritten = (RunFolder(tmp_path / name) for name in "ab")
+    one.write("heads.csv", head_rows(unjudged=("L9.H3",)))
+    rewritten.write("heads.csv", one.read_heads().to_dict("records"))
     assert (rewritten.path / "heads.csv").read_bytes() == (one.path / "heads.csv").read_bytes()
 
 
@@ -58,7 +54,7 @@ def test_a_data_frame_is_written_like_its_rows(tmp_path):
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_cells_hold_any_text(tmp_path_factory, label, description):
     folder = RunFolder(tmp_path_factory.mktemp("run"))
-    folder.write_heads([head_rows(1, 1)[0] | {"label": label, "description_5": description}])
+    folder.write("heads.csv", [head_rows(1, 1)[0] | {"label": label, "description_5": description}])
     (row,) = folder.read_heads().to_dict("records")
     assert (row["label"], row["description_5"]) == (label, description)
 
@@ -68,7 +64,7 @@ def test_cells_hold_any_text(tmp_path_factory, label, description):
 )
 def test_cells_that_programs_like_to_change_stay_as_they_are(tmp_path, text):
     folder = RunFolder(tmp_path)
-    folder.write_heads([head_rows(1, 1)[0] | {"label": text}])
+    folder.write("heads.csv", [head_rows(1, 1)[0] | {"label": text}])
     assert folder.read_heads()["label"].tolist() == [text]
 
 
@@ -80,7 +76,7 @@ def test_text_that_cannot_be_encoded_is_escaped(tmp_path):
 def test_numbers_have_six_decimals_and_no_negative_zero(tmp_path):
     folder = RunFolder(tmp_path)
     row = dict.fromkeys(ACCURACY_COLUMNS, "x") | {"num_pruned": 3, "value": 2 / 3, "delta": -1e-9}
-    folder.write_accuracy([row, row | {"value": None}])
+    folder.write("accuracy.csv", [row, row | {"value": None}])
     cells = [line[-3:] for line in csv.reader((tmp_path / "accuracy.csv").open())]
     assert cells[1:] == [["x", "0.666667", "0.000000"], ["x", "", "0.000000"]]
     assert folder.read_accuracy()["value"].tolist() == [0.666667, None]
@@ -90,7 +86,7 @@ def test_nan_is_absence_and_infinity_an_error(tmp_path):
     folder = write_run(tmp_path, note=float("nan"))
     assert json.loads((tmp_path / "summary.json").read_text())["note"] is None
     with pytest.raises(ValueError, match="infinite"):
-        folder.write_heads([head_rows(1, 1)[0] | {"explained_variance": float("inf")}])
+        folder.write("heads.csv", [head_rows(1, 1)[0] | {"explained_variance": float("inf")}])
 
 
 @pytest.mark.parametrize("change", [lambda row: row.pop("label"), lambda row: row.update(extra=1)])
@@ -98,14 +94,14 @@ def test_wrong_columns_are_refused_and_write_nothing(tmp_path, change):
     rows = head_rows(1, 2)
     change(rows[1])
     with pytest.raises(ValueError, match=r"label|extra"):
-        RunFolder(tmp_path).write_heads(rows)
+        RunFolder(tmp_path).write("heads.csv", rows)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_retrieval_ranks_are_written_as_such(tmp_path):
     folder = RunFolder(tmp_path)
     row = {"query_id": "q", "task": "videos", "condition": "original", "direction": "t2v", "rank": 1.5, "margin": 0.25}
-    folder.write_predictions([row])
+    folder.write_predictions(pa.Table.from_pylist([row]))
     table = folder.read_predictions()
     assert tuple(table.columns) == RETRIEVAL_COLUMNS and table["rank"].tolist() == [1.5]
 
@@ -113,7 +109,6 @@ def test_retrieval_ranks_are_written_as_such(tmp_path):
 def test_absent_pieces_are_none(tmp_path):
     folder = write_run(tmp_path, dataset=None)
     assert folder.read_accuracy() is None and folder.read_predictions() is None
-    folder.write_ccs_at_k(None)
 
 
 def test_clear_takes_away_results_and_nothing_else(tmp_path):
@@ -172,7 +167,7 @@ def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
     with pytest.raises(CcsError, match="run"):
         RunFolder(tmp_path / "run").prepare()
     with pytest.raises(CcsError, match="run"):
-        RunFolder(tmp_path / "run").write_heads(head_rows(1, 1))
+        RunFolder(tmp_path / "run").write("heads.csv", head_rows(1, 1))
 
 
 def test_heads_csv_errors_name_what_is_wrong(tmp_path):
@@ -196,7 +191,7 @@ def test_heads_csv_errors_name_what_is_wrong(tmp_path):
 )
 def test_heads_csv_values_are_checked(tmp_path, column, value, message):
     folder = RunFolder(tmp_path)
-    folder.write_heads([head_rows(1, 1)[0] | {column: value}])
+    folder.write("heads.csv", [head_rows(1, 1)[0] | {column: value}])
     with pytest.raises(CcsError, match=message):
         folder.read_heads()
 

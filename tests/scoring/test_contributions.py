@@ -15,7 +15,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.heads import Head
 from ccs_exp.scoring.contributions import Seen, contributions_bytes, contributions_of, pack_contributions, unpack_contributions
-from ccs_exp.scoring.decompose import contributions, decompose, decompose_images
+from ccs_exp.scoring.decompose import ProbePass, decompose_images
 from ccs_exp.store import key_digest, mapped_entry, write_entry
 
 CPU = Compute("cpu", progress=False)
@@ -69,7 +69,7 @@ def test_lookups_are_within_a_thousandth_of_a_standard_deviation(model):
 @torch.no_grad()
 def test_the_pass_keeps_every_image_that_could_be_decoded_once(model):
     data = images()
-    found = contributions(model, data, CPU, None)
+    found = ProbePass(model, data, CPU).contributions()
     expected = [f"noise-{number}" for number in range(41) if number != 7]
     assert found.sample_ids == expected and len(set(found.digests)) == 40 and data.skipped
     pixels = torch.stack([ToTensor()(Noise()[number].image) for number in (0, 8, 40)])
@@ -83,13 +83,13 @@ def test_the_pass_keeps_every_image_that_could_be_decoded_once(model):
 
 
 def test_moments_do_not_change_by_what_is_kept_beside(model):
-    with_images, plain = decompose_images(model, images(), CPU, sums=True, images=True), decompose(model, images(), CPU)
+    with_images, plain = decompose_images(model, images(), CPU, sums=True, images=True), decompose_images(model, images(), CPU).moments
     assert torch.equal(with_images.moments.first, plain.first) and torch.equal(with_images.moments.second, plain.second)
     assert sum(len(batch.sample_ids) for batch in with_images.seen) == 40 == plain.num_images
 
 
 def test_the_basis_is_orthonormal_and_principal(model):
-    kept = contributions(model, images(), CPU, None)
+    kept = ProbePass(model, images(), CPU).contributions()
     eye = torch.eye(kept.basis.shape[-1], dtype=torch.float64)
     torch.testing.assert_close(kept.basis.transpose(1, 2) @ kept.basis, eye.expand(16, -1, -1))
     shares = kept.shares(4)
@@ -99,7 +99,7 @@ def test_the_basis_is_orthonormal_and_principal(model):
 
 def test_a_mapped_file_gives_the_same_and_a_damaged_one_nothing(model, tmp_path, monkeypatch):
     monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path))
-    kept, key = contributions(model, images(), CPU, None), {"of": "a test"}
+    kept, key = ProbePass(model, images(), CPU).contributions(), {"of": "a test"}
     packed = pack_contributions(kept)
     write_entry("contributions", key, packed)
     mapped = mapped_entry("contributions", key_digest(key))

@@ -9,8 +9,7 @@ import pytest
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import Head
 from ccs_exp.llm.prompts import numbered
-from ccs_exp.scoring.judges.examples import read_examples
-from ccs_exp.scoring.judges.language_model_labeler import OpenAILabeler
+from ccs_exp.scoring.judges.language_model_labeler import OpenAILabeler, read_examples
 from ccs_exp.scoring.spans import HeadSpans
 
 TABLE_1 = "bundled:paper/examples.csv"

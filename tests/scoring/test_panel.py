@@ -96,22 +96,22 @@ def test_agreement_is_cohens_and_fleiss():
     ratings = np.random.default_rng(0).integers(0, 2, (40, 3))
     ratings[:25, 1] = ratings[:25, 0]
     between = between_judges(opinions(ratings.tolist()))
-    assert between.cohen["judge 0 / judge 1"] == pytest.approx(cohen_kappa_score(ratings[:, 0], ratings[:, 1]))
-    assert len(between.cohen) == 3 and between.questions == 40
-    assert between.fleiss == pytest.approx(fleiss(ratings.tolist()))
-    assert between.raw_agreement == pytest.approx((ratings.min(axis=1) == ratings.max(axis=1)).mean())
+    assert between["cohen_kappa"]["judge 0 / judge 1"] == pytest.approx(cohen_kappa_score(ratings[:, 0], ratings[:, 1]))
+    assert len(between["cohen_kappa"]) == 3 and between["questions"] == 40
+    assert between["fleiss_kappa"] == pytest.approx(fleiss(ratings.tolist()))
+    assert between["raw_agreement"] == pytest.approx((ratings.min(axis=1) == ratings.max(axis=1)).mean())
 
 
 def test_questions_that_a_judge_left_out_do_not_count_for_agreement():
     ratings = [[1, 1], [0, 0], [1, 0], [None, 1], [0, None]]
     between = between_judges(opinions(ratings))
-    assert between.questions == 3
-    assert between.fleiss == pytest.approx(fleiss(ratings[:3])) and between.raw_agreement == pytest.approx(2 / 3)
+    assert between["questions"] == 3
+    assert between["fleiss_kappa"] == pytest.approx(fleiss(ratings[:3])) and between["raw_agreement"] == pytest.approx(2 / 3)
 
 
 def test_agreement_that_is_not_defined_is_absent():
     same = between_judges(opinions([[1, 1], [1, 1]]))
-    assert (same.raw_agreement, same.fleiss, list(same.cohen.values())) == (1.0, None, [None])
+    assert (same["raw_agreement"], same["fleiss_kappa"], list(same["cohen_kappa"].values())) == (1.0, None, [None])
     none = between_judges(opinions([[1, None], [None, 0]]))
-    assert (none.questions, none.raw_agreement, none.fleiss) == (0, None, None)
+    assert (none["questions"], none["raw_agreement"], none["fleiss_kappa"]) == (0, None, None)
     assert between_judges(opinions([[1], [0]])) is None and between_judges([]) is None

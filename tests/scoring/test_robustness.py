@@ -14,7 +14,7 @@ from ccs_exp.heads import Head
 from ccs_exp.jobs.csv_rows import rescored_rows
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.run_folder.folder import RunFolder
-from ccs_exp.run_folder.robustness_file import FILE, read_rescored, write_rescored
+from ccs_exp.run_folder.robustness_file import FILE, read_rescored
 from ccs_exp.scoring.ccs import Thresholds, score
 from ccs_exp.scoring.judges.judge import TaxonomyJudge, Verdict
 from ccs_exp.scoring.judges.label import TaxonomyLabeler
@@ -204,7 +204,7 @@ def test_no_question_is_asked_twice():
 def test_rows_are_read_back(tmp_path):
     scores = scores_of([*MIXED, (["?", "a", "b", "c", "d"], "d")])
     rescored = relabel(scores, Wavering(), Starts(), Thresholds(), 2) + shuffled_labels(scores, Starts(), Thresholds(), 2)
-    write_rescored(tmp_path, rescored_rows(rescored))
+    RunFolder(tmp_path).write(FILE, rescored_rows(rescored))
     read = [(item.kind, item.draw, item.head, item.label, item.ccs, item.ccs_class) for item in read_rescored(tmp_path)]
     assert read == [(item.kind, item.draw, str(item.head), item.label, item.ccs, item.ccs_class) for item in rescored]
     assert read_rescored(tmp_path / "elsewhere") == ()
@@ -213,7 +213,7 @@ def test_rows_are_read_back(tmp_path):
 @pytest.mark.parametrize("change", [("relabel", "rename"), ("aligned", "perhaps"), ("L0.H0", "H0"), (",5,high", ",9,high"),
                                     (",5,high", ",5,best"), ("relabel,1", "relabel,one")])  # fmt: skip
 def test_damaged_rows_are_errors(tmp_path, change):
-    write_rescored(tmp_path, rescored_rows(relabel(scores_of(MIXED), Wavering(), Starts(), Thresholds(), 1)))
+    RunFolder(tmp_path).write(FILE, rescored_rows(relabel(scores_of(MIXED), Wavering(), Starts(), Thresholds(), 1)))
     text = (tmp_path / FILE).read_text()
     assert change[0] in text
     (tmp_path / FILE).write_text(text.replace(change[0], change[1], 1))

@@ -39,19 +39,6 @@ def test_several_rows_are_averaged_and_their_interval_covers():
     assert 0.9 <= np.mean(covered) <= 0.99
 
 
-def test_copies_within_a_group_do_not_narrow_the_interval():
-    rng = np.random.default_rng(2)
-    positive = np.arange(40) % 2 == 0
-    scores = rng.normal(size=40) + positive
-    plain = area(scores, positive)
-    grouped = area(np.repeat(scores, 9), np.repeat(positive, 9), np.repeat(np.arange(40), 9))
-    narrow = area(np.repeat(scores, 9), np.repeat(positive, 9))
-    assert grouped.value == pytest.approx(plain.value)
-    width = plain.interval.high - plain.interval.low
-    assert grouped.interval.high - grouped.interval.low == pytest.approx(width, rel=0.04)  # of one less in each kind
-    assert narrow.interval.high - narrow.interval.low < 0.4 * width
-
-
 def test_what_cannot_be_separated_has_no_area():
     assert area(np.arange(4.0), np.ones(4, bool)) is None and area(np.empty(0), np.empty(0, bool)) is None
     perfect = area(np.arange(4.0), np.array([False, False, True, True]))

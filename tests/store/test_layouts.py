@@ -17,11 +17,10 @@ from example_run import RAN, asked, write_run
 from ccs_exp.clip.ablation import Donors
 from ccs_exp.config.schema import configure
 from ccs_exp.heads import Condition, Head
-from ccs_exp.jobs.kept_scores import pack_scores
 from ccs_exp.jobs.resume import JOBS, is_kept, restore
 from ccs_exp.jobs.store_command import main, unpackers
 from ccs_exp.jobs.weights import WEIGHTS
-from ccs_exp.scoring.ccs import HeadScore, Scores
+from ccs_exp.scoring.ccs import HeadScore, Scores, pack_scores
 from ccs_exp.scoring.describe import spans_as_json
 from ccs_exp.scoring.donors import pack_layer
 from ccs_exp.scoring.judges.judge import Verdict

@@ -174,26 +174,26 @@ def planned(tmp_path, monkeypatch):
     def plan(*cells, find=lambda cfg, overrides: None):
         register()
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            found = plan_sweep(cells, find)
-        return found, {stage: text for stage, text in reversed(found.lines)}
+            planned, lines = plan_sweep(cells, find)
+        return planned, {stage: text for stage, text in reversed(lines)}, lines
 
     return plan
 
 
 def test_a_plan_counts_what_cells_share_once(planned):
     asked = ["labeler=openai", "judge=openai"]
-    _, one = planned([*asked, "dataset=scenes_shape"])
-    found, three = planned(*([*asked, f"dataset=scenes_{name}"] for name in ("shape", "size", "place")))
+    _, one, _ = planned([*asked, "dataset=scenes_shape"])
+    _, three, lines = planned(*([*asked, f"dataset=scenes_{name}"] for name in ("shape", "size", "place")))
     assert one["ask"] == three["ask"] and "192 requests to send" in one["ask"]  # 32 heads, a label and five verdicts each
     assert three["passes"] == "1 over probe images (2,000 images or videos); 1 TEXTSPAN runs"
-    assert ("passes", "3 to evaluate (3,000 images or videos), over 3 data sets") in found.lines
-    _, two_models = planned([*asked, "probe.source.seed=1"], [*asked, "probe.source.seed=2"])
+    assert ("passes", "3 to evaluate (3,000 images or videos), over 3 data sets") in lines
+    _, two_models, _ = planned([*asked, "probe.source.seed=1"], [*asked, "probe.source.seed=2"])
     assert "384 requests to send" in two_models["ask"]
 
 
 def test_a_plan_knows_what_is_done_and_what_cannot_work(planned, tmp_path):
     cells = [[f"dataset={name}"] for name in ("scenes_shape", "digits", "nothing")]
-    found, lines = planned(*cells, find=lambda cfg, overrides: "there" if cfg.dataset.name == "digits" else None)
-    assert [cell.done for cell in found.cells] == [None, "there", None]
-    assert "nothing" in found.cells[2].problem and lines["cells"] == "3: 1 done, 1 to do, 1 that cannot work"
+    found, lines, _ = planned(*cells, find=lambda cfg, overrides: "there" if cfg.dataset.name == "digits" else None)
+    assert [cell.done for cell in found] == [None, "there", None]
+    assert "nothing" in found[2].problem and lines["cells"] == "3: 1 done, 1 to do, 1 that cannot work"
     assert lines["ask"] == "no requests to language models"

@@ -14,6 +14,7 @@ from ccs_exp.data.images.batches import ImageData
 from ccs_exp.data.images.source import Sample, Task, UnreadableImage
 from ccs_exp.heads import Condition, Head
 from ccs_exp.store import Stages
+from ccs_exp.tasks.classification import _Batch
 from ccs_exp.tasks.evaluation import distinct_sets
 from ccs_exp.tasks.group_rankings import SIZE, TOP, Occupations
 from ccs_exp.tasks.kept import evaluate_kept
@@ -111,7 +112,7 @@ def test_shares_of_several_processes_rank_as_one(model):
         embeddings, targets = torch.randn(len(sets), 4, 48, generator=generator), torch.randint(0, 2, (4, 2), generator=generator)
         for one in (whole, parts[batch % 2]):
             one.texts = whole.texts
-            one.seen(embeddings, targets)
+            one._batches.append(_Batch([], [], one.seen(embeddings, targets)))
     joined = module()
     joined.combine_shares([part.share_result() for part in parts])
     assert (joined.targets == whole.targets).all()

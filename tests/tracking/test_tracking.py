@@ -20,7 +20,6 @@ from ccs_exp.config.secrets import without_secrets
 from ccs_exp.errors import CcsError
 from ccs_exp.report import write_report
 from ccs_exp.run_folder.columns import HEADS_COLUMNS, UNCERTAINTY_COLUMNS
-from ccs_exp.run_folder.evidence_files import write_evidence
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.tracking import record_log
 from ccs_exp.tracking.artifacts import KINDS
@@ -73,7 +72,7 @@ def record(tmp_path_factory) -> tuple[RunFolder, WandbRecord]:
     conditions |= {f"random/{seed}": (9, 0.80 + 0.01 * seed) for seed in range(3)} | {f"matched/high_ccs/{n}": (9, 0.8) for n in range(20)}
     told = {"warnings": ["The model has random weights."], "skipped": ["a.png"], "evidence": EVIDENCE}
     folder = write_run(path, rows, conditions, asked=ASKED, ran=RAN, **told)
-    write_evidence(path, "causal_map.csv", ("head", "task", "standardised"), [{"head": "L8.H0", "task": "shape", "standardised": 0.5}])
+    RunFolder(path).write("causal_map.csv", [{"head": "L8.H0", "task": "shape", "standardised": 0.5}], ("head", "task", "standardised"))
     write_report(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_API_KEY", WANDB_KEY)

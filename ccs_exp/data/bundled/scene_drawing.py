@@ -9,13 +9,15 @@ import numpy as np
 
 SIDE = 32  # pixels
 _FINE = 2 * SIDE  # drawn twice as fine and averaged, so that edges are smooth
-_YS, _XS = (np.indices((_FINE, _FINE)) + 0.5) * (SIDE / _FINE)  # pixel units, y downwards
+_XS = (np.arange(_FINE)[None, :] + 0.5) * (SIDE / _FINE)  # pixel units: a row, and with y downwards a column, which together span all
+_YS = _XS.T.copy()
 
 _RADII = (3.0, 5.0, 7.5, 10.5, 14.0)  # of a single object, by size
 _RADII_OF_SEVERAL = (2.8, 4.3)
 _GRID = (5.5, 16.0, 26.5)  # where several objects may stand
 _PLACES = (8.0, 16.0, 24.0)
 _CONTOUR = 1.0
+_REACH = 1.2  # no shape of radius 1 goes further from its centre, along x or y
 _SPECKLED = 6  # the texture that is random
 
 _COLOURS = np.array(
@@ -28,6 +30,7 @@ _COLOURS = np.array(
 
 
 def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = x + 0 * y, y + 0 * x  # whole, as NumPy may round the arctangent of repeated numbers otherwise
     angle = np.abs((np.arctan2(x, -y) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)  # from the nearest tip
     radius = np.hypot(x, y) / 1.1
     along, across = radius * np.cos(angle), radius * np.sin(angle)
@@ -101,19 +104,22 @@ def _texture(texture: int, x: np.ndarray, y: np.ndarray, radius: float, speckles
     if texture == 5:
         return np.hypot(x % 5 - 2.5, y % 5 - 2.5) < 1.4
     if speckles is not None:
-        return _finer(speckles < 0.35)
+        return speckles < 0.35
     if texture == 7:
         return np.clip(0.5 + 0.6 * y / radius, 0, 1)
-    return np.zeros_like(x)
+    return np.zeros(1)
 
 
 def _background(kind: int, left: Open) -> np.ndarray:
-    """``[fine, fine, 3]``"""
+    """``[3, fine, fine]``"""
     x, y, noise = _XS + left.shift[0], _YS + left.shift[1], _finer(left.noise)
 
     def mix(first: tuple, second: tuple, share: np.ndarray) -> np.ndarray:
-        share = np.clip(share, 0, 1)[..., None]
-        return np.array(first) * (1 - share) + np.array(second) * share
+        share = np.clip(share, 0, 1)
+        rest, canvas = 1 - share, np.empty((3, _FINE, _FINE))
+        for channel, of_first, of_second in zip(canvas, first, second, strict=True):
+            channel[:] = of_first * rest + of_second * share
+        return canvas
 
     if kind == 0:  # sky: paler towards the horizon
         return mix((110, 175, 240), (215, 235, 250), _YS / SIDE)
@@ -150,7 +156,7 @@ def draw_decided(scene: np.ndarray, left: Open) -> np.ndarray:
     """As `draw`, with what the scene leaves open."""
     shape, colour, texture, size, place, count, background = scene.tolist()
     canvas = _background(background, left)
-    contour = np.full(3, 25.0) if canvas.mean() > 110 else np.full(3, 235.0)
+    contour = 25.0 if canvas.mean() > 110 else 235.0
     first = _COLOURS[colour]
     second = np.full(3, 250.0) if first.mean() < 128 else np.full(3, 35.0)
     second = 0.2 * first + 0.8 * second
@@ -161,12 +167,21 @@ def draw_decided(scene: np.ndarray, left: Open) -> np.ndarray:
         centres = [(_GRID[cell % 3], _GRID[cell // 3]) for cell in left.cells]
         radius = _RADII_OF_SEVERAL[size]
     for (centre_x, centre_y), of_object in zip(centres, left.objects, strict=True):
-        x, y = _XS - centre_x - of_object.off[0], _YS - centre_y - of_object.off[1]
         r = radius * of_object.times
         outside = r + _CONTOUR
-        canvas[_SHAPES[shape](x / outside, y / outside)] = contour
+        rows, columns = _around(centre_y + of_object.off[1], outside), _around(centre_x + of_object.off[0], outside)
+        x, y = _XS[:, columns] - centre_x - of_object.off[0], _YS[rows] - centre_y - of_object.off[1]
+        part = canvas[:, rows, columns]
+        part[:, _SHAPES[shape](x / outside, y / outside)] = contour
         inside = _SHAPES[shape](x / r, y / r)
-        share = np.asarray(_texture(texture, x, y, r, of_object.speckles), dtype=float)[..., None]
-        canvas[inside] = (first * (1 - share) + second * share)[inside]
-    pixels = canvas.reshape(SIDE, 2, SIDE, 2, 3).mean(axis=(1, 3))
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        speckles = None if of_object.speckles is None else _finer(of_object.speckles)[rows, columns]
+        share = np.broadcast_to(_texture(texture, x, y, r, speckles), inside.shape)[inside].astype(float)
+        for channel, of_first, of_second in zip(part, first, second, strict=True):
+            channel[inside] = of_first * (1 - share) + of_second * share
+    pixels = (canvas[:, ::2, ::2] + canvas[:, ::2, 1::2] + canvas[:, 1::2, ::2] + canvas[:, 1::2, 1::2]) / 4
+    return np.ascontiguousarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _around(centre: float, radius: float) -> slice:
+    """The part of a row or column that a shape may cover."""
+    return slice(max(0, int((centre - _REACH * radius) * _FINE / SIDE)), max(0, int((centre + _REACH * radius) * _FINE / SIDE) + 1))

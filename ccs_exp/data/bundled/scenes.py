@@ -6,6 +6,7 @@ seed gives the same pixels everywhere.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -89,27 +90,32 @@ def asked(scene: np.ndarray) -> tuple[int, ...]:
 
 
 class _DrawnScenes(ImageSource):
-    """Scenes and their class or classes, each drawn when it is first asked for.
+    """Scenes and their class or classes, each chosen and drawn when it is first asked for.
 
-    One stream of random numbers goes through all scenes and drawings of a source, so that what a drawing would take of it is taken when
-    the scene is chosen, and its place in the stream is remembered.
+    One stream of random numbers goes through all scenes and drawings of a source, so that those before a scene are chosen with it, and
+    what their drawings would take of the stream is taken; each one's place in the stream is remembered.
     """
 
     one_process = True
 
-    def __init__(self, prefix: str):
-        self._prefix = prefix
+    def __init__(self, prefix: str, num_images: int, rng: np.random.Generator):
+        self._prefix, self._num_images, self._rng = prefix, num_images, rng
         self._scenes: list[tuple[np.ndarray, Mapping[str, Any], int | tuple[int, ...]]] = []  # with the stream's state, and the target
         self._pixels: dict[int, np.ndarray] = {}
 
-    def _add(self, scene: np.ndarray, rng: np.random.Generator, target: int | tuple[int, ...]) -> None:
-        self._scenes.append((scene, rng.bit_generator.state, target))
-        decide(scene, rng)
+    @abstractmethod
+    def _choose(self, index: int) -> tuple[np.ndarray, int | tuple[int, ...]]:
+        """A scene, by the stream, and its target."""
 
     def __len__(self) -> int:
-        return len(self._scenes)
+        return self._num_images
 
     def __getitem__(self, index: int) -> Sample:
+        index = range(self._num_images)[index]
+        while len(self._scenes) <= index:
+            scene, target = self._choose(len(self._scenes))
+            self._scenes.append((scene, self._rng.bit_generator.state, target))
+            decide(scene, self._rng)
         scene, state, target = self._scenes[index]
         if index not in self._pixels:
             rng = np.random.default_rng(0)
@@ -128,12 +134,12 @@ class Scenes(_DrawnScenes):
     class_names = ("scene",)
 
     def __init__(self, num_images: int, seed: int):
-        rng = np.random.default_rng([seed, len(FACTORS), 1])
-        super().__init__(f"scenes-{seed}")
-        for index in range(num_images):
-            factor = list(FACTORS)[index % len(FACTORS)]
-            scene = sample_scene(rng, factor, index // len(FACTORS) % len(FACTORS[factor]))
-            self._add(scene, rng, asked(scene))
+        super().__init__(f"scenes-{seed}", num_images, np.random.default_rng([seed, len(FACTORS), 1]))
+
+    def _choose(self, index: int) -> tuple[np.ndarray, tuple[int, ...]]:
+        factor = list(FACTORS)[index % len(FACTORS)]
+        scene = sample_scene(self._rng, factor, index // len(FACTORS) % len(FACTORS[factor]))
+        return scene, asked(scene)
 
 
 class SceneTask(_DrawnScenes):
@@ -145,12 +151,12 @@ class SceneTask(_DrawnScenes):
     def __init__(self, factor: str, num_images: int, seed: int):
         if factor not in FACTORS:
             raise CcsError(f"There is no factor {factor!r} in scenes; there are {', '.join(FACTORS)}.")
-        self.class_names = FACTORS[factor]
-        rng = np.random.default_rng([seed, list(FACTORS).index(factor)])
-        super().__init__(f"{factor}-{seed}")
-        for index in range(num_images):
-            target = index % len(self.class_names)
-            self._add(sample_scene(rng, factor, target), rng, target)
+        self._factor, self.class_names = factor, FACTORS[factor]
+        super().__init__(f"{factor}-{seed}", num_images, np.random.default_rng([seed, list(FACTORS).index(factor)]))
+
+    def _choose(self, index: int) -> tuple[np.ndarray, int]:
+        target = index % len(self.class_names)
+        return sample_scene(self._rng, self._factor, target), target
 
 
 class SceneProbe(_DrawnScenes):
@@ -159,8 +165,8 @@ class SceneProbe(_DrawnScenes):
     class_names = ("scene",)
 
     def __init__(self, num_images: int, seed: int):
-        rng = np.random.default_rng([seed, len(FACTORS)])
-        super().__init__(f"probe-{seed}")
-        for index in range(num_images):
-            factor = list(FACTORS)[index % len(FACTORS)]
-            self._add(sample_scene(rng, factor, int(rng.integers(len(FACTORS[factor])))), rng, 0)
+        super().__init__(f"probe-{seed}", num_images, np.random.default_rng([seed, len(FACTORS)]))
+
+    def _choose(self, index: int) -> tuple[np.ndarray, int]:
+        factor = list(FACTORS)[index % len(FACTORS)]
+        return sample_scene(self._rng, factor, int(self._rng.integers(len(FACTORS[factor])))), 0

@@ -19,7 +19,7 @@ from ccs_exp.compute.decoders import DecodingLoader
 from ccs_exp.compute.processes import in_order
 from ccs_exp.compute.shared_pass import SharedData
 from ccs_exp.data.images.pixel_store import PixelStore
-from ccs_exp.data.images.source import ImageSource, UnreadableImage
+from ccs_exp.data.images.source import ImageSource, Sample, UnreadableImage
 from ccs_exp.errors import CcsError
 from ccs_exp.files import some
 
@@ -45,12 +45,6 @@ class _Seen(NamedTuple):
 
     skipped: list[str]
     samples: list[tuple[str, Any, bytes]]  # identifier, target, digest
-
-
-class _Read(NamedTuple):
-    sample_id: str
-    picture: Image.Image | Tensor
-    target: int | tuple[int, ...]
 
 
 class ImageData(SharedData):
@@ -162,7 +156,7 @@ class _Decoded(Dataset):
 
     def __init__(self, source: ImageSource, transform: Callable, indices: Sequence[int], pixel_store: PixelStore | None):
         self.source, self.indices, self.pixel_store = source, indices, pixel_store
-        self.to_picture: Callable[[Image.Image], Image.Image | Tensor] = transform
+        self.to_picture: Callable[[Image.Image], Any] = transform  # to an image, or to pixels
         self.to_pixels: ToPixels | None = None
         if pixel_store or has_steps(transform):
             self.to_picture, last = parted(transform)
@@ -171,23 +165,23 @@ class _Decoded(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> _Read | str:
+    def __getitem__(self, position: int) -> Sample | str:
         try:
             return self._read(self.indices[position])
         except UnreadableImage as error:
             return str(error)
 
-    def _read(self, index: int) -> _Read:
+    def _read(self, index: int) -> Sample:
         kept = self.pixel_store.get(index) if self.pixel_store else None
         if kept is not None:
-            return _Read(kept.sample_id, kept.image, kept.target)
+            return kept
         sample = self.source[index]
-        read = _Read(sample.sample_id, self.to_picture(sample.image), sample.target)
-        if self.pixel_store and isinstance(read.picture, Image.Image):
-            self.pixel_store.put(index, sample._replace(image=read.picture))
-        return read
+        sample = sample._replace(image=self.to_picture(sample.image))
+        if self.pixel_store and isinstance(sample.image, Image.Image):
+            self.pixel_store.put(index, sample)
+        return sample
 
-    def collate(self, samples: list[_Read | str]) -> ImageBatch:
+    def collate(self, samples: list[Sample | str]) -> ImageBatch:
         skipped = [sample for sample in samples if isinstance(sample, str)]
         decoded = [sample for sample in samples if not isinstance(sample, str)]
         if not decoded:

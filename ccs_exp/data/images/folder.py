@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccs_exp.data.images.class_names import names_in_file, names_of_folders
-from ccs_exp.data.images.decoding import Decoder, Decoding, decoder_of, image_suffixes, is_image
-from ccs_exp.data.images.source import ImageSource, Sample
+from ccs_exp.data.images.decoding import Decoding, decoder_of, image_suffixes, is_image
+from ccs_exp.data.images.labelled import ImageFiles
 from ccs_exp.errors import CcsError
 from ccs_exp.files import some, walk
 
@@ -15,7 +15,7 @@ _TRAINED_ON = frozenset({"train", "training"})
 _EVALUATED = ("test", "testing", "val", "valid", "validation", "eval", "dev")  # the first that is there is the one to take
 
 
-class ClassFolders(ImageSource):
+class ClassFolders(ImageFiles):
     """A folder of class folders; classes in the order of their names, `class_names` as `names_of_folders` or a file says.
 
     Args:
@@ -26,8 +26,7 @@ class ClassFolders(ImageSource):
     """
 
     def __init__(self, path: str | Path, class_names: str | None = None, decoding: Decoding = "as_seen"):
-        self.path, self._decode = existing_folder(path), decoder_of(decoding)
-        self.decoder = str(self._decode)
+        self.path = existing_folder(path)
         folders = class_folders_in(self.path)
         names = [folder.name for folder in folders]
         _refuse_splits(self.path, folders)
@@ -37,8 +36,9 @@ class ClassFolders(ImageSource):
         tree = walk(self.path)
         index = {name: target for target, name in enumerate(names)}
         inside = [(file, file.relative_to(self.path).parts) for file in tree.files if is_image(file)]
-        self._samples = [(file, index[parts[0]]) for file, parts in inside if len(parts) > 1 and parts[0] in index]
-        there = {target for _, target in self._samples}
+        files = [(file, index[parts[0]]) for file, parts in inside if len(parts) > 1 and parts[0] in index]
+        super().__init__(self.path, [file for file, _ in files], [target for _, target in files], decoder_of(decoding))
+        there = set(self.targets)
         empty = [name for name in names if index[name] not in there]
         if empty:
             linked = [str(link) for link in tree.again]
@@ -51,24 +51,16 @@ class ClassFolders(ImageSource):
             self.class_names, notes = names_of_folders(names)
         else:
             self.class_names, notes = names_in_file(class_names, names), ()
-        self.notes = (*notes, *tree.left_out(frozenset(file for file, _ in self._samples), "image in a class folder"))
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        path, target = self._samples[index]
-        return _sample(self.path, path, target, self._decode)
+        self.notes = (*notes, *tree.left_out(frozenset(self._files), "image in a class folder"))
 
 
-class ImageFolder(ImageSource):
+class ImageFolder(ImageFiles):
     """All images below a folder, classes disregarded; with `num_images` that many of them, evenly spread over the sorted names."""
 
     class_names = ("image",)
 
     def __init__(self, path: str | Path, num_images: int | None = None, decoding: Decoding = "as_seen"):
-        self.path, self._decode = existing_folder(path), decoder_of(decoding)
-        self.decoder = str(self._decode)
+        self.path = existing_folder(path)
         tree = walk(self.path)
         paths = [file for file in tree.files if is_image(file)]
         if not paths:
@@ -78,13 +70,7 @@ class ImageFolder(ImageSource):
         self.notes = tree.left_out(frozenset(paths), "image")
         if num_images is not None and num_images < len(paths):
             paths = [paths[position * len(paths) // num_images] for position in range(num_images)]
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Sample:
-        return _sample(self.path, self._paths[index], 0, self._decode)
+        super().__init__(self.path, paths, [0] * len(paths), decoder_of(decoding))
 
 
 def existing_folder(path: str | Path) -> Path:
@@ -103,10 +89,6 @@ def class_folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, links to such included, hidden ones and ``__MACOSX`` left out, by name."""
     inside = existing_folder(folder).iterdir()
     return sorted(path for path in inside if path.is_dir() and path.name[0] != "." and path.name != "__MACOSX")
-
-
-def _sample(root: Path, path: Path, target: int, decode: Decoder) -> Sample:
-    return Sample(path.relative_to(root).as_posix(), decode(path, str(path)), target)
 
 
 def _refuse_splits(root: Path, folders: Sequence[Path]) -> None:

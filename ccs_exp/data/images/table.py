@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccs_exp.data.images.decoding import Decoding, decoder_of
-from ccs_exp.data.images.source import NO_CLASS, ImageSource, Sample
+from ccs_exp.data.images.labelled import ImageFiles
+from ccs_exp.data.images.source import NO_CLASS
 from ccs_exp.errors import CcsError
 from ccs_exp.files import header_of, read_csv, some
 
@@ -15,7 +16,7 @@ FILE = "file"
 _MOST_NUMBERS = 50  # distinct numbers that may be classes
 
 
-class LabelTable(ImageSource):
+class LabelTable(ImageFiles):
     """A CSV file: ``file`` (relative to the table's folder), and a column of class names for each task; an empty cell: no value.
 
     Classes are a column's values in the order of their names, underscores read as spaces. Raises `CcsError` for a table without label
@@ -23,8 +24,7 @@ class LabelTable(ImageSource):
     """
 
     def __init__(self, path: str | Path, decoding: Decoding = "as_seen") -> None:
-        self.path, self._decode = Path(path).expanduser(), decoder_of(decoding)
-        self.decoder = str(self._decode)
+        self.path = Path(path).expanduser()
         columns = [name for name in header_of(self.path) if name != FILE]
         rows = read_csv(self.path, [FILE, *columns])
         if not columns or not rows:
@@ -33,8 +33,7 @@ class LabelTable(ImageSource):
         twice = [file for file, count in Counter(files).items() if count > 1]
         if twice:
             raise CcsError(f"{self.path}: listed more than once: {some(twice)}. An image has one row, with all its labels.")
-        self._files = [(file, self.path.parent / file) for file in files]
-        absent = [file for file, place in self._files if not place.is_file()]
+        absent = [file for file in files if not (self.path.parent / file).is_file()]
         if absent:
             where = f"relative to {self.path.parent}"
             raise CcsError(f"{self.path}: {len(absent)} of {len(files)} files are not there, {where}: {some(absent)}.")
@@ -43,7 +42,8 @@ class LabelTable(ImageSource):
         self.tasks = {column: tuple(name.replace("_", " ") for name in names) for column, names in classes.items()}
         self.class_names = self.tasks[columns[0]]
         of_columns = [[NO_CLASS if value is None else classes[column].index(value) for value in values[column]] for column in columns]
-        self._targets = list(zip(*of_columns, strict=True))
+        folder, targets = self.path.parent, list(zip(*of_columns, strict=True))
+        super().__init__(folder, [folder / file for file in files], targets, decoder_of(decoding), files)
         missing = {column: found.count(None) for column, found in values.items()}
         self.notes = tuple(
             f"{count:,} of {len(rows):,} images have no value of {column} and are left out of that task."
@@ -65,13 +65,6 @@ class LabelTable(ImageSource):
                     "Write the names of classes, or take the column out."
                 )
         return names
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> Sample:
-        name, path = self._files[index]
-        return Sample(name, self._decode(path, str(path)), self._targets[index])
 
 
 def _number(text: str) -> float | None:

@@ -12,8 +12,8 @@ import datasets
 from ccs_exp.data.images.class_names import names_in_file, names_of_folders
 from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
-from ccs_exp.data.published.open_set import PublishedImages
+from ccs_exp.data.images.part import Part
+from ccs_exp.data.published.hub import HubSource, files_of, parquet_rows
 from ccs_exp.data.published.parquet import ParquetImages, holds_images
 from ccs_exp.data.published.tars import TEMPLATES_FILE, TarImages, class_names_beside
 from ccs_exp.errors import CcsError
@@ -32,7 +32,7 @@ def hub_set(
     label_column: str | None = None,
     class_names: str | None = None,
     path: str | None = None,
-) -> PublishedImages:
+) -> Part:
     """The images of a split, from Parquet files with a column of images and one of labels.
 
     Classes are called as the file's features name them, or `class_names`, a CSV file with the columns ``folder,name``, where ``folder``
@@ -42,22 +42,22 @@ def hub_set(
     chosen of, and for labels that are no classes.
     """
     hub = parquet_source(id, revision, split, files, path)
-    found = downloaded_files(hub) if path is None else local_files(hub, existing_folder(path))
-    rows = parquet_rows(hub, found)
+    rows = parquet_rows(hub, files_of(hub, path))
     features = rows.features
     image = _column(hub, "image", image_column, [name for name, feature in features.items() if holds_images(feature)], features)
     label = _column(hub, "label", label_column, _label_columns(features), features)
     images = ParquetImages(rows, image, label, STANDARD)
     names, images.targets, notes = _classes(hub, images, label, class_names)
-    return PublishedImages(images, names, {index: index for index in range(len(names))}, STANDARD, [*_moves(hub, path), *notes])
+    known = [place for place, target in enumerate(images.targets) if target < len(names)]
+    return Part(images, known, class_names=names, notes=[*_moves(hub, path), *notes])
 
 
 def collection_set(
     id: str, revision: str, split: str, own_templates: bool = True, path: str | None = None, partial: bool = False
-) -> PublishedImages:
+) -> Part:
     """A split of a repository laid out as CLIP_benchmark's: numbered tars, and beside them the classes' names and the prompts."""
     hub = collection_source(id, revision, split)
-    shards = downloaded_files(hub) if path is None else local_files(hub, existing_folder(path))
+    shards = files_of(hub, path)
     if not shards:
         raise CcsError(f"{path or id} holds no {hub.files}: it is no set of that collection. dataset=hub reads Parquet files.")
     names = class_names_beside(shards, partial)
@@ -65,7 +65,7 @@ def collection_set(
     strange = sorted({label for label in images.labels if label >= len(names)})
     if strange:
         raise CcsError(f"{id} has labels that are none of its {len(names)} classes: {some([str(label) for label in strange])}.")
-    source = PublishedImages(images, names, {index: index for index in range(len(names))}, STANDARD, _moves(hub, path))
+    source = Part(images, range(len(images)), class_names=names, notes=_moves(hub, path))
     beside = [place / TEMPLATES_FILE for place in (shards[0].parents[1], shards[0].parent)]
     prompts = next((file for file in beside if file.is_file()), None)
     if own_templates and prompts:
@@ -86,6 +86,20 @@ def parquet_source(
         names = list(names_at(anything)) if path is None else [file.name for file in existing_folder(path).rglob("*.parquet")]
         files = _pattern(id if path is None else path, names, split)
     return HubSource(id, revision, split, files)
+
+
+def hub_source(source: Mapping[str, Any]) -> HubSource | None:
+    """The hub's files of the settings below ``source``; None where it reads none, or a copy, or streams them.
+
+    Raises `CcsError` where their names must be asked of the hub, and cannot be.
+    """
+    if source.get("path") is not None or source.get("streaming"):
+        return None
+    if "hub" in source:
+        return HubSource(**{key: value for key, value in source["hub"].items() if key != "_target_"})
+    arguments = {key: value for key, value in source.items() if key != "_target_"}
+    found = {f"{__name__}.hub_set": parquet_source, f"{__name__}.collection_set": collection_source}.get(str(source.get("_target_")))
+    return found(**arguments) if found else None
 
 
 def _pattern(where: str, names: Sequence[str], split: str) -> str:

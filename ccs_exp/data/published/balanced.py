@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from ccs_exp.data.images.decoding import STANDARD
-from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.images.source import ImageSource
-from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
-from ccs_exp.data.published.parquet import ParquetImages, Unlabelled
+from ccs_exp.data.images.part import Part
+from ccs_exp.data.published.hub import HubSource, files_of, parquet_rows
+from ccs_exp.data.published.parquet import ParquetImages
 from ccs_exp.errors import CcsError
 
 
-def balanced_images(hub: HubSource, num_images: int, seed: int, path: str | None = None) -> ImageSource:
+def balanced_images(hub: HubSource, num_images: int, seed: int, path: str | None = None) -> Part:
     """`num_images` images, as many of each class as can be, drawn with `seed`; classes are not named."""
-    files = downloaded_files(hub) if path is None else local_files(hub, existing_folder(path))
+    files = files_of(hub, path)
     if not files:
         raise CcsError(f"{path} holds no {Path(hub.files).name}, the hub's files of {hub.repository}. Check the folder.")
     images = ParquetImages(parquet_rows(hub, files), *hub.columns, STANDARD)
-    return Unlabelled(images, balanced_rows(np.asarray(images.labels), num_images, seed), STANDARD)
+    rows = balanced_rows(np.asarray(images.labels), num_images, seed)
+    return Part(images, rows, [0] * len(rows), ("image",))
 
 
 def balanced_rows(labels: np.ndarray, num_images: int, seed: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image
 
 from ccs_exp.data.images.decoding import STANDARD, Decoder, is_image
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files
+from ccs_exp.data.published.hub import HubSource, files_of
 from ccs_exp.data.published.tars import Member, missing_shards, tar_samples
 from ccs_exp.data.videos.captioned import CaptionedVideos, FrameImages, Video, captioned
 from ccs_exp.errors import CcsError
@@ -30,10 +29,7 @@ class TarPhotograph:
     decode: Decoder = STANDARD
 
     def frames(self, number: int) -> list[Image.Image]:
-        with self.shard.open("rb") as file:
-            file.seek(self.member.offset)
-            encoded = io.BytesIO(file.read(self.member.size))
-        return [self.decode(encoded, f"{self.member.key} in {self.shard}")] * number
+        return [self.member.image(self.shard, self.decode)] * number
 
 
 def captioned_images(
@@ -48,7 +44,7 @@ def captioned_images(
     `partial` says that the copy may be incomplete.
     """
     folder = None if path is None else existing_folder(path)
-    shards = downloaded_files(hub) if folder is None else local_files(hub, folder)
+    shards = files_of(hub, folder)
     if shards:
         missing_shards(shards, partial)
         images, texts = _of_tars(shards)

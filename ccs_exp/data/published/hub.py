@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 
+from ccs_exp.data.images.folder import existing_folder
 from ccs_exp.data.published.parquet import check_row_groups
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, SHARD_COUNT_FILE, TEMPLATES_FILE, by_number
 from ccs_exp.errors import CcsError
@@ -82,28 +84,26 @@ def local_files(hub: HubSource, folder: Path) -> list[Path]:
     return by_number(next((shards for shards in found if shards), []))
 
 
-def downloaded_files(hub: HubSource) -> list[Path]:
-    """The hub's files, downloaded once into the hub's own cache."""
+def files_of(hub: HubSource, path: str | Path | None) -> list[Path]:
+    """The hub's files: those in the copy at `path`, if any, or with None downloaded once into the hub's own cache."""
+    if path is not None:
+        return local_files(hub, existing_folder(path))
     folder = fetch(hub.wanted)
     if hub.is_tars:
         return by_number(folder.glob(hub.files))
     return sorted(path for path in folder.rglob("*") if fnmatch.fnmatchcase(path.relative_to(folder).as_posix(), hub.files))
 
 
-def parquet_rows(hub: HubSource, files: Sequence[Path]) -> datasets.Dataset:
-    """The rows of Parquet files."""
+def parquet_rows(hub: HubSource, files: Sequence[Path], streaming: bool = False) -> Any:
+    """The rows of Parquet files, a `datasets.Dataset`; with `streaming` as they come."""
     with reading_copy(hub.repository):
         check_row_groups(files)
-        return datasets.load_dataset("parquet", data_files={hub.split: [str(path) for path in files]}, split=hub.split)
+        local = {hub.split: [str(path) for path in files]}
+        return datasets.load_dataset("parquet", data_files=local, split=hub.split, streaming=streaming)
 
 
-def streamed_rows(hub: HubSource, files: Sequence[Path] | None) -> datasets.IterableDataset:
-    """The rows of Parquet files as they come, from local files or, with None, from the hub."""
-    if files is not None:
-        with reading_copy(hub.repository):
-            check_row_groups(files)
-            local = {hub.split: [str(path) for path in files]}
-            return datasets.load_dataset("parquet", data_files=local, split=hub.split, streaming=True)
+def streamed_rows(hub: HubSource) -> datasets.IterableDataset:
+    """The rows of the hub's Parquet files as they come."""
     with reaching_the_hub(hub):
         named, commit = {hub.split: hub.files}, full_commit(hub.wanted)
         return datasets.load_dataset(hub.repository, revision=commit, split=hub.split, data_files=named, streaming=True)

@@ -6,31 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ccs_exp.data.images.decoding import Decoder, image_suffixes, is_image
 from ccs_exp.data.images.folder import class_folders_in
-from ccs_exp.data.images.source import Sample
-from ccs_exp.data.published.cifar import CifarBinary
+from ccs_exp.data.images.labelled import ImageFiles, Labelled, PixelArrays
 from ccs_exp.data.published.classes import ClassTable, targets_of
-from ccs_exp.data.published.labelled import Labelled
-from ccs_exp.data.published.mat_files import MatImages, read_mat, whole_numbers
+from ccs_exp.data.published.mat_files import read_mat, whole_numbers
 from ccs_exp.errors import CcsError
 from ccs_exp.files import look_alikes, read_lines, some, walk
-
-
-class LabelledFiles(Labelled):
-    """Image files and their classes; names are relative to `root`."""
-
-    def __init__(
-        self, root: Path, files: Sequence[Path], targets: Sequence[int], decode: Decoder, notes: tuple[str, ...] = ()
-    ):
-        self._root, self._files, self.targets, self._decode, self.notes = root, files, targets, decode, notes
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> Sample:
-        path = self._files[index]
-        return Sample(path.relative_to(self._root).as_posix(), self._decode(path, str(path)), self.targets[index])
 
 
 class Look(NamedTuple):
@@ -42,57 +26,47 @@ class Look(NamedTuple):
     partial: bool
 
 
-def cifar10_binary(look: Look) -> CifarBinary | None:
+def cifar10_binary(look: Look) -> PixelArrays | None:
     """``test_batch.bin`` and ``batches.meta.txt`` of the binary version."""
     return _cifar(look, "cifar-10-batches-bin", "test_batch.bin", 1, "batches.meta.txt", "cifar-10-batches-py/test_batch")
 
 
-def cifar100_binary(look: Look) -> CifarBinary | None:
+def cifar100_binary(look: Look) -> PixelArrays | None:
     """``test.bin`` and ``fine_label_names.txt`` of the binary version."""
     return _cifar(look, "cifar-100-binary", "test.bin", 2, "fine_label_names.txt", "cifar-100-python/test")
 
 
-def food101(look: Look) -> LabelledFiles | None:
+def food101(look: Look) -> ImageFiles | None:
     """``meta/test.txt`` lists the test photographs as ``apple_pie/1011328``, which lie under ``images/``."""
-    for root in _roots(look.folder, "food-101"):
-        lines = _lines(root, "meta/test.txt", needs="images")
-        if lines is not None:
-            names = [line.rpartition("/")[0] for line in lines]
-            return _listed(look, root, "meta/test.txt", [f"{line}.jpg" for line in lines], names)
-    return None
+    return _of_list(look, "food-101", "meta/test.txt", lambda line: (f"{line}.jpg", line.rpartition("/")[0]))
 
 
-def oxford_pets(look: Look) -> LabelledFiles | None:
+def oxford_pets(look: Look) -> ImageFiles | None:
     """``annotations/test.txt`` lists the test photographs as ``Abyssinian_201 1 1 1``, which lie under ``images/``."""
-    for root in _roots(look.folder, "oxford-iiit-pet"):
-        lines = _lines(root, "annotations/test.txt", needs="images")
-        if lines is not None:
-            stems = [line.split()[0] for line in lines if not line.startswith("#")]
-            names = [stem.rpartition("_")[0] for stem in stems]
-            return _listed(look, root, "annotations/test.txt", [f"{stem}.jpg" for stem in stems], names)
-    return None
+
+    def read(line: str) -> tuple[str, str]:
+        stem = line.split()[0]
+        return f"{stem}.jpg", stem.rpartition("_")[0]
+
+    return _of_list(look, "oxford-iiit-pet", "annotations/test.txt", read)
 
 
-def dtd(look: Look) -> LabelledFiles | None:
+def dtd(look: Look) -> ImageFiles | None:
     """``labels/test1.txt`` lists the test images of the first split as ``banded/banded_0002.jpg``, which lie under ``images/``."""
-    for root in _roots(look.folder, "dtd"):
-        lines = _lines(root, "labels/test1.txt", needs="images")
-        if lines is not None:
-            return _listed(look, root, "labels/test1.txt", lines, [line.rpartition("/")[0] for line in lines])
-    return None
+    return _of_list(look, "dtd", "labels/test1.txt", lambda line: (line, line.rpartition("/")[0]))
 
 
-def fgvc_aircraft(look: Look) -> LabelledFiles | None:
+def fgvc_aircraft(look: Look) -> ImageFiles | None:
     """``images_variant_test.txt`` lists the test photographs as ``1514522 707-320``, which lie under ``images/``."""
-    for root in (*_roots(look.folder, "fgvc-aircraft-2013b/data"), look.folder / "data"):
-        lines = _lines(root, "images_variant_test.txt", needs="images")
-        if lines is not None:
-            pairs = [line.partition(" ") for line in lines]
-            return _listed(look, root, "images_variant_test.txt", [f"{stem}.jpg" for stem, _, _ in pairs], [name for _, _, name in pairs])
-    return None
+
+    def read(line: str) -> tuple[str, str]:
+        stem, _, name = line.partition(" ")
+        return f"{stem}.jpg", name
+
+    return _of_list(look, "fgvc-aircraft-2013b/data", "images_variant_test.txt", read, "data")
 
 
-def flowers102(look: Look) -> LabelledFiles | None:
+def flowers102(look: Look) -> ImageFiles | None:
     """``setid.mat`` lists the test photographs by number, ``imagelabels.mat`` the classes of all; they lie under ``jpg/``."""
     for root in _roots(look.folder, "flowers-102"):
         if (root / "jpg").is_dir():
@@ -106,7 +80,7 @@ def flowers102(look: Look) -> LabelledFiles | None:
     return None
 
 
-def stanford_cars(look: Look) -> LabelledFiles | None:
+def stanford_cars(look: Look) -> ImageFiles | None:
     """``cars_test_annos_withlabels.mat`` lists the test photographs and their classes by number; they lie under ``cars_test/``."""
     for root in _roots(look.folder, "stanford_cars"):
         if (root / "cars_test").is_dir():
@@ -121,27 +95,32 @@ def stanford_cars(look: Look) -> LabelledFiles | None:
     return None
 
 
-def svhn(look: Look) -> MatImages | None:
+def svhn(look: Look) -> PixelArrays | None:
     """``test_32x32.mat`` holds the images themselves."""
     file = look.folder / "test_32x32.mat"
     if not file.is_file():
         return None
-    images = MatImages(file, look.decode)
-    images.targets = targets_of(images.labels, None, look.table, str(file))
-    return images
+    pixels, classes = read_mat(file, "X", "y")
+    labels = [number % 10 for number in whole_numbers(file, classes)]  # a zero is a ten there
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[2:] != (3, len(labels)):
+        raise CcsError(
+            f"{file} has images of {pixels.dtype} {'x'.join(map(str, pixels.shape))} and {len(labels):,} classes; expected are "
+            "bytes, height x width x 3 x images. Fetch it again."
+        )
+    return PixelArrays(pixels.transpose(3, 0, 1, 2), targets_of(labels, None, look.table, str(file)), look.decode)
 
 
-def oxford_pets_whole(look: Look) -> LabelledFiles | None:
+def oxford_pets_whole(look: Look) -> ImageFiles | None:
     """All photographs ``images/Abyssinian_201.jpg``, also those of the training set and those that no list names."""
     for root in _roots(look.folder, "oxford-iiit-pet"):
         if (root / "images").is_dir() and (root / "annotations").is_dir():
             files = [path for path in walk(root / "images").files if is_image(path)]
             targets = targets_of([path.stem.rpartition("_")[0] for path in files], None, look.table, str(root / "images"))
-            return LabelledFiles(root, files, targets, look.decode)
+            return ImageFiles(root, files, targets, look.decode)
     return None
 
 
-def class_folders(look: Look) -> LabelledFiles | None:
+def class_folders(look: Look) -> ImageFiles | None:
     """A folder for each class, named as the set is distributed or like the class; here, or in a folder ``test``."""
     for root in (look.folder / "test", look.folder):
         names = [path.name for path in class_folders_in(root)] if root.is_dir() else []
@@ -163,7 +142,9 @@ def class_folders(look: Look) -> LabelledFiles | None:
         if not found:
             raise CcsError(f"{root} has class folders, but no image in them ({', '.join(sorted(image_suffixes()))}).")
         files, targets = [file for _, file in found], [target for target, _ in found]
-        return LabelledFiles(root, files, targets, look.decode, tree.left_out(frozenset(files), "image in a class folder"))
+        images = ImageFiles(root, files, targets, look.decode)
+        images.notes = tree.left_out(frozenset(files), "image in a class folder")
+        return images
     return None
 
 
@@ -172,17 +153,21 @@ _ALL += (oxford_pets_whole, dtd, fgvc_aircraft, flowers102, stanford_cars, svhn,
 LAYOUTS: dict[str, Callable[[Look], Labelled | None]] = {layout.__name__: layout for layout in _ALL}
 
 
-def _roots(folder: Path, archive: str) -> list[Path]:
-    """The folder itself, and the one that unpacking the distributed archive in it makes."""
-    return [folder, folder / archive]
+def _roots(folder: Path, *archives: str) -> list[Path]:
+    """The folder itself, and those that unpacking the distributed archive in it makes."""
+    return [folder, *(folder / archive for archive in archives)]
 
 
-def _cifar(look: Look, archive: str, test_file: str, label_bytes: int, names_file: str, pickle: str) -> CifarBinary | None:
+def _cifar(look: Look, archive: str, test_file: str, label_bytes: int, names_file: str, pickle: str) -> PixelArrays | None:
     for root in _roots(look.folder, archive):
-        if (root / test_file).is_file():
-            images = CifarBinary(root / test_file, label_bytes, names_file, look.decode)
-            images.targets = targets_of(images.labels, images.label_names, look.table, str(root / test_file))
-            return images
+        file, names = root / test_file, root / names_file
+        if file.is_file():
+            content, record = np.fromfile(file, np.uint8), label_bytes + 3 * 32 * 32  # the last label byte is the class
+            if len(content) == 0 or len(content) % record:
+                raise CcsError(f"{file} has {len(content):,} bytes, not a whole number of records of {record:,}. Fetch it again.")
+            records, label_names = content.reshape(-1, record), read_lines(names) if names.is_file() else None
+            targets = targets_of(records[:, label_bytes - 1].tolist(), label_names, look.table, str(file))
+            return PixelArrays(records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), targets, look.decode)
     batches = Path(pickle)
     if any(path.is_file() for path in (look.folder / batches, look.folder / batches.name)):
         raise CcsError(
@@ -192,12 +177,14 @@ def _cifar(look: Look, archive: str, test_file: str, label_bytes: int, names_fil
     return None
 
 
-def _lines(root: Path, name: str, needs: str) -> list[str] | None:
-    """The lines of the split file; None where this is not the layout."""
-    if not (root / needs).is_dir():
-        return None
-    _needed(root, needs, name)
-    return read_lines(root / name)
+def _of_list(look: Look, archive: str, listing: str, read: Callable[[str], tuple[str, str]], *others: str) -> ImageFiles | None:
+    """The images under ``images/`` that a text file lists; `read` tells the file and the class's name of a line, those with # apart."""
+    for root in _roots(look.folder, archive, *others):
+        if (root / "images").is_dir():
+            _needed(root, "images", listing)
+            pairs = [read(line) for line in read_lines(root / listing) if not line.startswith("#")]
+            return _listed(look, root, listing, [file for file, _ in pairs], [name for _, name in pairs])
+    return None
 
 
 def _needed(root: Path, images: str, *listings: str) -> None:
@@ -208,13 +195,13 @@ def _needed(root: Path, images: str, *listings: str) -> None:
 
 def _listed(
     look: Look, root: Path, name: str, files: Sequence[str], classes: Sequence[str] | Sequence[int], images: str = "images"
-) -> LabelledFiles:
+) -> ImageFiles:
     """The images that a split file lists, by class names or numbers from 0. Missing ones are an error, unless the copy may be partial."""
     _check_inside(files, str(root / name))
     targets = targets_of(classes, None, look.table, str(root / name))
     there = are_there(root / images, files, str(root / name), look.partial)
     kept = [(root / images / file, target) for file, target, is_there in zip(files, targets, there, strict=True) if is_there]
-    return LabelledFiles(root, [file for file, _ in kept], [target for _, target in kept], look.decode)
+    return ImageFiles(root, [file for file, _ in kept], [target for _, target in kept], look.decode)
 
 
 def _check_inside(files: Sequence[str], listing: str) -> None:

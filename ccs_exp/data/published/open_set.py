@@ -8,41 +8,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from ccs_exp.data.images.decoding import Decoder
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.images.source import ImageSource, Sample
-from ccs_exp.data.published.classes import ClassTable, class_table, targets_of
-from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
-from ccs_exp.data.published.labelled import Labelled
+from ccs_exp.data.images.labelled import Labelled
+from ccs_exp.data.images.part import Part
+from ccs_exp.data.images.source import ImageSource
+from ccs_exp.data.published.classes import ClassTable, class_table, prompt_names, targets_of
+from ccs_exp.data.published.hub import HubSource, files_of, local_files, parquet_rows
 from ccs_exp.data.published.layouts import LAYOUTS, Look
 from ccs_exp.data.published.parquet import ParquetImages
-from ccs_exp.data.published.prompt_names import prompt_names
 from ccs_exp.data.published.stream import StreamedImages
 from ccs_exp.data.published.tars import TarImages, class_names_beside
 from ccs_exp.errors import CcsError
 from ccs_exp.files import some
-
-
-class PublishedImages(ImageSource):
-    """The images of a source whose class has a number in `new_class`, which is the position of its name in `class_names`."""
-
-    def __init__(
-        self, source: Labelled, class_names: Sequence[str], new_class: dict[int, int], decode: Decoder, notes: Sequence[str] = ()
-    ):
-        self.class_names, self.notes = tuple(class_names), (*notes, *source.notes)
-        self.one_process, self.decoder = source.one_process, str(decode)
-        self._source, self._new_class = source, new_class
-        targets = source.targets
-        self._rows = range(len(source)) if targets is None else [row for row, old in enumerate(targets) if old in new_class]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self._source[self._rows[index]]
-        return sample._replace(target=self._new_class[cast(int, sample.target)])  # published sets have one task
 
 
 def open_set(
@@ -61,7 +40,7 @@ def open_set(
     path: str | None = None,
     partial: bool = False,
     streaming: bool = False,
-) -> PublishedImages:
+) -> ImageSource:
     """The test set `data_set`.
 
     Args:
@@ -85,15 +64,18 @@ def open_set(
     kept = [index for index in (range(len(table)) if only is None else map(table.index, only)) if index is not None]
     if only is not None and len(kept) < len(only):
         raise CcsError(f"dataset.source.only names what is no class of {classes}. Classes: {some(table.names, len(table))}.")
+    called = [in_prompts[index].split()[0] if first_word else in_prompts[index] for index in kept]
+    class_names = list(dict.fromkeys(called))
+    new_class = {old: class_names.index(name) for old, name in zip(kept, called, strict=True)}
     where = hub.page if path is None else str(path)
     if streaming:
         if only is not None:
             raise CcsError(f"dataset.streaming reads whole test sets, and {data_set} is a part of one. Leave it out.")
-        source: Labelled = StreamedImages(hub, None if path is None else _hub_files(hub, path), table, samples, decode)
+        files = None if path is None else _hub_files(hub, path)
+        source: Labelled | StreamedImages = StreamedImages(hub, files, table, new_class, samples, decode)
     elif path is None:
         look = Look(Path(), table, decode, partial=False)
-        files = downloaded_files(hub)
-        source = _tars(files, look) if hub.is_tars else _parquet(hub, files, look)
+        source = _hub_images(hub, files_of(hub, None), look)
     else:
         look = Look(existing_folder(path), table, decode, partial)
         everything = LAYOUTS[whole_layout](look) if whole_layout else None
@@ -101,18 +83,18 @@ def open_set(
         samples = whole_samples if whole_samples and everything else samples
     if whole_samples and samples != whole_samples:
         notes.append(f"protocol=paper evaluates all {whole_samples:,} images of {data_set}; {where} has the test images alone.")
-    called = [in_prompts[index].split()[0] if first_word else in_prompts[index] for index in kept]
-    class_names = list(dict.fromkeys(called))
-    new_class = {old: class_names.index(name) for old, name in zip(kept, called, strict=True)}
-    if source.targets is not None:
-        notes += _compare(Counter(source.targets), table, kept, samples, per_class, data_set, where, partial)
-    return PublishedImages(source, class_names, new_class, decode, notes)
+    if isinstance(source, StreamedImages):
+        source.class_names, source.notes = tuple(class_names), tuple(notes)
+        return source
+    notes += _compare(Counter(source.targets), table, kept, samples, per_class, data_set, where, partial)
+    places = [place for place, target in enumerate(source.targets) if target in new_class]
+    return Part(source, places, [new_class[source.targets[place]] for place in places], class_names, notes)
 
 
 def _from_folder(hub: HubSource, look: Look, layouts: Sequence[str], data_set: str) -> Labelled:
     files = local_files(hub, look.folder)
     if files:
-        return _tars(files, look) if hub.is_tars else _parquet(hub, files, look)
+        return _hub_images(hub, files, look)
     for layout in layouts:
         source = LAYOUTS[layout](look)
         if source is not None:
@@ -125,22 +107,19 @@ def _from_folder(hub: HubSource, look: Look, layouts: Sequence[str], data_set: s
     )
 
 
-def _tars(files: Sequence[Path], look: Look) -> TarImages:
-    names = class_names_beside(files, look.partial)
-    images = TarImages(files, look.decode)
-    images.targets = targets_of(images.labels, names, look.table, str(files[0].parent))
-    return images
-
-
-def _parquet(hub: HubSource, files: Sequence[Path], look: Look) -> ParquetImages:
-    images = ParquetImages(parquet_rows(hub, files), *hub.columns, look.decode)
-    names = None if hub.numbered else images.label_names
-    images.targets = targets_of(images.labels, names, look.table, hub.repository)
-    return images
+def _hub_images(hub: HubSource, files: Sequence[Path], look: Look) -> Labelled:
+    if hub.is_tars:
+        names = class_names_beside(files, look.partial)
+        in_tars = TarImages(files, look.decode)
+        in_tars.targets = targets_of(in_tars.labels, names, look.table, str(files[0].parent))
+        return in_tars
+    rows = ParquetImages(parquet_rows(hub, files), *hub.columns, look.decode)
+    rows.targets = targets_of(rows.labels, None if hub.numbered else rows.label_names, look.table, hub.repository)
+    return rows
 
 
 def _hub_files(hub: HubSource, path: str) -> list[Path]:
-    files = local_files(hub, existing_folder(path))
+    files = files_of(hub, path)
     if not files:
         raise CcsError(f"dataset.streaming reads the hub's files, and {path} holds no {hub.files}. Leave dataset.streaming out.")
     return files

@@ -12,8 +12,7 @@ import pyarrow.parquet
 from PIL import Image
 
 from ccs_exp.data.images.decoding import Decoder
-from ccs_exp.data.images.source import ImageSource, Sample
-from ccs_exp.data.published.labelled import Labelled
+from ccs_exp.data.images.labelled import Labelled
 from ccs_exp.errors import CcsError
 
 MOST_BYTES = 2**31  # of one row group, unpacked
@@ -23,42 +22,21 @@ class ParquetImages(Labelled):
     """Rows of a `datasets.Dataset`, their images decoded one at a time.
 
     Attributes:
-        labels: of each row, as the file has them.
+        labels: of each row, as the file has them; the caller makes `targets` of them.
         label_names: the names that the file gives to numbers, None if it has none.
-        targets: of each row, the number that samples carry; the caller sets it from the labels.
 
     Raises `CcsError` if a column is not there, or holds no images.
     """
 
     def __init__(self, dataset: datasets.Dataset, image_column: str, label_column: str, decode: Decoder):
         check_columns(dataset, image_column, label_column)
-        self._image_column, self._decode = image_column, decode
-        self._dataset = dataset.cast_column(image_column, datasets.Image(decode=False))
+        self._dataset, self._image_column = dataset.cast_column(image_column, datasets.Image(decode=False)), image_column
         self.labels: list[Any] = list(dataset[label_column])
         self.label_names = names_of(dataset, label_column)
-        self.targets: Sequence[int] = self.labels
+        super().__init__(self.labels, decode)
 
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> Sample:
-        image = encoded_image(self._dataset[index][self._image_column], self._decode, f"Row {index}")
-        return Sample(str(index), image, self.targets[index])
-
-
-class Unlabelled(ImageSource):
-    """Only some `rows` of a file, in that order, all of one class."""
-
-    class_names = ("image",)
-
-    def __init__(self, images: ParquetImages, rows: Sequence[int], decode: Decoder):
-        self._images, self._rows, self.decoder = images, rows, str(decode)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._images[self._rows[index]]._replace(target=0)
+    def _read(self, index: int) -> tuple[str, Image.Image]:
+        return str(index), encoded_image(self._dataset[index][self._image_column], self._decode, f"Row {index}")
 
 
 def check_columns(dataset: datasets.Dataset | datasets.IterableDataset, image_column: str, label_column: str) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from ccs_exp.data.images.decoding import STANDARD
 from ccs_exp.data.images.folder import existing_folder
-from ccs_exp.data.images.people import People
+from ccs_exp.data.images.labelled import ImageFiles, Labelled
+from ccs_exp.data.images.part import People
 from ccs_exp.data.images.source import NO_CLASS
-from ccs_exp.data.published.hub import HubSource, downloaded_files, local_files, parquet_rows
-from ccs_exp.data.published.labelled import Labelled
-from ccs_exp.data.published.layouts import LabelledFiles, are_there
+from ccs_exp.data.published.hub import HubSource, files_of, parquet_rows
+from ccs_exp.data.published.layouts import are_there
 from ccs_exp.data.published.parquet import ParquetImages, check_columns, names_of
 from ccs_exp.errors import CcsError
 from ccs_exp.files import ASSETS, look_alikes, read_csv, read_lines, some
@@ -94,7 +94,7 @@ def _copy(
     hub: HubSource, path: str | None, partial: bool, listing: str, file_column: str, of_list: Sequence[str], of_hub: Sequence[str]
 ) -> _Copy:
     folder = None if path is None else existing_folder(path)
-    files = downloaded_files(hub) if folder is None else local_files(hub, folder)
+    files = files_of(hub, folder)
     if folder is not None and not files:
         csv = folder / listing
         if not csv.is_file():
@@ -103,7 +103,7 @@ def _copy(
         names = [row.text(file_column) for row in rows]
         there = are_there(folder, names, str(csv), partial)
         kept = [row for row, is_there in zip(rows, there, strict=True) if is_there]
-        images = LabelledFiles(folder, [folder / row.text(file_column) for row in kept], range(len(kept)), STANDARD)
+        images = ImageFiles(folder, [folder / row.text(file_column) for row in kept], range(len(kept)), STANDARD)
         return _Copy(images, {column: [row.text(column) for row in kept] for column in (file_column, *of_list)}, str(csv))
     dataset = parquet_rows(hub, files)
     for column in of_hub:

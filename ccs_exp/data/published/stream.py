@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ import huggingface_hub
 from torch.utils.data import get_worker_info
 
 from ccs_exp.data.images.decoding import Decoder
-from ccs_exp.data.images.source import Sample
+from ccs_exp.data.images.source import ImageSource, Sample
 from ccs_exp.data.published.classes import ClassTable, targets_of
-from ccs_exp.data.published.hub import HubSource, reaching_the_hub, reading_copy, streamed_rows
-from ccs_exp.data.published.labelled import Labelled
+from ccs_exp.data.published.hub import HubSource, parquet_rows, reaching_the_hub, reading_copy, streamed_rows
 from ccs_exp.data.published.parquet import check_columns, encoded_image, names_of
 from ccs_exp.data.published.tars import CLASS_NAMES_FILE, class_names_beside
 from ccs_exp.errors import CcsError
@@ -23,21 +22,31 @@ from ccs_exp.files import read_lines
 from ccs_exp.files.hub import full_commit
 
 
-class StreamedImages(Labelled):
+class StreamedImages(ImageSource):
     """`samples` images of a split, meant to be asked for in order: going back starts the stream again.
 
-    `files` are local copies of the hub's files, None: they are read from the hub itself. Raises `CcsError` when the stream ends early,
+    `files` are local copies of the hub's files, None: they are read from the hub itself. `new_class`: what targets are, for each class of
+    the table. Raises `CcsError` when the stream ends early,
     and in a process of a data loader, where `datasets` would give each process a part of the files only.
     """
 
     one_process = True
-    targets = None  # known only as samples come
+    class_names: tuple[str, ...] = ()
 
-    def __init__(self, hub: HubSource, files: Sequence[Path] | None, table: ClassTable, samples: int, decode: Decoder):
-        self._hub, self._table, self._samples, self._decode = hub, table, samples, decode
+    def __init__(
+        self,
+        hub: HubSource,
+        files: Sequence[Path] | None,
+        table: ClassTable,
+        new_class: Mapping[int, int],
+        samples: int,
+        decode: Decoder,
+    ):
+        self._hub, self._table, self._new_class, self._samples, self._decode = hub, table, new_class, samples, decode
+        self.decoder = str(decode)
         self._local = files is not None
         if not hub.is_tars:
-            self._dataset = streamed_rows(hub, files)
+            self._dataset = streamed_rows(hub) if files is None else parquet_rows(hub, files, streaming=True)
             self._image_column, self._label_column = hub.columns
             check_columns(self._dataset, self._image_column, self._label_column)
             self._names = names_of(self._dataset, self._label_column)
@@ -73,7 +82,7 @@ class StreamedImages(Labelled):
                 "dataset.streaming, and check the hub's page with `make verify-hub`."
             )
         (target,) = targets_of([row[self._label_column]], self._names, self._table, self._hub.repository)
-        return Sample(str(index), encoded_image(row[self._image_column], self._decode, f"Row {index}"), target)
+        return Sample(str(index), encoded_image(row[self._image_column], self._decode, f"Row {index}"), self._new_class[target])
 
 
 def _tar_samples(hub: HubSource, files: Sequence[Path] | None) -> tuple[datasets.IterableDataset, list[str]]:

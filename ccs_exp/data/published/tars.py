@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from ccs_exp.data.images.decoding import Decoder, image_suffixes
-from ccs_exp.data.images.source import Sample
-from ccs_exp.data.published.labelled import Labelled
+from ccs_exp.data.images.labelled import Labelled
 from ccs_exp.errors import CcsError
 from ccs_exp.files import read_lines, read_text, some
 
@@ -31,36 +32,33 @@ class Member(NamedTuple):
     offset: int
     size: int
 
+    def image(self, shard: Path, decode: Decoder) -> Image.Image:
+        with shard.open("rb") as file:  # opened each time: a shared handle's position would be shared by processes too
+            file.seek(self.offset)
+            return decode(io.BytesIO(file.read(self.size)), f"{self.key} in {shard}")
+
 
 class TarImages(Labelled):
     """The samples of some shards, in the shards' order.
 
     The shards' headers are read once; an image is then read at its offset, nothing is unpacked and no name of a member is ever used
-    as a path. `labels` are the numbers under ``.cls``; `targets`, the number that samples carry, is set by the caller.
+    as a path. `labels` are the numbers under ``.cls``, of which the caller makes `targets`.
 
     Raises `CcsError` for files that are no tars, cut short, or hold samples without an image or a label.
     """
 
     def __init__(self, shards: Sequence[Path], decode: Decoder):
-        self._decode = decode
         self._members: list[tuple[Path, Member]] = []
         self.labels: list[int] = []
         for shard in shards:
             images, labels = tar_samples(shard, _LABEL_SUFFIX)
             self._members.extend((shard, member) for member in images.values())
             self.labels.extend(_label(labels[key], key, shard) for key in images)
-        self.targets: Sequence[int] = self.labels
+        super().__init__(self.labels, decode)
 
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __getitem__(self, index: int) -> Sample:
+    def _read(self, index: int) -> tuple[str, Image.Image]:
         shard, member = self._members[index]
-        with open(shard, "rb") as file:  # opened each time: a shared handle's position would be shared by processes too
-            file.seek(member.offset)
-            encoded = io.BytesIO(file.read(member.size))
-        image = self._decode(encoded, f"{member.key} in {shard}")
-        return Sample(f"{shard.stem}/{member.key}", image, self.targets[index])
+        return f"{shard.stem}/{member.key}", member.image(shard, self._decode)
 
 
 def tar_samples(shard: Path, suffix: str) -> tuple[dict[str, Member], dict[str, bytes]]:

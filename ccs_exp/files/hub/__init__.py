@@ -8,5 +8,3 @@ from __future__ import annotations
 
 from ccs_exp.files.hub.reaching import reaching
 from ccs_exp.files.hub.wanted import Missing, Wanted, commit_here, fetch, full_commit, missing, names_at, place
-
-__all__ = ["Missing", "Wanted", "commit_here", "fetch", "full_commit", "missing", "names_at", "place", "reaching"]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import filelock
 import huggingface_hub
-from huggingface_hub import RepoFile, constants
+from huggingface_hub import constants
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers
 
@@ -24,7 +24,7 @@ from ccs_exp.files.hub.reaching import Kind, page
 _AT_ONCE = 4
 
 
-def resume(repository: str, kind: Kind, commit: str, files: Sequence[RepoFile]) -> None:
+def resume(repository: str, kind: Kind, commit: str, files: Sequence[huggingface_hub.RepoFile]) -> None:
     """Bring the large ones of `files` into the hub's cache, under their SHA-256, where its client looks before it fetches.
 
     Raises `CcsError` for a file that came damaged, which is removed, and what the hub's client raises.
@@ -39,7 +39,7 @@ def resume(repository: str, kind: Kind, commit: str, files: Sequence[RepoFile]) 
             done.result()
 
 
-def _bring(repository: str, kind: Kind, commit: str, item: RepoFile, blob: Path) -> None:
+def _bring(repository: str, kind: Kind, commit: str, item: huggingface_hub.RepoFile, blob: Path) -> None:
     partial = blob.with_suffix(".partial")
     with filelock.FileLock(blob.with_suffix(".lock")):
         if blob.exists():

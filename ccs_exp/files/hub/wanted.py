@@ -7,12 +7,13 @@ import functools
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import huggingface_hub
-from huggingface_hub import RepoFile, constants
-from huggingface_hub.errors import HTTPError
+from huggingface_hub import constants
+from huggingface_hub.errors import CachedRepoTreeNotFoundError, HTTPError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import get_session
 
@@ -134,7 +135,7 @@ def _no_answer(endpoint: str) -> str | None:
     return None
 
 
-def _tree(wanted: Wanted) -> list[RepoFile]:
+def _tree(wanted: Wanted) -> list[huggingface_hub.RepoFile]:
     silent = _no_answer(constants.ENDPOINT)
     if silent:
         raise NotHere(f"{wanted.repository} cannot be loaded from the hub ({silent}). {wanted.instead}")
@@ -142,33 +143,19 @@ def _tree(wanted: Wanted) -> list[RepoFile]:
         tree = huggingface_hub.HfApi().list_repo_tree(
             wanted.repository, recursive=True, revision=full_commit(wanted), repo_type=wanted.kind
         )
-        return [item for item in tree if isinstance(item, RepoFile)]
+        return [item for item in tree if isinstance(item, huggingface_hub.RepoFile)]
 
 
-def _absent(wanted: Wanted) -> list[RepoFile]:
+def _absent(wanted: Wanted) -> list[huggingface_hub.RepoFile]:
     """The files that are not in the hub's cache. Of a commit that is whole there the hub is not asked."""
     snapshot = _snapshot(wanted)
-    if snapshot is not None and _COMMIT.fullmatch(full_commit(wanted)) and _is_whole(wanted, snapshot):
-        return []
+    if snapshot is not None and _COMMIT.fullmatch(full_commit(wanted)):
+        with suppress(CachedRepoTreeNotFoundError):  # the hub's client keeps the list of a commit's files
+            known = huggingface_hub.get_cached_repo_tree(wanted.repository, repo_type=wanted.kind, revision=snapshot.name)
+            if all((snapshot / item.path).is_file() for item in known if _matches(item.path, wanted.patterns)):
+                return []
     wanted_files = (item for item in _tree(wanted) if _matches(item.path, wanted.patterns))
     return [item for item in wanted_files if snapshot is None or not (snapshot / item.path).is_file()]
-
-
-def _is_whole(wanted: Wanted, snapshot: Path) -> bool:
-    """Whether the hub's client, which keeps the list of a commit's files, finds all that are wanted."""
-    if not (snapshot.parents[1] / "trees" / f"{snapshot.name}.json").is_file():
-        return False
-    try:
-        huggingface_hub.snapshot_download(
-            wanted.repository,
-            repo_type=wanted.kind,
-            revision=snapshot.name,
-            allow_patterns=list(wanted.patterns),
-            local_files_only=True,
-        )
-    except OSError:
-        return False
-    return True
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

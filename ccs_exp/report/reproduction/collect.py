@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.files import read_csv, read_yaml
+from ccs_exp.files import read_csv, read_yaml, typed_table
 from ccs_exp.heads import HIGH_FROM, LOW_TO, RANDOM_FROM_ALL_LAYERS
 from ccs_exp.report.contents import ConditionResult, Contents, gather
 from ccs_exp.report.evidence import map_tables
@@ -167,11 +167,7 @@ def _asked(folder: Path) -> str:
 
 
 def _agreement(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for row in read_csv(path, AGREEMENT_COLUMNS):
-        try:
-            values = {name: None if (text := row[name]) is None else float(text) for name in AGREEMENT_COLUMNS[1:]}
-        except ValueError as error:
-            raise CcsError(f"{row.where}: {error}.") from error
-        rows.append({"model": str(row["model"]), "path": path.parent} | values)
-    return rows
+    numbers = dict.fromkeys(AGREEMENT_COLUMNS[1:], float)
+    table = typed_table(path, read_csv(path, AGREEMENT_COLUMNS), AGREEMENT_COLUMNS, numbers)
+    rows = table.to_dict("records")
+    return [{"model": str(row["model"]), "path": path.parent} | {name: row[name] for name in numbers} for row in rows]

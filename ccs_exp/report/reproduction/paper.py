@@ -100,15 +100,8 @@ def load_paper() -> Paper:
     """Read the packaged facts; kept once read."""
     layout = read_yaml(_FOLDER / "layout.yaml")
     views = {
-        name: View(
-            name,
-            entry["title"],
-            entry["what"],
-            tuple(entry["datasets"]),
-            tuple(entry["conditions"]),
-            entry.get("heads") == "equal",
-        )
-        for name, entry in layout["views"].items()
+        name: View(name, view["title"], view["what"], tuple(view["datasets"]), tuple(view["conditions"]), view.get("heads") == "equal")
+        for name, view in layout["views"].items()
     }
     values = {
         (row["model"], row["dataset"], condition): _fraction(row[condition])
@@ -123,16 +116,23 @@ def load_paper() -> Paper:
         for row in _facts("openclip_accuracy", "model", "dataset", "accuracy")
     }
     by_k, statistics = [f"ccs@{k}" for k in range(6)], ("kappa", "spearman", "kendall")
-    at_k = {row["model"]: tuple(float(row[column]) for column in by_k) for row in _facts("ccs_at_k", "model", *by_k)}
-    agreement = {row["model"]: {name: float(row[name]) for name in statistics} for row in _facts("agreement", "model", *statistics)}
-    examples = tuple(_facts("examples", "class", "head", "label", *DESCRIPTION_COLUMNS))
-    models = {name: PaperModel(**entry) for name, entry in layout["models"].items()}
-    concepts, own = tuple(layout["concepts"]), layout["own_protocol"]
-    tolerances = {
-        name: Tolerance(entry["value"] / 100, entry["delta"] / 100, entry["reason"]) for name, entry in layout["tolerances"].items()
-    }
-    of_sets = (layout["samples"], layout["groups"], concepts, tolerances, own)
-    return Paper(models, layout["datasets"], *of_sets, views, values, in_text, reference, at_k, agreement, examples)
+    tolerances = layout["tolerances"].items()
+    return Paper(
+        models={name: PaperModel(**entry) for name, entry in layout["models"].items()},
+        datasets=layout["datasets"],
+        samples=layout["samples"],
+        groups=layout["groups"],
+        concepts=tuple(layout["concepts"]),
+        tolerances={name: Tolerance(item["value"] / 100, item["delta"] / 100, item["reason"]) for name, item in tolerances},
+        own_protocol=layout["own_protocol"],
+        views=views,
+        values=values,
+        in_text=in_text,
+        reference=reference,
+        ccs_at_k={row["model"]: tuple(float(row[column]) for column in by_k) for row in _facts("ccs_at_k", "model", *by_k)},
+        agreement={row["model"]: {name: float(row[name]) for name in statistics} for row in _facts("agreement", "model", *statistics)},
+        examples=tuple(_facts("examples", "class", "head", "label", *DESCRIPTION_COLUMNS)),
+    )
 
 
 def _facts(name: str, *columns: str) -> list[dict[str, str]]:

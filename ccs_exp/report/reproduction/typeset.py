@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+import pandas
+from pandas import DataFrame
 
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.reproduction.heads import COLUMNS, STATISTICS, Agreement, AtK, Example
 from ccs_exp.report.reproduction.tables import TITLES, Entry, Table
 from ccs_exp.run_folder.wording import is_rank, plain
 from ccs_exp.statistics.intervals import Interval
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 _MISSING = "–"
 _LATEX = {"–": "--", "±": r"$\pm$", "≤": r"$\leq$"}  # pdfLaTeX does not know these letters
@@ -22,8 +21,6 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 def frame(table: Table) -> DataFrame:
     """A table as text: a row for each model and source (ours, paper, open_clip), columns data set and condition."""
-    import pandas
-
     columns = pandas.MultiIndex.from_tuples(
         [(plain(table.dataset_titles.get(dataset, dataset)), condition_title(condition)) for dataset, condition in table.columns]
     )
@@ -39,8 +36,6 @@ def frame(table: Table) -> DataFrame:
 
 def at_k_frame(rows: list[AtK]) -> DataFrame:
     """Table 3 as text."""
-    import pandas
-
     index, cells = [], []
     for row in rows:
         known = row.known
@@ -78,8 +73,6 @@ def latex(titled: Iterable[tuple[str, DataFrame]]) -> str:
 
 def examples_frame(examples: Iterable[Example]) -> DataFrame:
     """Table 1 as text: a column for each class; for each head its name and label, then its descriptions."""
-    import pandas
-
     columns: dict[str, list[str]] = {f"{title} ({rule})": [] for title, rule in COLUMNS.values()}
     for example in examples:
         model = f", {plain(example.model)}" if example.model else ""
@@ -94,8 +87,6 @@ def examples_frame(examples: Iterable[Example]) -> DataFrame:
 
 def agreement_frame(rows: Iterable[Agreement]) -> DataFrame:
     """Table 2 as text."""
-    import pandas
-
     index, cells = [], []
     for row in rows:
         for source, values in (("ours", row.ours), ("paper", row.paper)):
@@ -159,8 +150,6 @@ def _escaped(text: str) -> str:
 
 
 def _latex_text(text: str) -> str:
-    import pandas
-
     # pandas escapes cells and headers, but not captions
     one = pandas.DataFrame([[text]]).to_latex(escape=True, header=False, index=False, column_format="l")
     return one.split("\\toprule\n", 1)[1].split(" \\\\\n", 1)[0]

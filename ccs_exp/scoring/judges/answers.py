@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from ccs_exp.files import parse_json
 from ccs_exp.llm.failures import Rejected
+from ccs_exp.llm.prompts import numbered, quoted
 from ccs_exp.scoring.judges.judge import Verdict
 
 Purpose = Literal["label", "verdicts", "intruder"]
@@ -67,6 +68,12 @@ class Subject:
         if self.purpose == "intruder":
             return ("choice",)
         return tuple(f"verdict_{number}" for number in range(1, len(self.descriptions) + 1)) if self.numbered else ("verdict",)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """What fills the places of a prompt."""
+        texts = {"descriptions": numbered(self.descriptions)} if self.numbered else {"description": quoted(self.descriptions[0])}
+        return texts | ({"label": quoted(self.label or "")} if self.purpose == "verdicts" else {})
 
     @property
     def schema(self) -> dict[str, Any]:

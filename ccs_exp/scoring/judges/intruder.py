@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ccs_exp.llm.forecast import Forecast
-from ccs_exp.llm.prompts import numbered, read_prompt
+from ccs_exp.llm.prices import Forecast
+from ccs_exp.llm.prompts import read_prompt
 from ccs_exp.llm.request import ChatRequest
 from ccs_exp.scoring.judges.answers import Answer, Subject
 
@@ -31,8 +31,4 @@ class LanguageModelChooser:
         return self._asker.forecast("intruders", self._requests(questions))
 
     def _requests(self, questions: Sequence[tuple[str, ...]]) -> list[ChatRequest]:
-        subjects = [Subject("intruder", texts) for texts in questions]
-        return [
-            self._asker.request(self._prompt.fill(descriptions=numbered(item.descriptions)), item.schema, item, self._prompt.sha256)
-            for item in subjects
-        ]
+        return self._asker.requests(self._prompt, [Subject("intruder", texts) for texts in questions])

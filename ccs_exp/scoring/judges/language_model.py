@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccs_exp.llm.asker import Asker
-from ccs_exp.llm.forecast import Forecast
-from ccs_exp.llm.prompts import numbered, quoted, read_prompt
+from ccs_exp.llm.prices import Forecast
+from ccs_exp.llm.prompts import read_prompt
 from ccs_exp.llm.replies import Kept
-from ccs_exp.llm.request import ChatRequest
 from ccs_exp.llm.session import Session
 from ccs_exp.scoring.judges.answers import Answer, Subject
 from ccs_exp.scoring.judges.judge import Question, Verdict
-from ccs_exp.scoring.judges.opinion import Opinion
+from ccs_exp.scoring.judges.opinion import Opinion, Spoken
 
 
-class OpenAIJudge:
+class OpenAIJudge(Spoken):
     """Asks a model of OpenAI, or of any compatible server; one description a request, or the five of a head."""
 
     def __init__(self, *, descriptions_per_request: int = 1, prompt: str | None = None, **settings: Any) -> None:
@@ -24,17 +23,13 @@ class OpenAIJudge:
 
         Raises `CcsError` for a prompt that cannot be used and for what the service does not support.
         """
+        super().__init__()
         self.asker = Asker.of("judge", **settings)
         self.descriptions_per_request = descriptions_per_request
         single = descriptions_per_request == 1
         packaged, place = ("judge_one.txt", "description") if single else ("judge_five.txt", "descriptions")
         self.prompt = read_prompt(prompt, packaged, ("label", place))
         self.name = self.asker.model
-        self._opinions: dict[Question, Opinion] = {}
-
-    @property
-    def opinions(self) -> tuple[Opinion, ...]:
-        return tuple(self._opinions.values())
 
     @property
     def max_cost_usd(self) -> float | None:
@@ -49,21 +44,12 @@ class OpenAIJudge:
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question, in the same order; unjudged where the model gave none in all attempts."""
         subjects = group(questions, self.descriptions_per_request)
-        kept = zip(subjects, self.asker.ask("verdicts", [self._request(subject) for subject in subjects]), strict=True)
-        told = [opinion for subject, item in kept for opinion in opinions_in(subject, item, self.name)]
-        for opinion in told:
-            self._opinions.setdefault(opinion.question, opinion)  # what was said first of a question counts
-        return [opinion.verdict for opinion in told]
+        kept = zip(subjects, self.asker.ask("verdicts", self.asker.requests(self.prompt, subjects)), strict=True)
+        return self.speak(opinion for subject, item in kept for opinion in opinions_in(subject, item, self.name))
 
     def forecast(self, questions: Sequence[Question]) -> list[Forecast]:
         subjects = group(questions, self.descriptions_per_request)
-        return self.asker.forecast("verdicts", [self._request(subject) for subject in subjects])
-
-    def _request(self, subject: Subject) -> ChatRequest:
-        texts = subject.descriptions
-        places = {"descriptions": numbered(texts)} if subject.numbered else {"description": quoted(texts[0])}
-        messages = self.prompt.fill(label=quoted(subject.label or ""), **places)
-        return self.asker.request(messages, subject.schema, subject, self.prompt.sha256)
+        return self.asker.forecast("verdicts", self.asker.requests(self.prompt, subjects))
 
 
 def group(questions: Sequence[Question], size: int) -> list[Subject]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -40,6 +41,24 @@ class HasOpinions(Protocol):
     @property
     def opinions(self) -> tuple[Opinion, ...]:
         """The opinions behind all verdicts that it has given."""
+
+
+class Spoken:
+    """The opinions of a judge, or of several: what each said first of a question counts."""
+
+    def __init__(self) -> None:
+        self._opinions: dict[tuple[str, Question], Opinion] = {}
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        return tuple(self._opinions.values())
+
+    def speak(self, told: Iterable[Opinion]) -> list[Verdict]:
+        """Keep what was told; the verdicts in it."""
+        told = list(told)
+        for opinion in told:
+            self._opinions.setdefault((opinion.judge, opinion.question), opinion)
+        return [opinion.verdict for opinion in told]
 
 
 def opinions_of(judge: Judge) -> tuple[Opinion, ...]:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ccs_exp.errors import CcsError
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.session import AsksModels, Session, share_session
 from ccs_exp.scoring.judges.judge import Judge, Question, Verdict
-from ccs_exp.scoring.judges.opinion import Opinion, opinions_of
+from ccs_exp.scoring.judges.opinion import Opinion, Spoken, opinions_of
 
 RULES = ("majority", "unanimous")
 TIES = ("unjudged", "not_aligned")
 
 
-class Panel:
+class Panel(Spoken):
     """A judge made of judges, each asked every question.
 
     ``majority``: the verdict of more than half of *all* judges, so a missing verdict never helps either side; where all judged and
@@ -41,18 +41,14 @@ class Panel:
 
         Raises `CcsError` for fewer than two judges and unknown rules.
         """
+        super().__init__()
         if len(judges) < 2:
             raise CcsError(f"judge=panel needs two judges or more, and has {', '.join(judges) or 'none'}.")
         if rule not in RULES or tie not in TIES:
             raise CcsError(f"judge.rule is one of {', '.join(RULES)}, judge.tie one of {', '.join(TIES)}; not {rule} and {tie}.")
         self.judges, self.rule, self.tie, self.max_cost_usd = dict(judges), rule, tie, max_cost_usd
         self.tied: set[Question] = set()
-        self._opinions: dict[tuple[str, Question], Opinion] = {}
         share_session(*self.judges.values())
-
-    @property
-    def opinions(self) -> tuple[Opinion, ...]:
-        return tuple(self._opinions.values())
 
     def join(self, session: Session) -> None:
         for judge in self._asking():
@@ -72,8 +68,8 @@ class Panel:
             verdicts = judge.judge(questions)
             votes.append(verdicts)
             detailed = {opinion.question: replace(opinion, judge=name) for opinion in opinions_of(judge)}
-            for question, verdict in zip(questions, verdicts, strict=True):
-                self._opinions.setdefault((name, question), detailed.get(question) or Opinion(name, question, verdict))
+            given = zip(questions, verdicts, strict=True)
+            self.speak(detailed.get(question) or Opinion(name, question, verdict) for question, verdict in given)
         told = [self._vote(given) for given in zip(*votes, strict=True)]
         self.tied |= {question for question, (_, tied) in zip(questions, told, strict=True) if tied}
         return [verdict for verdict, _ in told]
@@ -95,28 +91,11 @@ class Panel:
         return [judge for judge in self.judges.values() if isinstance(judge, AsksModels)]
 
 
-@dataclass(frozen=True)
-class Between:
-    """How far judges agree on the questions that all of them judged; a kappa is None where it is not defined."""
+def between_judges(opinions: Sequence[Opinion]) -> dict[str, Any] | None:
+    """Agreement between the judges of `opinions` on the questions that all judged: raw (all say the same), Cohen's kappa of each pair,
+    Fleiss' of all; as ``summary.json`` has it.
 
-    questions: int
-    raw_agreement: float | None
-    cohen: dict[str, float | None]
-    fleiss: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "questions": self.questions,
-            "raw_agreement": self.raw_agreement,
-            "cohen_kappa": self.cohen,
-            "fleiss_kappa": self.fleiss,
-        }
-
-
-def between_judges(opinions: Sequence[Opinion]) -> Between | None:
-    """Agreement between the judges of `opinions`: raw (all say the same), Cohen's kappa of each pair, Fleiss' of all.
-
-    None for fewer than two judges. Kappa is not defined where every verdict is the same.
+    None for fewer than two judges. A kappa is None where every verdict is the same.
     """
     from sklearn.metrics import cohen_kappa_score
     from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
@@ -141,4 +120,4 @@ def between_judges(opinions: Sequence[Opinion]) -> Between | None:
     varied = len({rating for row in rows for rating in row}) == 2
     fleiss = float(fleiss_kappa(aggregate_raters(rows, n_cat=2)[0])) if varied else None
     raw = sum(len(set(row)) == 1 for row in rows) / len(rows) if rows else None
-    return Between(len(shared), raw, pairs, fleiss)
+    return {"questions": len(shared), "raw_agreement": raw, "cohen_kappa": pairs, "fleiss_kappa": fleiss}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ccs_exp.errors import CcsError
 from ccs_exp.llm.failures import Rejected
-from ccs_exp.llm.forecast import Forecast
+from ccs_exp.llm.prices import Forecast
 from ccs_exp.llm.replies import Kept, ReplyCache
 from ccs_exp.llm.reply_files import read_replies
 from ccs_exp.llm.session import Session
@@ -14,7 +14,7 @@ from ccs_exp.scoring.judges.answers import Purpose, Subject
 from ccs_exp.scoring.judges.judge import Question, Verdict
 from ccs_exp.scoring.judges.language_model import group, opinions_in
 from ccs_exp.scoring.judges.language_model_labeler import label_in
-from ccs_exp.scoring.judges.opinion import Opinion
+from ccs_exp.scoring.judges.opinion import Spoken
 from ccs_exp.scoring.spans import HeadSpans
 
 
@@ -27,6 +27,7 @@ class _Replay:
 
     def __init__(self, replies: str | None = None, model: str | None = None, settings: str | None = None) -> None:
         """`replies`: a run folder, its replies.jsonl or a cache's folder; None: this user's cache. `model` and `settings` choose."""
+        super().__init__()
         self.place = replies or str(ReplyCache().folder)
         self.model, self.settings = model, settings
         self.session = Session()
@@ -117,26 +118,14 @@ class ReplayLabeler(_Replay):
         return [label_in(item) for item in kept]
 
 
-class ReplayJudge(_Replay):
+class ReplayJudge(_Replay, Spoken):
     """The verdicts that a model gave in an earlier run."""
 
     purpose: Purpose = "verdicts"
-
-    def __init__(self, replies: str | None = None, model: str | None = None, settings: str | None = None) -> None:
-        """As for the labeler."""
-        super().__init__(replies, model, settings)
-        self._opinions: dict[Question, Opinion] = {}
 
     def judge(self, questions: Sequence[Question]) -> list[Verdict]:
         """One verdict a question; unjudged where the model gave none then. Raises `CcsError` for questions that are not kept."""
         size = 5 if any(subject.numbered for subject, _ in self.found) else 1
         subjects = group(questions, size)
         kept = zip(subjects, self.take(subjects), strict=True)
-        told = [opinion for subject, item in kept for opinion in opinions_in(subject, item, item.request.model)]
-        for opinion in told:
-            self._opinions.setdefault(opinion.question, opinion)  # what was said first of a question counts
-        return [opinion.verdict for opinion in told]
-
-    @property
-    def opinions(self) -> tuple[Opinion, ...]:
-        return tuple(self._opinions.values())
+        return self.speak(opinion for subject, item in kept for opinion in opinions_in(subject, item, item.request.model))

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.stats import binomtest, norm
 
 from ccs_exp.statistics.intervals import CONFIDENCE, Interval, paired
 from ccs_exp.statistics.pooling import Pooled
 from ccs_exp.statistics.resampling import sign_flip_p
+
+REACH = float(norm.isf((1 - CONFIDENCE) / 2))  # standard errors, from a mean to the end of its interval
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,7 @@ class Estimate:
 
 def of_normal(value: float, error: float) -> Estimate:
     """An estimate whose error is known well enough for the normal distribution: of thousands of samples."""
-    from scipy.stats import norm
-
-    reach = float(norm.isf((1 - CONFIDENCE) / 2)) * error
-    interval = Interval(value - reach, value + reach)
+    interval = Interval(value - REACH * error, value + REACH * error)
     if value == 0:
         return Estimate(value, error, 1.0, 1.0, interval)
     return Estimate(value, error, float(norm.sf(value / error)), float(norm.cdf(value / error)), interval)
@@ -50,8 +50,6 @@ def share_error(share: float, samples: int) -> float:
 
 def of_pairs(less: Bool[np.ndarray, " samples"], more: Bool[np.ndarray, " samples"]) -> Estimate | None:
     """How much more accuracy `more` costs than `less`: the same samples under both. Newcombe's interval, exact sign tests."""
-    from scipy.stats import binomtest
-
     found = paired(less, more)
     if found is None:
         return None

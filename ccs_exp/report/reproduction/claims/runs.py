@@ -13,9 +13,8 @@ from jaxtyping import Float
 from ccs_exp.heads import DESCRIPTIONS_PER_HEAD, ORIGINAL
 from ccs_exp.report.answers import Answers, read_answers
 from ccs_exp.report.reproduction.cells import Book, Cell
-from ccs_exp.report.reproduction.claims.estimates import Estimate, of_groups, of_normal, of_pairs, share_error
+from ccs_exp.report.reproduction.claims.estimates import REACH, Estimate, of_groups, of_normal, of_pairs, share_error
 from ccs_exp.report.reproduction.collect import Edition, Run
-from ccs_exp.statistics.intervals import CONFIDENCE
 
 
 class RunSource:
@@ -53,7 +52,7 @@ class RunSource:
                 continue
             value = mean - cell.delta
             p_for, p_against = (p / 2, 1 - p / 2) if value > 0 else (1 - p / 2, p / 2)
-            return Estimate(value, (interval.high - interval.low) / (2 * _reach()), p_for, p_against)
+            return Estimate(value, (interval.high - interval.low) / (2 * REACH), p_for, p_against)
         return None
 
     def heads(self, model: str, dataset: str, condition: str) -> int | None:
@@ -128,9 +127,3 @@ def _unpaired(more: Sequence[Cell], less: Sequence[Cell]) -> Estimate | None:
         means.append(float(np.mean(values)))
         variance += share_error(min(max(means[-1], 0.0), 1.0), samples) ** 2 + _between(cells)
     return of_normal(round(means[1] - means[0], 9), math.sqrt(variance))
-
-
-def _reach() -> float:
-    from scipy.stats import norm
-
-    return float(norm.isf((1 - CONFIDENCE) / 2))

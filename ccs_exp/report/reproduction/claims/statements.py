@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ccs_exp.files import ASSETS, read_csv
 from ccs_exp.heads import ORIGINAL
-from ccs_exp.report.reproduction.claims.estimates import mean_of, scaled
+from ccs_exp.report.reproduction.claims.estimates import Estimate, mean_of, scaled
 from ccs_exp.report.reproduction.claims.models import larger_rises, pairs_of_models, sizes_by_data_set
 from ccs_exp.report.reproduction.claims.sources import Source
 from ccs_exp.report.reproduction.claims.verdict import Comparison, Finding, finding
@@ -43,29 +43,32 @@ def _named(paper: Paper, model: str, dataset: str) -> str:
     return f"{paper.title(model)}, {paper.datasets.get(dataset, dataset)}"
 
 
+def _known(asked: Iterable[tuple[str, Estimate | None, str]]) -> list[Comparison]:
+    """Comparisons by name and group, where the source says something."""
+    return [Comparison(name, estimate, group) for name, estimate, group in asked if estimate]
+
+
 def _high_against(other: str, equal: bool = False, video: bool | None = None) -> Callable[[Source, Paper], list[Comparison]]:
     def compare(source: Source, paper: Paper) -> list[Comparison]:
-        found = (((model, dataset), source.more(model, dataset, HIGH, other, equal)) for model, dataset in _cells(source, video))
-        return [Comparison(_named(paper, *cell), estimate, cell[0]) for cell, estimate in found if estimate]
+        cells = _cells(source, video)
+        return _known((_named(paper, *cell), source.more(*cell, HIGH, other, equal), cell[0]) for cell in cells)
 
     return compare
 
 
 def _per_head(source: Source, paper: Paper) -> list[Comparison]:
     """The two costs have the original in common, which makes them go together; as if they did not, the error is too large."""
-    found = []
-    for model, dataset in _cells(source):
-        costs = [source.more(model, dataset, condition) for condition in (HIGH, LOW)]
-        counts = [source.heads(model, dataset, condition) for condition in (HIGH, LOW)]
-        (high, low), (many, few) = costs, counts
-        if high and low and many and few:
-            found.append(Comparison(_named(paper, model, dataset), scaled(high, 1 / many, low, 1 / few), model))
-    return found
+
+    def more(model: str, dataset: str) -> Estimate | None:
+        high, low = (source.more(model, dataset, condition) for condition in (HIGH, LOW))
+        many, few = (source.heads(model, dataset, condition) for condition in (HIGH, LOW))
+        return scaled(high, 1 / many, low, 1 / few) if high and low and many and few else None
+
+    return _known((_named(paper, *cell), more(*cell), cell[0]) for cell in _cells(source))
 
 
 def _beside_matched(source: Source, paper: Paper) -> list[Comparison]:
-    found = ((cell, source.beside_matched(*cell, HIGH)) for cell in _cells(source))
-    return [Comparison(_named(paper, *cell), estimate, cell[0]) for cell, estimate in found if estimate]
+    return _known((_named(paper, *cell), source.beside_matched(*cell, HIGH), cell[0]) for cell in _cells(source))
 
 
 def _video(source: Source, paper: Paper) -> list[Comparison]:
@@ -76,41 +79,36 @@ def _video(source: Source, paper: Paper) -> list[Comparison]:
 
 
 def _out_of_domain(source: Source, paper: Paper) -> list[Comparison]:
-    outside = [name for name in source.datasets if name in paper.groups["out_of_domain"]]
-    inside = [name for name in source.datasets if name in paper.groups["in_domain"]]
-    found = []
-    for model in source.models:
-        costs = {name: source.more(model, name, HIGH) for name in (*outside, *inside)}
-        means = [mean_of([costs[name] for name in names]) for names in (outside, inside)]
-        if means[0] and means[1]:
-            found.append(Comparison(paper.title(model), scaled(means[0], 1, means[1], 1), model))
-    return found
+    def mean_cost(model: str, group: str) -> Estimate | None:
+        return mean_of([source.more(model, name, HIGH) for name in source.datasets if name in paper.groups[group]])
+
+    def more(model: str) -> Estimate | None:
+        outside, inside = mean_cost(model, "out_of_domain"), mean_cost(model, "in_domain")
+        return scaled(outside, 1, inside, 1) if outside and inside else None
+
+    return _known((paper.title(model), more(model), model) for model in source.models)
 
 
 def _concepts(source: Source, paper: Paper) -> list[Comparison]:
-    found = []
-    for model, dataset, asked in _asked(source):
-        for other in source.concepts:
-            estimate = source.more(model, dataset, f"concept/{asked}", f"concept/{other}") if other != asked else None
-            if estimate:
-                found.append(Comparison(f"{_named(paper, model, dataset)}: {asked} than {other}", estimate, model))
-    return found
+    return _known(
+        (f"{_named(paper, *cell)}: {asked} than {other}", source.more(*cell, f"concept/{asked}", f"concept/{other}"), cell[0])
+        for cell, asked in _asked(source)
+        for other in source.concepts
+        if other != asked
+    )
 
 
 def _concepts_beside_matched(source: Source, paper: Paper) -> list[Comparison]:
-    found = []
-    for model, dataset, asked in _asked(source):
-        estimate = source.beside_matched(model, dataset, f"concept/{asked}")
-        if estimate:
-            found.append(Comparison(f"{_named(paper, model, dataset)}: {asked}", estimate, model))
-    return found
+    return _known(
+        (f"{_named(paper, *cell)}: {asked}", source.beside_matched(*cell, f"concept/{asked}"), cell[0]) for cell, asked in _asked(source)
+    )
 
 
-def _asked(source: Source) -> Iterator[tuple[str, str, str]]:
-    """Models, data sets and the concept that a data set asks for; a data set of several tasks is not in one cell."""
+def _asked(source: Source) -> Iterator[tuple[tuple[str, str], str]]:
+    """Cells, each with the concept that its data set asks for; a data set of several tasks is not in one cell."""
     for row in read_csv(ASSETS / "concept_tests.csv", ("concept", "dataset", "task")):
         if row["dataset"] in source.datasets and not row["task"]:
-            yield from ((model, row.text("dataset"), row.text("concept")) for model in source.models)
+            yield from (((model, row.text("dataset")), row.text("concept")) for model in source.models)
 
 
 CLAIMS = (
