@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # programs that tests start would each compile the package for themselves
+    sys.dont_write_bytecode = False
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CCS_EXP_ATLAS", "false")  # its pages take a job seconds; tests that want them say so
 if "PYTEST_XDIST_WORKER" in os.environ:  # of several processes each has a core; before torch is imported
@@ -26,11 +28,9 @@ from ccs_exp.clip.model import ClipModel
 from ccs_exp.data.bundled import scene_drawing, scenes
 from ccs_exp.store import kept_tensor
 
-# programs that tests start would each compile the package for themselves
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 SHARED = Path(__file__).parents[2] / "shared"
 LONG = {"test_readme.py", "test_launchers.py", "test_stopping.py", "test_dashboard.py", "test_evidence_stage.py", "test_several_devices.py"}
+LONG |= {"test_cli.py", "test_tracking.py", "test_retrieval.py"}
 PAINTED = {"test_drawing.py", "test_robustness.py"}
 
 

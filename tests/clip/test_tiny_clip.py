@@ -59,17 +59,17 @@ FLOORS = {
 }  # fmt: skip
 
 
-SHORT = ("scenes_colour", "digits")
+SHORT = [(name, FLOORS[name], ("dataset.limit=250",)) for name in ("scenes_colour", "digits")]
+WHOLE = [pytest.param(*item, (), marks=pytest.mark.full) for item in FLOORS.items()]
 
 
-@pytest.mark.parametrize(
-    ("dataset", "floor"), [pytest.param(*item, marks=[] if item[0] in SHORT else pytest.mark.full) for item in FLOORS.items()]
-)
-def test_it_sees_what_it_was_trained_to_see(tiny, dataset, floor):
-    assert notebook.evaluate(tiny, dataset)["original"]["top1"] >= floor
+@pytest.mark.parametrize(("dataset", "floor", "settings"), [*SHORT, *WHOLE])
+def test_it_sees_what_it_was_trained_to_see(tiny, dataset, floor, settings):
+    assert notebook.evaluate(tiny, dataset, None, *settings)["original"]["top1"] >= floor
 
 
-def test_some_heads_are_of_one_concept_and_some_are_not(tiny):
-    scores = notebook.score_heads(tiny)
-    assert len(scores.of_class("high")) >= 3 and scores.unjudged == 0
+@pytest.mark.parametrize(("settings", "high"), [(("probe.num_images=400",), 1), pytest.param((), 3, marks=pytest.mark.full)])
+def test_some_heads_are_of_one_concept_and_some_are_not(tiny, settings, high):
+    scores = notebook.score_heads(tiny, *settings)
+    assert len(scores.of_class("high")) >= high and scores.unjudged == 0
     assert len({score.ccs for score in scores.heads}) > 1

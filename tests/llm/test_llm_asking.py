@@ -372,7 +372,7 @@ def test_a_failure_is_tried_again_and_never_becomes_a_verdict(server, cache, kin
 )  # fmt: skip
 def test_what_never_succeeds_is_unjudged_counted_and_asked_again_next_time(server, cache, kind, reason):
     server.fail = lambda body, seen: FAILURES[kind] if '"text 1"' in body["messages"][-1]["content"].replace("\\", "") else None
-    asked = judge(server, attempts=3, timeout_s=0.3)
+    asked = judge(server, attempts=3, timeout_s=0.5 if kind == "slow" else 30)
     session = share_session(asked)
     verdicts = asked.judge(questions(4))
     assert verdicts == [Verdict.UNJUDGED if n == 1 else verdict for n, verdict in enumerate(expected(questions(4)))]

@@ -84,11 +84,12 @@ def opened() -> Iterator[Callable[..., Page]]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
 
         def opened(path: Path, fragment: str = "") -> Page:
-            with browser.new_page() as page:
-                page.goto(f"{path.as_uri()}{fragment}")
-                return Page(page.content())
+            page.goto("about:blank")  # of one address another fragment would load nothing
+            page.goto(f"{path.as_uri()}{fragment}")
+            return Page(page.content())
 
         yield opened
         browser.close()
