@@ -21,6 +21,7 @@ from ccs_exp.files import read_csv
 from ccs_exp.jobs import assemble, load_stage
 from ccs_exp.jobs.experiment import Job, run
 from ccs_exp.jobs.plan import scoring_lines
+from ccs_exp.report.contents import gather
 from ccs_exp.run_folder.columns import TABLES
 from ccs_exp.run_folder.folder import RunFolder
 
@@ -42,7 +43,7 @@ def environment(tmp_path, monkeypatch):
 def without_figures(request, monkeypatch):
     """Reports take a second each, and are tested elsewhere."""
     if "with_report" not in request.fixturenames:
-        monkeypatch.setattr("ccs_exp.jobs.experiment.write_report", lambda path: None)
+        monkeypatch.setattr("ccs_exp.jobs.experiment.write_report", gather)
 
 
 @pytest.fixture
