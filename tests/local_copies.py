@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ccs_exp.compute.decoders import losses_in_words
 from ccs_exp.config.schema import configure
 from ccs_exp.data.published.classes import class_table
 from ccs_exp.jobs.assemble import build
@@ -136,7 +137,8 @@ def to_tensor(image):
 
 
 def batches(data):
-    return [data.on_before_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+    with losses_in_words():  # ends decoding processes at once, as a pass does; left to the garbage collector they take ten seconds
+        return [data.on_before_batch_transfer(batch, 0) for batch in data.test_dataloader()]
 
 
 def pairs(source):

@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from local_copies import parquet, shade_of
+from local_copies import batches, parquet, shade_of, to_tensor
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
@@ -31,15 +31,6 @@ def folders(tmp_path):
         picture(tmp_path / "big_cat" / f"{index}.png", 10 + index)
         picture(tmp_path / "ant" / f"{index}.PNG", 100 + index)
     return tmp_path
-
-
-def to_tensor(image):
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()
-
-
-def batches(data):
-    loader = data.test_dataloader()
-    return [data.on_before_batch_transfer(batch, 0) for batch in loader]
 
 
 def test_class_folders_are_read_in_the_order_of_their_names(folders):
