@@ -59,11 +59,16 @@ def until_first_image(checkout: Path, *options: str) -> tuple[float, float, str]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, *options, "-c", UNTIL_FIRST_IMAGE, *JOB, f"hydra.run.dir={folder}/run"]
         own = {"PYTHONPATH": str(checkout), "CCS_EXP_CACHE": f"{folder}/store", "STARTED": str(time.time())}
-        done = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=_compiled_once() | own, capture_output=True, text=True, check=False)
     found = re.search(r"FIRST IMAGE ([\d.]+) ([\d.]+)", done.stdout)
     if not found:
         sys.exit(f"The job saw no image:\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
     return float(found[1]), float(found[2]), done.stderr
+
+
+def _compiled_once() -> dict[str, str]:
+    """The environment of someone whose Python keeps what it has compiled: from the second command on."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def end(checkout: Path, store: str) -> float:
@@ -71,7 +76,7 @@ def end(checkout: Path, store: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         own = {"PYTHONPATH": str(checkout), "CCS_EXP_CACHE": store}
         command = [sys.executable, "-m", "ccs_exp", f"hydra.run.dir={folder}/run"]
-        subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, check=True)
+        subprocess.run(command, cwd=folder, env=_compiled_once() | own, capture_output=True, check=True)
         events = [json.loads(line) for line in Path(folder, "run", "log.jsonl").read_text(encoding="utf-8").splitlines()]
     ended = {event["stage"]: event["timestamp"] for event in events if event["message"] == "stage ended"}
     return (datetime.fromisoformat(ended["track"]) - datetime.fromisoformat(ended["atlas"])).total_seconds()
@@ -131,7 +136,7 @@ def main() -> None:
     checkouts = [HERE, *([arguments.against] if arguments.against else [])]
     if arguments.end:
         sys.exit(not ends(checkouts, arguments.repeats))
-    times = [[until_first_image(checkout)[:2] for checkout in checkouts] for _ in range(arguments.repeats)]
+    times = [[until_first_image(checkout)[:2] for checkout in checkouts] for _ in range(arguments.repeats + 1)][1:]
     for checkout, runs in zip(checkouts, zip(*times, strict=True), strict=True):
         seconds, of_a_core = zip(*runs, strict=True)
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"

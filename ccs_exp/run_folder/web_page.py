@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def templates(folder: Path) -> Environment:
     """The templates of a folder; what they are given is escaped, and what they are not given is an error."""
-    environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    compiled = folder / "__pycache__"  # where Python keeps what it has compiled, and if it may
-    if os.access(compiled, os.W_OK) and not sys.dont_write_bytecode:
-        environment.bytecode_cache = FileSystemBytecodeCache(str(compiled), f"%s.jinja2-{version('jinja2')}")
-    return environment
+    return Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def policy(css: str, js: str | None = None, more: Mapping[str, str] | None = None) -> str:
