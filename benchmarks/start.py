@@ -15,6 +15,7 @@ import collections
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def _compiled_once() -> dict[str, str]:
 
 def end(checkout: Path, store: str) -> float:
     """Seconds from the last result of the default job to its last file, as its log tells them."""
+    shutil.rmtree(Path(store, "jobs"), ignore_errors=True)  # a job that is kept whole has no end
     with tempfile.TemporaryDirectory() as folder:
         own = {"PYTHONPATH": str(checkout), "CCS_EXP_CACHE": store}
         command = [sys.executable, "-m", "ccs_exp", f"hydra.run.dir={folder}/run"]
