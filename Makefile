@@ -2,12 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-full slurm-test bench verify-hub verify-paper lint docs clean
+.PHONY: run test suite test-full slurm-test bench verify-hub verify-paper lint docs clean
 
 run: .venv/.ready ## the main job on the bundled model and data
 	$(BIN)/python -m ccs_exp
 
-test: lint ## the test suite, offline, on up to four cores
+test: .venv/.ready ## the test suite, offline, on up to four cores, and beside it lint
+	@$(MAKE) --no-print-directory --jobs=2 suite lint
+
+suite: .venv/.ready
 	$(BIN)/python -m pytest -m "not full" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-full: lint ## with the long tests
