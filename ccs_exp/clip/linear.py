@@ -1,9 +1,9 @@
 """Linear maps on a CPU with AVX-512 by oneDNN, with weights packed once.
 
-Torch multiplies single-precision matrices on a CPU by MKL, which uses AVX-512 on Intel's processors only: on AMD's that have it, oneDNN
-is twice as fast; on those that have AVX2 alone, MKL is the faster by a sixth (`benchmarks/encoding.py`). Torch's compiler uses the same
-packed kernels; here they are called without compiling. On other processors, devices and precisions, under autocast, and where gradients
-flow, these are torch's ordinary functions.
+Torch multiplies single-precision matrices on a CPU by MKL, which uses AVX-512 on Intel's processors only. On an AMD machine measured
+earlier oneDNN was twice as fast, which that explains; on one with AVX2 alone it is no faster, and its GELU takes five times as long as
+torch's. Torch's compiler uses the same packed kernels; here they are called without compiling. On other processors, devices and
+precisions, under autocast, and where gradients flow, these are torch's ordinary functions.
 """
 
 from __future__ import annotations
