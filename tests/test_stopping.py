@@ -19,6 +19,7 @@ from ccs_exp.journal.state import read_job
 from ccs_exp.run_folder.folder import RunFolder
 
 SMALL = [ONE_TASK, "device=cpu", "dataset.source.num_images=300", "probe.num_images=400", "prune=high_ccs", "hydra.run.dir=run"]
+SMALL += ["evidence.reading=true"]  # with a process beside it
 LONG = [ONE_TASK, "device=cpu", "tracker=none", "dataset.source.num_images=20000", "probe.num_images=400", "prune=high_ccs"]
 MARK = "CCS_EXP_TEST_OF_STOPPING"
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -30,6 +31,7 @@ class Program:
     def __init__(self, folder, temporary, *arguments, code="from ccs_exp.__main__ import main; main()"):
         self.temporary, self.mark = temporary, uuid.uuid4().hex
         environment = os.environ | {"TMPDIR": str(self.temporary), "CCS_EXP_CACHE": str(folder / "store"), MARK: self.mark}
+        environment["OMP_NUM_THREADS"] = "2"
         self.process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment, start_new_session=True,

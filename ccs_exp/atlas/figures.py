@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ccs_exp.atlas.facts import HeadFacts
@@ -19,6 +18,9 @@ from ccs_exp.clip.preprocessing import pictured
 from ccs_exp.errors import CcsError
 from ccs_exp.run_folder.wording import plain
 from ccs_exp.scoring.ccs import HeadScore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _AS_TEXT: Any = {"text.parse_math": False}  # a dollar sign in a text is a dollar sign
 
@@ -71,8 +73,7 @@ class HeadView:
         except OSError as error:
             raise CcsError(f"{image} cannot be read: {error.strerror}.") from error
         crop, heat, _ = self.questions().heat(asked, self.score.head, text, against)
-        figure = Figure(figsize=(4.2, 4.2), layout="constrained")
-        with rc_context(_AS_TEXT):
+        with _figure(4.2, 4.2) as figure:
             axes = figure.add_subplot()
             rows, columns = heat.shape
             most = np.abs(heat).max() or 1.0
@@ -86,8 +87,7 @@ class HeadView:
     def _drawn(self, strips: Sequence[Strip], count: int, ask: Questions) -> Figure:
         places = {item.image for strip in strips for item in (*strip.most, *strip.least)}
         seen = {place: pictured(pixels, ask.model.transform) for place, pixels in ask.seen_again(sorted(places)).items()}
-        figure = Figure(figsize=(1.05 * 2 * count + 0.6, 1.5 * len(strips)), layout="constrained")
-        with rc_context(_AS_TEXT):
+        with _figure(1.05 * 2 * count + 0.6, 1.5 * len(strips)) as figure:
             for panel, strip in zip(figure.subfigures(len(strips), 1, squeeze=False)[:, 0], strips, strict=True):
                 panel.suptitle(plain(f"{self.score.head}, most and least along: {strip.title}", 90), fontsize=9)
                 shown = [*strip.most, *reversed(strip.least)]
@@ -99,6 +99,16 @@ class HeadView:
                     else:
                         axes.text(0.5, 0.5, plain(ask.kept.sample_ids[item.image], 14), fontsize=6, ha="center")
         return figure
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[Figure]:
+    """To be drawn into; matplotlib is imported for those who look at something."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_AS_TEXT):
+        yield Figure(figsize=(width, height), layout="constrained")
 
 
 def _check_text(function: str, **texts: object) -> None:

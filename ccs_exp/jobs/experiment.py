@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from omegaconf import DictConfig
 
 from ccs_exp.evidence.effects_of_conditions import Effects
@@ -31,6 +32,7 @@ from ccs_exp.pruning.context import PruningContext, Strategy
 from ccs_exp.pruning.designs import Curve
 from ccs_exp.pruning.strategies import EachHead
 from ccs_exp.report import show_run, write_report
+from ccs_exp.report.beside import Beside
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.scoring.ccs import Scores
 from ccs_exp.store import Stages
@@ -88,26 +90,18 @@ def run(cfg: DictConfig, job: Job) -> None:
         folder.write("accuracy.csv", accuracy_rows(loaded.name, cfg.dataset.name, chosen, evaluation))
         folder.write_predictions(evaluation.predictions)
         give_back()
-    evidence = find_evidence(loaded, scored, evaluation, scorers)
-    for file, table in evidence.tables.items():
-        folder.write(file, table.rows, table.columns)
-    atlas = write_atlas(loaded, folder)
-    if evaluation:
-        give_back()
-
-    finished = Finished(
-        loaded=loaded,
-        scored=scored,
-        rescored=rescored,
-        conditions=chosen,
-        evaluation=evaluation,
-        evidence=evidence.summary,
-        atlas=atlas,
-        scorers=scorers,
-        sweep=job.sweep,
-        varied=job.varied,
-    )
-    contents = report(folder, finished)
+    finished = Finished(loaded, scored, rescored, chosen, evaluation, scorers, sweep=job.sweep, varied=job.varied)
+    more = bool(cfg.atlas or cfg.evidence.reading)  # without, there is too little to compute meanwhile
+    with Beside(folder.path, lambda: summarise(finished), wanted=more and torch.get_num_threads() > 1) as beside:
+        beside.conditions()
+        evidence = find_evidence(loaded, scored, evaluation, scorers)
+        for file, table in evidence.tables.items():
+            folder.write(file, table.rows, table.columns)
+        beside.heads()
+        atlas = write_atlas(loaded, folder)
+        if evaluation:
+            give_back()
+        contents = report(folder, replace(finished, evidence=evidence.summary, atlas=atlas), beside)
     with stage("track"):
         tracker.track(folder.path)
     show_run(contents, alone=job.sweep is None)
@@ -148,13 +142,13 @@ def give_back() -> None:
     pyarrow.default_memory_pool().release_unused()  # where the pool is the system's, of the whole process
 
 
-def report(folder: RunFolder, finished: Finished) -> Contents:
+def report(folder: RunFolder, finished: Finished, beside: Beside) -> Contents:
     """The summary, and from the folder as it then is the figures and the page: where a summary stands, a job has finished."""
     if finished.scorers.session.used:
         folder.write_replies(jsonl(finished.scorers.session.used.values()))
     folder.write_summary(summarise(finished))
     try:
-        return write_report(folder.path)
+        return write_report(folder.path, beside)
     except BaseException:
         folder.withdraw_summary()
         raise

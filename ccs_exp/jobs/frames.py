@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ccs_exp.errors import CcsError
 from ccs_exp.evidence.from_evaluation import Table
-from ccs_exp.report.evidence import MapTables, causal_map, causal_map_figure, findings
+from ccs_exp.report.evidence import MapTables, causal_map, findings
 from ccs_exp.run_folder.evidence_summary import EvidenceSummary
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Evidence(dict[str, "pandas.DataFrame"]):
         """The causal map: heads by layer, tasks as columns. Raises `CcsError` where not every scored head was silenced alone."""
         if "causal_map" not in self:
             raise CcsError("There is no causal map: it takes every scored head alone, as prune=evidence has them.")
+        from ccs_exp.report.figures import causal_map_figure
+
         return causal_map_figure(causal_map([MapTables(self["causal_map"], self["evidence"])]))
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, get_args
@@ -32,16 +32,16 @@ from ccs_exp.tasks.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished job; `evaluation` is None where nothing was evaluated."""
+    """A finished job, or one that has yet to find evidence; `evaluation` is None where nothing was evaluated."""
 
     loaded: Loaded
     scored: Scored
     rescored: tuple[Rescored, ...]
     conditions: tuple[Condition, ...]
     evaluation: Evaluation | None
-    evidence: dict[str, Any]
-    atlas: dict[str, Any] | None
     scorers: Scorers
+    evidence: dict[str, Any] = field(default_factory=dict)
+    atlas: dict[str, Any] | None = None
     sweep: str | None = None
     varied: tuple[str, ...] = ()
 

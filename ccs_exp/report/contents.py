@@ -18,6 +18,7 @@ from ccs_exp.run_folder.summary import Summary, read_summary
 from ccs_exp.run_folder.wording import percent
 from ccs_exp.statistics.intervals import Interval
 
+_CLASS_STEP = {"high": 5, "moderate": 3, "low": 1}
 _MOST_HEADS, _LARGEST_INDEX = 10_000, 999  # beyond any encoder; a page has a place for each
 
 
@@ -66,6 +67,11 @@ class HeadResult:
     ccs_class: str | None
     described: tuple[tuple[str, str | None], ...]
     explained_variance: float | None
+
+    @property
+    def step(self) -> int | None:
+        """Which of the six colours a head has: its CCS, or where only its class is known, one that stands for the class."""
+        return self.ccs if self.ccs is not None else _CLASS_STEP.get(self.ccs_class or "")
 
 
 @dataclass(frozen=True)
@@ -146,14 +152,18 @@ class Contents:
         return notices
 
 
-def gather(run_dir: Path, rows: Sequence[dict[str, Any]] = ()) -> Contents:
-    """Read a finished run's folder. `rows`: those of its ``uncertainty.csv``, where they are at hand.
+def gather(run_dir: Path, rows: Sequence[dict[str, Any]] | None = None, summary: Summary | None = None) -> Contents:
+    """Read a finished run's folder. `rows`: those of its ``uncertainty.csv``, where they are at hand; without any, no condition is read.
 
-    Raises `CcsError` where a file is missing that every run has, or is not as a run writes it.
+    `summary`: of a run that has not finished, and is this job's own. Raises `CcsError` where a file is missing that every run has, or
+    is not as a run writes it.
     """
-    check_files(run_dir)
-    folder, summary = RunFolder(run_dir), read_summary(run_dir)
-    rows = rows or records(folder.read_uncertainty()) or uncertainty(folder, summary)
+    folder = RunFolder(run_dir)
+    if summary is None:
+        check_files(run_dir)
+        summary = read_summary(run_dir)
+    if rows is None:
+        rows = records(folder.read_uncertainty()) or uncertainty(folder, summary)
     at_k, heads = folder.read_ccs_at_k(), folder.read_heads()
     if len(heads) > _MOST_HEADS:
         raise CcsError(f"{run_dir}/heads.csv has {len(heads):,} heads, more than any encoder. Run the job again.")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
+from PIL import Image
 
 from ccs_exp.run_folder.wording import plain
 
@@ -73,5 +76,7 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
         if layout is not None:
             layout.execute(figure)
             figure.set_layout_engine("none")
-        canvas.print_png(buffer, metadata={"Software": None})  # `savefig` would draw everything once before, for the layout's sake
+        canvas.draw()  # `savefig` would draw everything once before, for the layout's sake
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # nothing shines through
+    drawn.save(buffer, "PNG", dpi=(dpi, dpi), compress_type=zlib.Z_RLE)  # in half of the time, and shorter for large areas of one colour
     return buffer.getvalue()

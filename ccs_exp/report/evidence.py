@@ -1,4 +1,4 @@
-"""What a run's evidence says: three findings in words, and the causal map as a table and a figure; from the run folder's files alone."""
+"""What a run's evidence says: three findings in words, and the causal map; from the run folder's files alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
-
 from ccs_exp.report.contents import Contents
-from ccs_exp.report.drawing import CCS_COLOURS, INK, panels, row_names
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.evidence_summary import AgainstMatched, Correlation, EvidenceSummary, ForemostHead, Senses
 from ccs_exp.run_folder.wording import number, p_value, percent, plain, signed
@@ -19,8 +15,7 @@ from ccs_exp.run_folder.wording import number, p_value, percent, plain, signed
 if TYPE_CHECKING:
     import pandas
 
-_STEPS = len(CCS_COLOURS) - 1
-_CORNERS = ((-0.47, -0.47), (0.47, -0.47), (0.47, 0.47), (-0.47, 0.47))  # of a cell, around its middle
+_DARKEST = 5  # of the shades 0..5
 _STRONG = 0.05  # p below which a finding is one
 _LEAST = 0.1  # standard deviations: what is printed with one decimal
 
@@ -77,26 +72,6 @@ def causal_map(of_datasets: Sequence[MapTables]) -> CausalMapView:
         ccs = number(row["ccs"])
         rows.append(MapRow(row["head"], row["label"] or None, None if ccs is None else int(ccs), tuple(shaded), represents, right))
     return CausalMapView(tasks, tuple(rows))
-
-
-def causal_map_figure(view: CausalMapView) -> Figure:
-    """Heads by layer, tasks as columns; a frame marks the tasks that test a head's label."""
-    figure, (axes,) = panels(1.0 * len(view.tasks) + 2.6, 0.26 * len(view.rows) + 1.3)
-    cells = [(x, y, *cell) for y, row in enumerate(view.rows) for x, cell in enumerate(row.cells)]
-    colours = ["white" if value is None else CCS_COLOURS[shade] for _, _, value, shade, _ in cells]
-    edges = [INK if named else colour for (*_, named), colour in zip(cells, colours, strict=True)]
-    corners = [[(x + right, y + up) for right, up in _CORNERS] for x, y, *_ in cells]
-    axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors=edges, linewidths=1.2))  # one artist: each has its cost
-    for x, y, value, shade, _ in cells:
-        if value is not None:
-            colour = "white" if shade > 2 else INK
-            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, in_layout=False)  # it fits its cell
-    axes.set_xticks(range(len(view.tasks)), [plain(task.rpartition("/")[2], 20) for task in view.tasks])
-    row_names(axes, [f"{row.head}  {plain(row.label or '–', 16)}" for row in view.rows], fontsize=7)
-    axes.set(xlim=(-0.6, len(view.tasks) - 0.4), ylim=(len(view.rows) - 0.5, -0.5))
-    axes.set_xlabel("cost of silencing the head alone, in standard deviations of the task's margins; framed: what its label names")
-    axes.tick_params(length=0)
-    return figure
 
 
 def findings(evidence: EvidenceSummary | None) -> list[str]:
@@ -160,4 +135,4 @@ def _tasks(listed: Any) -> list[str]:
 
 
 def _shade(value: float | None, largest: float) -> int:
-    return 0 if value is None else max(0, min(_STEPS, round(_STEPS * value / largest)))
+    return 0 if value is None else max(0, min(_DARKEST, round(_DARKEST * value / largest)))

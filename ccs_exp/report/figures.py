@@ -6,48 +6,55 @@ from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import offset_copy
 
 from ccs_exp.files import write_whole
 from ccs_exp.heads import ORIGINAL
-from ccs_exp.report.contents import ConditionResult, Contents, HeadResult
+from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.drawing import CCS_COLOURS, GAIN, GRID, INK, LOSS, QUIET, grid, panels, png, row_names, styled, title
-from ccs_exp.report.evidence import causal_map_figure, causal_map_view
+from ccs_exp.report.evidence import CausalMapView, causal_map_view
 from ccs_exp.report.robustness import draws_of_heads, robustness
-from ccs_exp.report.skew import skew_figure, skew_view
+from ccs_exp.report.skew import SKEWS, AttributeSkews, skew_view
 from ccs_exp.run_folder.folder import RunFolder
 from ccs_exp.run_folder.wording import is_rank, metric_delta, metric_name, metric_value, percent, plain
 from ccs_exp.statistics.intervals import Interval
 
-_CLASS_STEP = {"high": 5, "moderate": 3, "low": 1}
+_CORNERS = ((-0.47, -0.47), (0.47, -0.47), (0.47, 0.47), (-0.47, 0.47))  # of a cell, around its middle
 _MOST_ROWS = 400  # a figure of more is higher than a PNG can be
 
 
 def write_figures(contents: Contents) -> None:
-    """Write ``causal_map, ccs_at_k, heads_map, accuracy, delta, null_ccs, relabel, skew`` as PNG, those that the run has rows for."""
+    """Write all figures as PNG, those that the run has rows for."""
+    write_figures_of_heads(contents)
+    write_figures_of_conditions(contents)
+
+
+def write_figures_of_heads(contents: Contents) -> None:
+    """``causal_map, ccs_at_k, heads_map, null_ccs, relabel, skew``: those that need no interval."""
     rescored, causal, skews = robustness(contents), causal_map_view(contents), skew_view(contents.path)
+    with styled():
+        _write(contents, "causal_map", causal_map_figure(causal) if causal else None)
+        _write(contents, "ccs_at_k", ccs_at_k_figure(contents) if contents.ccs_at_k else None)
+        _write(contents, "heads_map", heads_map_figure(contents) if contents.heads else None)
+        _write(contents, "null_ccs", null_figure(contents, rescored["at_k"]) if rescored and rescored["at_k"] else None)
+        _write(contents, "relabel", relabel_figure(contents) if rescored and rescored["heads"] else None)
+        _write(contents, "skew", skew_figure(skews) if skews else None)
+
+
+def write_figures_of_conditions(contents: Contents) -> None:
+    """``accuracy, delta``."""
     conditions = tuple(item for item in contents.conditions if not item.empty)[:_MOST_ROWS]
     with styled():
-        drawn = {
-            "causal_map": causal_map_figure(causal) if causal else None,
-            "ccs_at_k": ccs_at_k_figure(contents) if contents.ccs_at_k else None,
-            "heads_map": heads_map_figure(contents) if contents.heads else None,
-            "accuracy": accuracy_figure(contents, conditions) if conditions else None,
-            "delta": delta_figure(contents, conditions) if len(conditions) > 1 else None,
-            "null_ccs": null_figure(contents, rescored["at_k"]) if rescored and rescored["at_k"] else None,
-            "relabel": relabel_figure(contents) if rescored and rescored["heads"] else None,
-            "skew": skew_figure(skews) if skews else None,
-        }
-    for name, figure in drawn.items():
-        if figure is not None:
-            write_whole(RunFolder(contents.path).figures / f"{name}.png", png(figure))
+        _write(contents, "accuracy", accuracy_figure(contents, conditions) if conditions else None)
+        _write(contents, "delta", delta_figure(contents, conditions) if len(conditions) > 1 else None)
 
 
-def head_step(head: HeadResult) -> int | None:
-    """Which of the six colours a head has: its CCS, or where only its class is known, one that stands for the class."""
-    return head.ccs if head.ccs is not None else _CLASS_STEP.get(head.ccs_class or "")
+def _write(contents: Contents, name: str, figure: Figure | None) -> None:
+    if figure is not None:
+        write_whole(RunFolder(contents.path).figures / f"{name}.png", png(figure))
 
 
 def ccs_at_k_figure(contents: Contents) -> Figure:
@@ -81,7 +88,7 @@ def heads_map_figure(contents: Contents) -> Figure:
     width = max(head.index for head in contents.heads) + 1
     figure, (axes,) = panels(max(4.6, 0.46 * width + 1.2), 0.46 * len(layers) + 1.3)
     for head in contents.heads:
-        step, y = head_step(head), layers.index(head.layer)
+        step, y = head.step, layers.index(head.layer)
         face, hatch = ("white", "////") if step is None else (CCS_COLOURS[step], None)
         axes.add_patch(Rectangle((head.index - 0.47, y - 0.47), 0.94, 0.94, facecolor=face, edgecolor=GRID, hatch=hatch))
         text = str(head.ccs) if head.ccs is not None else (head.ccs_class or "?")[0]
@@ -149,6 +156,48 @@ def relabel_figure(contents: Contents) -> Figure:
     axes.set_yticks(range(6))
     axes.set_xticks(range(len(heads)), [name for *_, name in heads], rotation=90, fontsize=6)
     _title(axes, contents, "Labelled again")
+    return figure
+
+
+def causal_map_figure(view: CausalMapView) -> Figure:
+    """Heads by layer, tasks as columns; a frame marks the tasks that test a head's label."""
+    figure, (axes,) = panels(1.0 * len(view.tasks) + 2.6, 0.26 * len(view.rows) + 1.3)
+    cells = [(x, y, *cell) for y, row in enumerate(view.rows) for x, cell in enumerate(row.cells)]
+    colours = ["white" if value is None else CCS_COLOURS[shade] for _, _, value, shade, _ in cells]
+    edges = [INK if named else colour for (*_, named), colour in zip(cells, colours, strict=True)]
+    corners = [[(x + right, y + up) for right, up in _CORNERS] for x, y, *_ in cells]
+    axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors=edges, linewidths=1.2))  # one artist: each has its cost
+    for x, y, value, shade, _ in cells:
+        if value is not None:
+            colour = "white" if shade > 2 else INK
+            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, in_layout=False)  # it fits its cell
+    axes.set_xticks(range(len(view.tasks)), [plain(task.rpartition("/")[2], 20) for task in view.tasks])
+    row_names(axes, [f"{row.head}  {plain(row.label or '–', 16)}" for row in view.rows], fontsize=7)
+    axes.set(xlim=(-0.6, len(view.tasks) - 0.4), ylim=(len(view.rows) - 0.5, -0.5))
+    axes.set_xlabel("cost of silencing the head alone, in standard deviations of the task's margins; framed: what its label names")
+    axes.tick_params(length=0)
+    return figure
+
+
+def skew_figure(view: tuple[AttributeSkews, ...]) -> Figure:
+    """A panel an attribute: MinSkew and MaxSkew of the original and of each condition, joined."""
+    height = max(len(item.rows) for item in view)
+    figure, panels_of = panels(6.4, (0.26 * height + 1.1) * len(view), len(view))
+    for axes, item in zip(panels_of, view, strict=True):
+        for y, row in enumerate(item.rows):
+            for measure in SKEWS:
+                original, value = item.rows[0].cells[measure]["value"], row.cells[measure]["value"]
+                axes.plot([original, value], [y, y], color=CCS_COLOURS[2], linewidth=2, zorder=1)
+                axes.scatter([original], [y], s=26, facecolor="white", edgecolor=QUIET, zorder=2)
+                axes.scatter([value], [y], s=30, color=CCS_COLOURS[5], zorder=3)
+        for level in (item.levels[measure] for measure in SKEWS):
+            if level is not None:
+                axes.axvline(level, color=QUIET, linewidth=0.8, linestyle=":")
+        axes.set_yticks(range(len(item.rows)), [plain(row.condition, 24) for row in item.rows])
+        axes.set_ylim(len(item.rows) - 0.5, -0.5)
+        axes.set_xlabel("MinSkew (left) and MaxSkew: open, the original; dotted, rankings in random order")
+        grid(axes, "x")
+        title(axes, item.attribute)
     return figure
 
 

@@ -34,19 +34,19 @@ class Sure(NamedTuple):
 
 def of_hits(answers: Answers, metric: str, values: Mapping[str, float | None]) -> dict[str, Sure]:
     """Of classification, by condition. Values are those of the run: a metric that predictions do not tell has an interval by its value."""
-    original, found = answers.hits.get(ORIGINAL), {}
-    for name, hits in answers.hits.items():
-        value, base = values.get(name), values.get(ORIGINAL)
-        if value is None:
-            continue
+    original, base = answers.hits.get(ORIGINAL), values.get(ORIGINAL)
+    known = {name: hits for name, hits in answers.hits.items() if values.get(name) is not None}
+    if metric == "mean_per_class" and answers.targets is not None and known:
+        return _per_class(answers.targets, known, original)
+    found = {}
+    for name, hits in known.items():
         if metric == "top1":
             delta = None if original is None else newcombe(*_counts(original, hits))
             found[name] = Sure(wilson(int(hits.sum()), len(hits)), delta, SCORE)
-        elif metric == "mean_per_class" and answers.targets is not None:
-            found[name] = _per_class(answers.targets, hits, original)
         else:
+            value = values[name]
             after, before = (share and wilson(round(share * len(hits)), len(hits)) for share in (value, base))
-            delta = _unpaired(base, before, value, after) if before and after and base is not None else None
+            delta = _unpaired(base, before, value, after) if before and after and base is not None and value is not None else None
             found[name] = Sure(after or None, delta, UNPAIRED)
     return found
 
@@ -174,26 +174,33 @@ def _counts(before: Bool[np.ndarray, " samples"], after: Bool[np.ndarray, " samp
 
 
 def _per_class(
-    targets: Int[np.ndarray, " samples"], hits: Bool[np.ndarray, " samples"], original: Bool[np.ndarray, " samples"] | None
-) -> Sure:
+    targets: Int[np.ndarray, " samples"],
+    of_conditions: Mapping[str, Bool[np.ndarray, " samples"]],
+    original: Bool[np.ndarray, " samples"] | None,
+) -> dict[str, Sure]:
     """Mean of the classes' shares: each class drawn again by itself, which is to draw its counts."""
     _, place, sizes = np.unique(targets, return_inverse=True, return_counts=True)
-    rng = np.random.default_rng(0)
 
-    def drawn(*kinds: Bool[np.ndarray, " samples"]) -> Float[np.ndarray, "resamples kinds"]:
+    def drawn(rng: np.random.Generator, *kinds: Bool[np.ndarray, " samples"]) -> Float[np.ndarray, "resamples kinds"]:
         shares = [np.bincount(place, kind, len(sizes)) / sizes for kind in (*kinds, ~np.any(kinds, axis=0))]
         counts = rng.multinomial(sizes, np.stack(shares, axis=-1), size=(RESAMPLES, len(sizes)))
-        return (counts / sizes[:, None]).mean(axis=1)[:, :-1]
+        return (counts[:, :, :-1] / sizes[:, None]).mean(axis=1)
 
-    def interval(draws: Float[np.ndarray, " resamples"]) -> Interval:
-        return Interval(*(float(end) for end in ends(draws)))
-
-    value = interval(drawn(hits)[:, 0])
-    delta = None
-    if original is not None:
-        lost, gained = drawn(original & ~hits, hits & ~original).T
-        delta = interval(gained - lost)
-    return _with_width(Sure(value, delta, CLASSES), hits, original, effective_number(sizes.tolist()))
+    draws: dict[str, list[Float[np.ndarray, " resamples"]]] = {name: [] for name in of_conditions}
+    for name, hits in of_conditions.items():
+        rng = np.random.default_rng(0)
+        draws[name].append(drawn(rng, hits)[:, 0])
+        if original is not None:
+            lost, gained = drawn(rng, original & ~hits, hits & ~original).T
+            draws[name].append(gained - lost)
+    low, high = ends(np.stack([one for of_condition in draws.values() for one in of_condition], axis=1))
+    intervals = iter(map(Interval, low.tolist(), high.tolist()))
+    independent = effective_number(sizes.tolist())
+    found = {}
+    for name, hits in of_conditions.items():
+        value, delta = next(intervals), None if original is None else next(intervals)
+        found[name] = _with_width(Sure(value, delta, CLASSES), hits, original, independent)
+    return found
 
 
 def _resampled(names: list[str], drawn: Float[np.ndarray, "resamples conditions"], how: str) -> dict[str, Sure]:

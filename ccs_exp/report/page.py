@@ -14,7 +14,6 @@ from ccs_exp.files import write_whole
 from ccs_exp.heads import ORIGINAL
 from ccs_exp.report.contents import ConditionResult, Contents
 from ccs_exp.report.evidence import causal_map_view, findings
-from ccs_exp.report.figures import head_step
 from ccs_exp.report.robustness import robustness
 from ccs_exp.report.skew import skew_findings, skew_view
 from ccs_exp.run_folder.web_page import policy, templates
@@ -68,7 +67,7 @@ def render(contents: Contents) -> str:
 @lru_cache(maxsize=1)
 def _template() -> Template:
     environment = templates(_HERE)
-    environment.filters |= {"percent": percent, "metric_name": metric_name, "plain": plain, "step": head_step}
+    environment.filters |= {"percent": percent, "metric_name": metric_name, "plain": plain}
     environment.globals |= {
         "metric_value": metric_value,
         "metric_delta": metric_delta,

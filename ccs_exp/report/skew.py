@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from ccs_exp.errors import CcsError
 from ccs_exp.heads import MEAN, ORIGINAL
-from ccs_exp.report.drawing import CCS_COLOURS, QUIET, grid, panels, title
 from ccs_exp.run_folder.evidence_files import read_evidence
 from ccs_exp.run_folder.wording import number, p_value, plain, signed
 
@@ -62,28 +59,6 @@ def skew_view(run_dir: Path) -> tuple[AttributeSkews, ...]:
         raise CcsError(
             f"{run_dir}: skew_means.csv or group_accuracy.csv is not as a run writes it ({what}). Run the job again."
         ) from error
-
-
-def skew_figure(view: tuple[AttributeSkews, ...]) -> Figure:
-    """A panel an attribute: MinSkew and MaxSkew of the original and of each condition, joined."""
-    height = max(len(item.rows) for item in view)
-    figure, panels_of = panels(6.4, (0.26 * height + 1.1) * len(view), len(view))
-    for axes, item in zip(panels_of, view, strict=True):
-        for y, row in enumerate(item.rows):
-            for measure in SKEWS:
-                original, value = item.rows[0].cells[measure]["value"], row.cells[measure]["value"]
-                axes.plot([original, value], [y, y], color=CCS_COLOURS[2], linewidth=2, zorder=1)
-                axes.scatter([original], [y], s=26, facecolor="white", edgecolor=QUIET, zorder=2)
-                axes.scatter([value], [y], s=30, color=CCS_COLOURS[5], zorder=3)
-        for level in (item.levels[measure] for measure in SKEWS):
-            if level is not None:
-                axes.axvline(level, color=QUIET, linewidth=0.8, linestyle=":")
-        axes.set_yticks(range(len(item.rows)), [plain(row.condition, 24) for row in item.rows])
-        axes.set_ylim(len(item.rows) - 0.5, -0.5)
-        axes.set_xlabel("MinSkew (left) and MaxSkew: open, the original; dotted, rankings in random order")
-        grid(axes, "x")
-        title(axes, item.attribute)
-    return figure
 
 
 def skew_findings(summary: Mapping[str, object]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 Value = float | None
+
+
+def write_uncertainty(run_dir: Path, summary: Summary) -> Rows:
+    """The rows, written to ``uncertainty.csv`` where there are any."""
+    folder = RunFolder(run_dir)
+    rows = uncertainty(folder, summary)
+    if rows:
+        folder.write("uncertainty.csv", rows)
+    return rows
 
 
 def uncertainty(folder: RunFolder, summary: Summary) -> Rows:

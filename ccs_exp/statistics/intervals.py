@@ -57,7 +57,7 @@ def wilson(hits: int, count: int) -> Interval | None:
 
     if count == 0:
         return None
-    low, high = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    low, high = binomtest(hits, count, hits / count).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(float(low), float(high))
 
 

@@ -20,7 +20,7 @@ POOL = ("red", "blue", "green", "a star", "a ring", "one of them")
 @pytest.fixture
 def picture_job(tmp_path, monkeypatch) -> Callable[..., DictConfig]:
     """Compose a job over `pictures` (by path below the data set's folder; None: an empty folder)."""
-    monkeypatch.setattr(experiment, "write_report", lambda path: write_whole(path / "report.html", b"<p>"))
+    monkeypatch.setattr(experiment, "write_report", lambda path, _beside: write_whole(path / "report.html", b"<p>"))
     monkeypatch.setattr(experiment, "show_run", lambda path, alone: None)
 
     def compose(pictures: dict[str, Image.Image | None], *options: str, model: ClipModel | None = None) -> DictConfig:

@@ -13,6 +13,7 @@ from ccs_exp.config.schema import configure
 from ccs_exp.errors import CcsError
 from ccs_exp.jobs import experiment, load_stage
 from ccs_exp.jobs.experiment import Job, run
+from ccs_exp.report.beside import Beside
 from ccs_exp.report.contents import gather
 from ccs_exp.run_folder.columns import PREDICTION_COLUMNS
 from ccs_exp.run_folder.folder import RunFolder
@@ -90,7 +91,7 @@ def test_only_heads_not_evaluated_before_are_evaluated(tmp_path, monkeypatch):
     monkeypatch.setenv("CCS_EXP_CACHE", str(tmp_path / "store"))
     seen, evaluate = [], experiment.evaluate
     monkeypatch.setattr(experiment, "evaluate", lambda *parts: seen.append([len(c.heads) for c in parts[3]]) or evaluate(*parts))
-    monkeypatch.setattr(experiment, "write_report", gather)  # without the files
+    monkeypatch.setattr(experiment, "write_report", lambda path, _beside: gather(path))  # without the files
     smaller = (*QUICK, "dataset.limit=20", "probe.num_images=100")
     first = job(tmp_path / "1", *smaller, "prune=high_ccs")
     high = len(first.read_heads().query("ccs_class == 'high'"))
@@ -223,8 +224,26 @@ def test_files_of_others_are_not_touched(tmp_path):
     assert (other / "summary.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize(("threads", "reading", "wanted"), [(2, True, True), (1, True, False), (2, False, False)])
+def test_intervals_and_figures_are_made_beside_what_is_still_computed(threads, reading, wanted, tmp_path, monkeypatch):
+    """Where there is a core for them, and something left to compute."""
+    done = []
+
+    class Watched(Beside):
+        def done(self):
+            done.append(super().done())
+            return done[-1]
+
+    monkeypatch.setattr(experiment, "Beside", Watched)
+    monkeypatch.setattr(experiment.torch, "get_num_threads", lambda: threads)
+    folder = job(tmp_path, *QUICK, "prune=high_ccs", f"evidence.reading={reading}")
+    assert done == [wanted]
+    assert {row["condition"] for row in folder.read_uncertainty().to_dict("records")} == {"original", "high_ccs"}
+    assert {path.stem for path in folder.figures.iterdir()} >= {"accuracy", "delta", "ccs_at_k", "heads_map"}
+
+
 def test_a_report_that_fails_leaves_no_summary(tmp_path, monkeypatch):
-    monkeypatch.setattr("ccs_exp.jobs.experiment.write_report", lambda _path: 1 / 0)
+    monkeypatch.setattr("ccs_exp.jobs.experiment.write_report", lambda _path, _beside: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         job(tmp_path, *PLAIN, "ccs=published", "model=vitb32_openai", "dataset=none")
     assert not (tmp_path / "summary.json").exists() and (tmp_path / "heads.csv").exists()

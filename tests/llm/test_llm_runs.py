@@ -43,7 +43,7 @@ def environment(tmp_path, monkeypatch):
 def without_figures(request, monkeypatch):
     """Reports take a second each, and are tested elsewhere."""
     if "with_report" not in request.fixturenames:
-        monkeypatch.setattr("ccs_exp.jobs.experiment.write_report", gather)
+        monkeypatch.setattr("ccs_exp.jobs.experiment.write_report", lambda path, _beside: gather(path))
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import io
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ccs_exp.report.drawing import grid, panels, png, styled, title
 
@@ -23,4 +25,6 @@ def test_the_same_picture_as_drawn_twice(count, label):
     plain, buffer = figure(count, label), io.BytesIO()
     with styled():
         plain.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    assert png(figure(count, label), 90) == buffer.getvalue()
+    ours, theirs = Image.open(io.BytesIO(png(figure(count, label), 90))), Image.open(buffer)
+    assert ours.info["dpi"] == theirs.info["dpi"] and ours.mode == "RGB"
+    assert np.array_equal(np.asarray(ours.convert("RGBA")), np.asarray(theirs))  # opaque everywhere
