@@ -39,7 +39,7 @@ def results(device: str = "cpu", small: bool = False, path: Path | None = None) 
         of = "photographs" if path else "pictures of 500 x 375"
         path = path or drawn(Path(folder), 8 if small else PICTURES)
         for workers in PROCESSES[:1] if small else PROCESSES:
-            yield from of_folder(model, path, of, workers, 1 if small else 5)
+            yield from of_folder(model, path, of, workers, 1 if small else 9)
 
 
 def drawn(folder: Path, count: int) -> Path:
