@@ -52,9 +52,10 @@ def gone(process, seconds=10.0) -> bool:
 
 
 def test_it_writes_what_the_job_would_write(folder, by_the_job, monkeypatch, tmp_path):
-    """Also before there is a summary, and where the working folder holds modules that would shadow others."""
+    """Also before there is a summary, where the working folder holds modules that would shadow others, and with a `Path` to modules."""
     (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [tmp_path, *sys.path])  # where Python does not look: it is no text
     told, summary = beside(folder), folder.path / "summary.json"
     content = summary.read_bytes()
     summary.unlink()
@@ -104,6 +105,20 @@ def test_it_ends_with_a_job_that_fails(folder):
         told.conditions()
         raise ZeroDivisionError
     assert gone(process) and not list(folder.path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_no_half_of_a_file(sent, folder, monkeypatch):
+    """Also that of a terminal's end, which reaches every process in it."""
+    monkeypatch.setattr(module, "_CHILD", f"import os, time; os.fsync = lambda _: time.sleep(600)\n{module._CHILD}")
+    with beside(folder) as told:
+        told.conditions()
+        while not list(folder.path.rglob("*.part")):
+            assert told._process.poll() is None
+            time.sleep(0.02)
+        told._process.send_signal(sent)
+        assert told._process.wait(10) == 128 + sent
+    assert not list(folder.path.rglob("*.part"))
 
 
 def test_it_ends_with_a_job_that_is_killed(folder):
