@@ -227,9 +227,17 @@ def test_files_of_others_are_not_touched(tmp_path):
 @pytest.mark.parametrize(("threads", "reading", "wanted"), [(2, True, True), (1, True, False), (2, False, False)])
 def test_intervals_and_figures_are_made_beside_what_is_still_computed(threads, reading, wanted, tmp_path, monkeypatch):
     """Where there is a core for them, and something left to compute."""
-    done = []
+    done, there = [], {}
 
     class Watched(Beside):
+        def conditions(self):
+            there["conditions"] = {path.name for path in self._run_dir.iterdir()}
+            super().conditions()
+
+        def heads(self):
+            there["heads"] = {path.name for path in self._run_dir.iterdir()}
+            super().heads()
+
         def done(self):
             done.append(super().done())
             return done[-1]
@@ -238,6 +246,8 @@ def test_intervals_and_figures_are_made_beside_what_is_still_computed(threads, r
     monkeypatch.setattr(experiment.torch, "get_num_threads", lambda: threads)
     folder = job(tmp_path, *QUICK, "prune=high_ccs", f"evidence.reading={reading}")
     assert done == [wanted]
+    assert there["conditions"] >= {"heads.csv", "ccs_at_k.csv", "accuracy.csv", "predictions.parquet"}  # what each part reads
+    assert there["heads"] >= {path.name for path in folder.path.glob("*.csv")} - {"uncertainty.csv"}
     assert {row["condition"] for row in folder.read_uncertainty().to_dict("records")} == {"original", "high_ccs"}
     assert {path.stem for path in folder.figures.iterdir()} >= {"accuracy", "delta", "ccs_at_k", "heads_map"}
 
