@@ -2,8 +2,9 @@
 
 Torch multiplies single-precision matrices on a CPU by MKL, which uses AVX-512 on Intel's processors only. On an AMD machine measured
 earlier oneDNN was twice as fast, which that explains; on an Intel one with AVX-512 it is as fast as MKL (0.97 to 1.13 times), and on an
-AMD one with AVX2 alone no faster either, where its GELU takes five times as long as torch's. Torch's compiler uses the same packed kernels; here they are called without compiling. On other processors, devices and
-precisions, under autocast, and where gradients flow, these are torch's ordinary functions.
+AMD one with AVX2 alone no faster either, where its GELU takes five times as long as torch's. Torch's compiler uses the same packed
+kernels; here they are called without compiling. On other processors, devices and precisions, under autocast, and where gradients flow,
+these are torch's ordinary functions.
 """
 
 from __future__ import annotations
