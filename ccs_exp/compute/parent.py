@@ -16,6 +16,18 @@ _LOOK_S = 0.5
 _PATIENCE_S = 5.0  # in which what is under way may end by itself: files whole, the job on record
 
 
+def python(code: str, *arguments: object) -> list[str]:
+    """The command that runs `code` by this interpreter; what lies in the working folder is imported only where it is here."""
+    return [sys.executable, "-P", "-c", code, *map(str, arguments)]
+
+
+def import_paths() -> dict[str, str]:
+    """The environment in which another process imports what this one does."""
+    # what is no text, as a `Path` that somebody has put there, Python does not look into either
+    paths = dict.fromkeys(path or os.getcwd() for path in sys.path if isinstance(path, str))
+    return {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def end_with(parent: int) -> None:
     """End this process soon after `parent`, which started it, has ended: by SIGTERM, and if that does not help by force."""
 
@@ -40,5 +52,5 @@ for process in filter(psutil.Process.is_running, processes):
 
 def killed_after(processes: Iterable[psutil.Process]) -> subprocess.Popen[bytes]:
     """A process that kills `processes` as soon as its input ends: by this process, or with it, however that ends."""
-    command = [sys.executable, "-c", _WATCH, *(str(process.pid) for process in processes)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # out of reach of Ctrl-C
+    command, environment = python(_WATCH, *(process.pid for process in processes)), os.environ | import_paths()
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)  # out of reach of Ctrl-C

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from torch import distributed
 
-from ccs_exp.compute.parent import end_with
+from ccs_exp.compute.parent import end_with, import_paths, python
 from ccs_exp.compute.process_group import CONNECT, POLL_SECONDS, ProcessGroup
 from ccs_exp.compute.processes import OURS, Place
 from ccs_exp.errors import CcsError
@@ -32,12 +32,11 @@ def process_group(size: int) -> ProcessGroup:
         _group.close()
     store = distributed.TCPStore("127.0.0.1", 0, size, is_master=True, timeout=CONNECT, wait_for_workers=False)
     _use_loopback()
-    paths = os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_STEP", "TORCHELASTIC"))}
     children = tuple(
         subprocess.Popen(
-            [sys.executable, "-c", _CHILD, *map(str, (os.getpid(), store.port, rank, size))],
-            env=environment | {"PYTHONPATH": paths},
+            python(_CHILD, os.getpid(), store.port, rank, size),
+            env=environment | import_paths(),
             stdin=subprocess.DEVNULL,
         )
         for rank in range(1, size)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, cast
 
+from ccs_exp.compute.parent import end_with, import_paths, python
 from ccs_exp.files.whole import rounded
 from ccs_exp.journal import stop
 
@@ -43,11 +44,9 @@ class Beside:
             summary = self._summary()
             known = json.dumps(rounded({name: summary[name] for name in _KNOWN}))
             with suppress(OSError):  # no process or memory is to be had
-                # what is no text, as a `Path` that somebody has put there, Python does not look into either
-                paths = os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path if isinstance(path, str)))
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _CHILD, str(os.getpid()), str(self._run_dir)],
-                    env=os.environ | {"PYTHONPATH": paths},
+                    python(_CHILD, os.getpid(), self._run_dir),
+                    env=os.environ | import_paths(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -102,8 +101,6 @@ def child() -> NoReturn:
     """What the process does, until its input ends or its parent is gone: the first line is of the summary, each other names a part."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     stop.listen()  # to SIGTERM, and to the end of the terminal, which reaches both: so that no half of a file is left
-    from ccs_exp.compute.parent import end_with
-
     end_with(int(sys.argv[1]))
     run_dir, known = Path(sys.argv[2]), json.loads(sys.stdin.readline())
 
