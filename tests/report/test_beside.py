@@ -36,10 +36,10 @@ def write(path) -> RunFolder:
     return folder
 
 
-@pytest.fixture
-def by_the_job(tmp_path) -> dict[str, bytes]:
+@pytest.fixture(scope="module")
+def by_the_job(tmp_path_factory) -> dict[str, bytes]:
     """What a job writes that has no process beside it."""
-    path = write(tmp_path / "alone").path
+    path = write(tmp_path_factory.mktemp("alone")).path
     with painted():
         write_report(path)
     return written(path)
