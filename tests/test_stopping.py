@@ -31,7 +31,7 @@ class Program:
     def __init__(self, folder, temporary, *arguments, code="from ccs_exp.__main__ import main; main()"):
         self.temporary, self.mark = temporary, uuid.uuid4().hex
         environment = os.environ | {"TMPDIR": str(self.temporary), "CCS_EXP_CACHE": str(folder / "store"), MARK: self.mark}
-        environment["OMP_NUM_THREADS"] = "2"
+        environment |= {"OMP_NUM_THREADS": "2"}  # enough for a process beside
         self.process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment, start_new_session=True,

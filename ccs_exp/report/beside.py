@@ -55,8 +55,8 @@ class Beside:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        if self._process is not None:
+            self._process.terminate()  # does nothing where it has ended
         self._ended_well(_END_S)
 
     def conditions(self) -> None:

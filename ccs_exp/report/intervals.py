@@ -35,18 +35,20 @@ class Sure(NamedTuple):
 def of_hits(answers: Answers, metric: str, values: Mapping[str, float | None]) -> dict[str, Sure]:
     """Of classification, by condition. Values are those of the run: a metric that predictions do not tell has an interval by its value."""
     original, base = answers.hits.get(ORIGINAL), values.get(ORIGINAL)
-    known = {name: hits for name, hits in answers.hits.items() if values.get(name) is not None}
-    if metric == "mean_per_class" and answers.targets is not None and known:
+    if metric == "mean_per_class" and answers.targets is not None:
+        known = {name: hits for name, hits in answers.hits.items() if values.get(name) is not None}
         return _per_class(answers.targets, known, original)
     found = {}
-    for name, hits in known.items():
+    for name, hits in answers.hits.items():
+        value = values.get(name)
+        if value is None:
+            continue
         if metric == "top1":
             delta = None if original is None else newcombe(*_counts(original, hits))
             found[name] = Sure(wilson(int(hits.sum()), len(hits)), delta, SCORE)
         else:
-            value = values[name]
             after, before = (share and wilson(round(share * len(hits)), len(hits)) for share in (value, base))
-            delta = _unpaired(base, before, value, after) if before and after and base is not None and value is not None else None
+            delta = _unpaired(base, before, value, after) if before and after and base is not None else None
             found[name] = Sure(after or None, delta, UNPAIRED)
     return found
 
@@ -186,26 +188,29 @@ def _per_class(
         counts = rng.multinomial(sizes, np.stack(shares, axis=-1), size=(RESAMPLES, len(sizes)))
         return (counts[:, :, :-1] / sizes[:, None]).mean(axis=1)
 
-    draws: dict[str, list[Float[np.ndarray, " resamples"]]] = {name: [] for name in of_conditions}
-    for name, hits in of_conditions.items():
+    values, deltas = (np.empty((RESAMPLES, len(of_conditions))) for _ in range(2))
+    for at, hits in enumerate(of_conditions.values()):
         rng = np.random.default_rng(0)
-        draws[name].append(drawn(rng, hits)[:, 0])
+        values[:, at] = drawn(rng, hits)[:, 0]
         if original is not None:
             lost, gained = drawn(rng, original & ~hits, hits & ~original).T
-            draws[name].append(gained - lost)
-    low, high = ends(np.stack([one for of_condition in draws.values() for one in of_condition], axis=1))
-    intervals = iter(map(Interval, low.tolist(), high.tolist()))
+            deltas[:, at] = gained - lost
     independent = effective_number(sizes.tolist())
-    found = {}
-    for name, hits in of_conditions.items():
-        value, delta = next(intervals), None if original is None else next(intervals)
-        found[name] = _with_width(Sure(value, delta, CLASSES), hits, original, independent)
-    return found
+    found = _intervals(list(of_conditions), values, None if original is None else deltas, CLASSES)
+    return {name: _with_width(sure, of_conditions[name], original, independent) for name, sure in found.items()}
 
 
 def _resampled(names: list[str], drawn: Float[np.ndarray, "resamples conditions"], how: str) -> dict[str, Sure]:
-    values = ends(drawn)
-    deltas = ends(drawn - drawn[:, [names.index(ORIGINAL)]]) if ORIGINAL in names else None
+    return _intervals(names, drawn, drawn - drawn[:, [names.index(ORIGINAL)]] if ORIGINAL in names else None, how)
+
+
+def _intervals(
+    names: list[str],
+    drawn: Float[np.ndarray, "resamples conditions"],
+    drawn_deltas: Float[np.ndarray, "resamples conditions"] | None,
+    how: str,
+) -> dict[str, Sure]:
+    values, deltas = ends(drawn), None if drawn_deltas is None else ends(drawn_deltas)
     return {
         name: Sure(
             Interval(float(values.low[at]), float(values.high[at])),

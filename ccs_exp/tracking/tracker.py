@@ -163,7 +163,7 @@ def _send(record: Path) -> None:
             wandb.teardown()
             if not logged_in:
                 raise ConnectionError("there is no login; run `wandb login`, or set WANDB_API_KEY")
-        command = [sys.executable, "-m", "wandb", "sync", str(record)]
+        command = [sys.executable, "-P", "-m", "wandb", "sync", str(record)]  # not from the working folder
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=_UPLOAD_SECONDS, check=False)
     if not list(record.glob("*.synced")):
         raise ConnectionError(f"`wandb sync` did not end well: {done.stderr.strip()[-500:]}")
